@@ -1,0 +1,16 @@
+"""The only place that imports OpenCV.
+
+Both opencv-python wheels point Qt at plugins of their own when they are imported. A PyQt5 window
+started afterwards under X11 then aborts the whole process, so the two variables are taken back here.
+"""
+
+from __future__ import annotations
+
+import os
+
+import cv2
+
+os.environ.pop("QT_QPA_PLATFORM_PLUGIN_PATH", None)
+os.environ.pop("QT_QPA_FONTDIR", None)
+
+__all__ = ["cv2"]

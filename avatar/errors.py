@@ -1,0 +1,69 @@
+"""Everything that can go wrong in a way a user can do something about.
+
+    AvatarError(what, remedy)
+    ├── UsageError      the command line or an argument makes no sense (exit code 2)
+    ├── SetupError      the environment is not complete
+    ├── WeightsError    a model file is missing, damaged or of the wrong kind
+    ├── ImageError      a picture cannot be read or used
+    ├── VideoError      a driving video cannot be read
+    ├── FaceError       no usable face: none, too small, turned too far
+    ├── TemplateError   a motion template cannot be read
+    ├── LibraryError    the avatar library refuses a name or an import
+    ├── EngineError     an engine cannot be opened or failed
+    ├── CameraError     a camera cannot be opened or stopped sending
+    └── OutputError     the result cannot be written
+"""
+
+from __future__ import annotations
+
+
+class AvatarError(Exception):
+    """One sentence that says what happened, one that says what to do about it."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(f"{what} {remedy}".strip())
+        self.what, self.remedy = what, remedy
+
+
+class UsageError(AvatarError):
+    """The command line or an argument makes no sense; the exit code is 2."""
+
+
+class SetupError(AvatarError):
+    """The environment is not complete."""
+
+
+class WeightsError(AvatarError):
+    """A model file is missing, damaged or of the wrong kind."""
+
+
+class ImageError(AvatarError):
+    """A picture cannot be read or used."""
+
+
+class VideoError(AvatarError):
+    """A driving video cannot be read."""
+
+
+class FaceError(AvatarError):
+    """There is no usable face: none, too small, or turned too far."""
+
+
+class TemplateError(AvatarError):
+    """A motion template cannot be read."""
+
+
+class LibraryError(AvatarError):
+    """The avatar library refuses a name or an import."""
+
+
+class EngineError(AvatarError):
+    """An engine cannot be opened, or failed while it ran."""
+
+
+class CameraError(AvatarError):
+    """A camera cannot be opened, or stopped sending."""
+
+
+class OutputError(AvatarError):
+    """The result cannot be written."""

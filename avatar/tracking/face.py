@@ -1,0 +1,58 @@
+"""What the tracker says about one face in one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+LANDMARKS = 478  # 468 of the face mesh, then 5 for each iris
+
+BLENDSHAPES = (
+    "_neutral", "browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight",
+    "cheekPuff", "cheekSquintLeft", "cheekSquintRight", "eyeBlinkLeft", "eyeBlinkRight",
+    "eyeLookDownLeft", "eyeLookDownRight", "eyeLookInLeft", "eyeLookInRight", "eyeLookOutLeft",
+    "eyeLookOutRight", "eyeLookUpLeft", "eyeLookUpRight", "eyeSquintLeft", "eyeSquintRight",
+    "eyeWideLeft", "eyeWideRight", "jawForward", "jawLeft", "jawOpen", "jawRight", "mouthClose",
+    "mouthDimpleLeft", "mouthDimpleRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel",
+    "mouthLeft", "mouthLowerDownLeft", "mouthLowerDownRight", "mouthPressLeft", "mouthPressRight",
+    "mouthPucker", "mouthRight", "mouthRollLower", "mouthRollUpper", "mouthShrugLower",
+    "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
+    "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPose:
+    """Where the head is and how it is turned: canonical head -> picture is `scale_px * rotation @ x + centre_px`.
+
+    Axes of both frames: x to the right of the picture, y down, z away from the viewer. The canonical head
+    looks at the viewer, its origin is midway between the ears' front edges, and its unit is the distance between the
+    outer corners of the eyes. Angles (degrees) are of `rotation`, applied yaw, then pitch, then roll.
+    """
+
+    rotation: npt.NDArray[np.float32]  # (3, 3), proper
+    centre_px: npt.NDArray[np.float32]  # (3,), the origin of the head in the picture; z relative, in pixels
+    scale_px: float  # pixels per unit of the canonical head
+    yaw_deg: float  # > 0: turned towards the right of the picture
+    pitch_deg: float  # > 0: looks up
+    roll_deg: float  # > 0: tilted clockwise as seen in the picture
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One tracked face; read-only."""
+
+    landmarks: npt.NDArray[np.float32]  # (478, 3): x, y in pixels, 0 = centre of the first pixel; z as x, < 0 nearer
+    blendshapes: npt.NDArray[np.float32]  # (52,) in [0, 1], in the order of BLENDSHAPES
+    presence: float  # [0, 1], how sure the landmark network is that this is a face
+    pose: HeadPose
+
+    def __post_init__(self) -> None:
+        if self.landmarks.shape != (LANDMARKS, 3) or self.blendshapes.shape != (len(BLENDSHAPES),):
+            raise ValueError(f"a face has (478, 3) landmarks and (52,) blendshapes, got {self.landmarks.shape}, {self.blendshapes.shape}")
+
+    def blendshape(self, name: str) -> float:
+        """One expression coefficient in [0, 1] by its name."""
+        return float(self.blendshapes[BLENDSHAPES.index(name)])
