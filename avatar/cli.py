@@ -1,0 +1,116 @@
+"""The command line: finds the command, runs it, and turns errors into a sentence and an exit code.
+
+A command is a module of `avatar.commands` with `add_parser(subparsers)` and `run(args) -> int`. Only the one
+that is asked for is imported, so that `--help` is quick and one command's heavy packages are not another's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import importlib.util
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from avatar import __version__
+from avatar.errors import AvatarError, UsageError
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+COMMANDS = {  # in the order in which people meet them
+    "demo": "animate the built-in portrait with the built-in motion (what happens without a command)",
+    "animate": "make a portrait move as the person in a video does",
+    "template": "keep the motion of a video without anyone's picture",
+    "avatars": "list, add, remove and check portraits",
+    "models": "list, fetch, import and verify weight files",
+    "evaluate": "measure how faithful an animation is",
+    "bench": "measure the speed of each stage on this machine",
+    "test": "run the test suite",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 the job failed, 2 wrong use."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words and words[:1] != ["test"]  # pytest has a --debug of its own
+    if debug:
+        words.remove("--debug")
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        return _run(words or ["demo"])
+    except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
+        return stop.code if isinstance(stop.code, int) else FAILED
+    except BaseException as error:
+        if debug:
+            traceback.print_exc()
+        return _explain(error)
+
+
+def available() -> list[str]:
+    """Names of the commands that this copy of the program has."""
+    return [name for name in COMMANDS if importlib.util.find_spec(f"avatar.commands.{name}") is not None]
+
+
+def _run(words: list[str]) -> int:
+    names = available()
+    wanted = next((word for word in words if not word.startswith("-")), None)
+    module = _load(wanted) if wanted in names else None
+    parser = _parser(names, wanted if module is not None else None, module)
+    if module is not None and getattr(module, "TAKES_ALL", False):
+        args = argparse.Namespace(command=wanted, rest=words[words.index(str(wanted)) + 1 :])
+    else:
+        args = parser.parse_args(words)
+    if module is None:
+        parser.error("a command is needed")
+    return int(module.run(args))
+
+
+def _load(name: str | None) -> ModuleType:
+    return importlib.import_module(f"avatar.commands.{name}")
+
+
+def _parser(names: list[str], wanted: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="run.py", description="A live avatar for your webcam: a portrait that moves as you do.",
+        epilog="Every command explains itself: run.py COMMAND --help",
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"Masque {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error comes from")
+    parser.add_argument("--no-setup", action="store_true", help="use the Python this is started with as it is")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for name in names:
+        if name == wanted and module is not None:
+            module.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=COMMANDS[name], add_help=False)
+    return parser
+
+
+def _explain(error: BaseException) -> int:
+    """Say on stderr what happened and what to do; return the exit code."""
+    if isinstance(error, AvatarError):
+        _say(error.what, error.remedy)
+        return WRONG_USE if isinstance(error, UsageError) else FAILED
+    if isinstance(error, KeyboardInterrupt):
+        _say("Stopped.")
+    elif isinstance(error, BrokenPipeError):  # `run.py models list | head`: nobody reads on, which is no fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        _say("The disk is full.", "Free some space and try again.")
+    elif isinstance(error, MemoryError):
+        _say("There is not enough memory for this.", "Close other programs, or ask for a smaller --size.")
+    else:
+        mistake = f"{type(error).__name__}: {error}"
+        _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")
+    return FAILED
+
+
+def _say(what: str, remedy: str = "") -> None:
+    print(f"\n{what}" if sys.stderr.isatty() else what, file=sys.stderr)
+    if remedy:
+        print(remedy, file=sys.stderr)

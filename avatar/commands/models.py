@@ -1,0 +1,83 @@
+"""`run.py models`: the weight files: list, pull, import, verify."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from avatar import weights
+from avatar.errors import WeightsError
+from avatar.manifest import measure
+from avatar.progress import ProgressBar
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `models` and its four actions to the command line."""
+    parser = subparsers.add_parser("models", help="list, fetch, import and verify weight files")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("list", help="what is known, and what is here")
+    pull = actions.add_parser("pull", help="fetch models (without a name: those that are needed)")
+    pull.add_argument("names", metavar="NAME", nargs="*")
+    take = actions.add_parser("import", help="take in a file that you have")
+    take.add_argument("name", metavar="NAME")
+    take.add_argument("file", metavar="FILE", type=Path)
+    actions.add_parser("verify", help="read every file that is here and compare its hash")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one action and return the exit code."""
+    if args.action == "list":
+        return _list()
+    if args.action == "pull":
+        return _pull(args.names or weights.needed_models())
+    if args.action == "import":
+        return _import(args.name, args.file)
+    return _verify()
+
+
+def _list() -> int:
+    print(f"{'model':<16} {'size':>9}  {'licence':<13} {'state':<16} about")
+    for model in weights.list_models():
+        weight = model.weight
+        size = f"{weight.bytes / 1e6:.1f} MB" if weight.bytes is not None else "?"
+        how = model.state if model.state != weights.MISSING or weight.downloadable else "import only"
+        print(f"{weight.name:<16} {size:>9}  {weight.licence:<13} {how:<16} {weight.about}")
+    print(f"\nFolder: {weights.models_folder()}")
+    return 0
+
+
+def _pull(names: list[str]) -> int:
+    for name in names:
+        weights.find(name)  # a wrong name is noticed before the first of several long downloads
+    for name in names:
+        with ProgressBar(name, None, "B") as bar:
+            path = weights.pull(name, bar.update, on_wait=lambda: _note("Another Masque is fetching it: waiting ..."))
+        print(f"{name}: {path}")
+    return 0
+
+
+def _import(name: str, file: Path) -> int:
+    path = weights.import_file(name, file)
+    print(f"{name}: {path}")
+    if not weights.find(name).recognisable:
+        print(f"Its hash was not known; remembered: {measure(path).sha256}")
+    return 0
+
+
+def _verify() -> int:
+    failed = 0
+    for model in weights.list_models():
+        if model.state == weights.MISSING:
+            continue
+        try:
+            print(f"{model.weight.name}: sound ({weights.verify(model.weight.name)})", flush=True)
+        except WeightsError as error:
+            failed += 1
+            print(f"{error.what}\n{error.remedy}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)
