@@ -51,7 +51,8 @@ class Face:
 
     def __post_init__(self) -> None:
         if self.landmarks.shape != (LANDMARKS, 3) or self.blendshapes.shape != (len(BLENDSHAPES),):
-            raise ValueError(f"a face has (478, 3) landmarks and (52,) blendshapes, got {self.landmarks.shape}, {self.blendshapes.shape}")
+            shapes = f"{self.landmarks.shape}, {self.blendshapes.shape}"
+            raise ValueError(f"a face has (478, 3) landmarks and (52,) blendshapes, got {shapes}")
 
     def blendshape(self, name: str) -> float:
         """One expression coefficient in [0, 1] by its name."""

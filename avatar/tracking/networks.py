@@ -1,0 +1,128 @@
+"""The three networks of Google's face_landmarker.task, and the two runtimes that can run them.
+
+The file is a plain zip of TensorFlow Lite models. Its members are handed to the runtime from memory, so nothing
+is unpacked to disk. LiteRT is the faster of the two; OpenCV's dnn module is there for machines without a LiteRT wheel.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from avatar.errors import WeightsError
+from avatar.frames import FloatArray
+
+DETECTOR_SIZE = 128  # side of the detector's input, pixels
+MESH_SIZE = 256  # side of the landmark network's input, pixels
+
+DETECTOR = "face_detector.tflite"
+MESH = "face_landmarks_detector.tflite"
+BLENDSHAPES = "face_blendshapes.tflite"
+
+OUTPUTS = {
+    DETECTOR: ("regressors", "classificators"),  # (896, 16) pixels, (896, 1) logits
+    MESH: ("Identity", "Identity_1"),  # 478 x 3 in crop pixels, presence logit
+    BLENDSHAPES: ("StatefulPartitionedCall:0",),  # (52,) in [0, 1]
+}
+
+
+class Network(Protocol):
+    """One network on one runtime; used from one thread at a time."""
+
+    def run(self, values: FloatArray) -> list[FloatArray]:
+        """Compute the outputs named in OUTPUTS, in that order, for one float32 input of the network's shape."""
+        ...
+
+
+class LiteRtNetwork:
+    """A network on ai-edge-litert."""
+
+    def __init__(self, model: bytes, outputs: tuple[str, ...], threads: int) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        index_of = {detail["name"]: detail["index"] for detail in self._interpreter.get_output_details()}
+        self._outputs = [index_of[name] for name in outputs]
+
+    def run(self, values: FloatArray) -> list[FloatArray]:
+        """Compute the outputs for one input, see `Network.run`."""
+        self._interpreter.set_tensor(self._input, values)
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+class OpenCvNetwork:
+    """A network on OpenCV's dnn module, which wants images as (1, 3, H, W)."""
+
+    def __init__(self, model: bytes, outputs: tuple[str, ...], threads: int) -> None:
+        from avatar.cv import cv2
+
+        del threads  # OpenCV has one pool for the whole process; whoever owns the process sets it
+        buffer = np.frombuffer(model, np.uint8)
+        # OpenCV 5's new engine loses all outputs but the first of these files.
+        classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
+        self._net: Any = cv2.dnn.readNetFromTFLite(buffer, *(() if classic is None else (classic,)))
+        self._outputs = outputs
+
+    def run(self, values: FloatArray) -> list[FloatArray]:
+        """Compute the outputs for one input, see `Network.run`."""
+        is_image = values.ndim == 4
+        self._net.setInput(np.ascontiguousarray(values.transpose(0, 3, 1, 2)) if is_image else values)
+        return [np.asarray(output, np.float32) for output in self._net.forward(self._outputs)]
+
+
+@dataclass(frozen=True)
+class FaceNetworks:
+    """The networks of one face_landmarker.task, ready to run."""
+
+    detector: Network  # (1, 128, 128, 3) in [-1, 1]
+    mesh: Network  # (1, 256, 256, 3) in [0, 1]
+    blendshapes: Network  # (1, 146, 2) in pixels
+    runtime: str  # "litert" or "opencv"
+
+
+def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -> FaceNetworks:
+    """Load the three networks of a face_landmarker.task.
+
+    Args:
+        task: the file, a zip of .tflite members.
+        threads: threads per network, where the runtime lets us choose.
+        runtime: "litert" or "opencv"; None takes LiteRT where it is installed.
+    Raises:
+        WeightsError: the file is missing, is not such a zip, or its members cannot be loaded.
+    """
+    members = _read_members(task)
+    runtime = runtime or ("litert" if _has_litert() else "opencv")
+    kind = {"litert": LiteRtNetwork, "opencv": OpenCvNetwork}[runtime]
+    try:
+        detector, mesh, blendshapes = (kind(members[name], OUTPUTS[name], threads) for name in OUTPUTS)
+    except Exception as error:  # both runtimes raise bare RuntimeError, ValueError or cv2.error
+        raise WeightsError(f"The face networks in {task} cannot be loaded: {error}.", remedy=_PULL_AGAIN) from error
+    return FaceNetworks(detector, mesh, blendshapes, runtime)
+
+
+_PULL_AGAIN = "Fetch the file again: python run.py models pull face-landmarker"
+
+
+def _read_members(task: Path) -> dict[str, bytes]:
+    try:
+        with zipfile.ZipFile(task) as archive:
+            return {name: archive.read(name) for name in OUTPUTS}
+    except FileNotFoundError as error:
+        raise WeightsError(f"The face model {task} is missing.", remedy=_PULL_AGAIN) from error
+    except (OSError, zipfile.BadZipFile, KeyError) as error:
+        raise WeightsError(f"The face model {task} is damaged or of the wrong kind.", remedy=_PULL_AGAIN) from error
+
+
+def _has_litert() -> bool:
+    try:
+        import ai_edge_litert.interpreter  # noqa: F401
+    except (ImportError, OSError):  # OSError: the wheel is there, a shared library it needs is not
+        return False
+    return True
