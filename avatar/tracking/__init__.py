@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from avatar.tracking.canonical import canonical_face, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face, HeadPose
 from avatar.tracking.tracker import FaceTracker
 
-__all__ = ["BLENDSHAPES", "Face", "FaceTracker", "HeadPose", "open_tracker"]
+__all__ = ["BLENDSHAPES", "Face", "FaceTracker", "HeadPose", "canonical_face", "open_tracker", "pose_of"]
 
 
 def open_tracker(*, smoothing: bool = False) -> FaceTracker:

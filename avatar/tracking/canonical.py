@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.errors import WeightsError
 from avatar.frames import FloatArray
-from avatar.tracking.face import LANDMARKS
-
-CANONICAL_FILE = "canonical-face.safetensors"
+from avatar.tracking.face import LANDMARKS, HeadPose
+from avatar.tracking.pose import head_pose
 
 
 @dataclass(frozen=True, eq=False)
 class CanonicalFace:
-    """The mean face in the frame that `HeadPose` describes, and its rigid points."""
+    """The mean face in the frame that `HeadPose` describes; read-only."""
 
     points: FloatArray  # (478, 3), units of the distance between the outer eye corners
     weights: FloatArray  # (478,), how much each point counts for the pose; 0 where expression moves it
+    mirror: npt.NDArray[np.int32]  # (478,), each point's partner on the other side of the face
+
+    def pose(self, landmarks: FloatArray) -> HeadPose:
+        """Where the head with these (478, 3) landmarks is and how it is turned."""
+        return head_pose(landmarks, self.points, self.weights)
 
 
-def load_canonical(path: Path | None = None) -> CanonicalFace:
-    """Read the mean face that ships with the program, or one from `path`.
+def load_canonical(path: Path) -> CanonicalFace:
+    """Read the numbers that `avatar.tracking.fit_canonical` wrote.
 
     Raises:
         WeightsError: the file is missing or holds something else.
@@ -31,12 +37,35 @@ def load_canonical(path: Path | None = None) -> CanonicalFace:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    path = path or Path(__file__).resolve().parents[2] / "models" / CANONICAL_FILE
     try:
         numbers = load(path.read_bytes())
-        points, weights = numbers["points"].astype(np.float32), numbers["weights"].astype(np.float32)
+        face = CanonicalFace(
+            numbers["points"].astype(np.float32),
+            numbers["weights"].astype(np.float32),
+            numbers["mirror"].astype(np.int32),
+        )
     except (OSError, KeyError, SafetensorError) as error:
-        raise WeightsError(f"The mean face {path} is missing or damaged.", remedy="Install Masque again.") from error
-    if points.shape != (LANDMARKS, 3) or weights.shape != (LANDMARKS,):
-        raise WeightsError(f"The mean face {path} has the wrong shape.", remedy="Install Masque again.")
-    return CanonicalFace(points, weights)
+        raise WeightsError(f"The mean face {path} is missing or damaged.", remedy=_FRESH_COPY) from error
+    if (face.points.shape, face.weights.shape, face.mirror.shape) != ((LANDMARKS, 3), (LANDMARKS,), (LANDMARKS,)):
+        raise WeightsError(f"The mean face {path} has the wrong shape.", remedy=_FRESH_COPY)
+    return face
+
+
+@functools.cache
+def canonical_face() -> CanonicalFace:
+    """The mean face that ships with the program.
+
+    Raises:
+        WeightsError: this copy of the program lacks it.
+    """
+    from avatar.weights import own_weights
+
+    return load_canonical(own_weights("canonical-face"))
+
+
+def pose_of(landmarks: FloatArray) -> HeadPose:
+    """Head pose of (478, 3) landmarks as in `Face`, against the mean face that ships."""
+    return canonical_face().pose(landmarks)
+
+
+_FRESH_COPY = "Fetch a fresh copy of Masque."

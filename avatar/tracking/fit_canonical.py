@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray
-from avatar.tracking.canonical import CANONICAL_FILE, CanonicalFace
+from avatar.tracking.canonical import CanonicalFace
 from avatar.tracking.face import LANDMARKS
 from avatar.tracking.pose import angles_deg, fit_similarity, rotation_from_angles
 from avatar.tracking.tracker import FaceTracker
@@ -106,7 +106,7 @@ def rigid_weights(
     return weights
 
 
-def _relative_error(first: FloatArray, second: FloatArray, weights: FloatArray) -> npt.NDArray[np.float64]:
+def _relative_error(first: FloatArray, second: FloatArray, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     size = np.linalg.norm(second[_EYE] - second[_OTHER_EYE])
     return np.asarray(np.linalg.norm(align(first, second, weights) - second, axis=1) / size)
 
@@ -116,7 +116,7 @@ def levelled(
 ) -> npt.NDArray[np.float64]:
     """The canonical head nodded so that the faces it was made from look neither up nor down on average."""
     pitch = np.mean([angles_deg(fit_similarity(points, face, weights)[1])[1] for face in faces])
-    return points @ rotation_from_angles(0, float(pitch), 0).T.astype(np.float64)
+    return np.asarray(points @ rotation_from_angles(0, float(pitch), 0).T, np.float64)
 
 
 def fit(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> dict[str, npt.NDArray[np.generic]]:
@@ -156,9 +156,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("folder", type=Path, help="pictures NAME_neutral.jpg and NAME_smiling.jpg")
     parser.add_argument("--model", type=Path, required=True, help="face_landmarker.task")
-    parser.add_argument("--out", type=Path, default=Path("models") / CANONICAL_FILE)
+    parser.add_argument("--out", type=Path, default=Path("models/canonical-face.safetensors"))
     options = parser.parse_args(arguments)
-    any_head = CanonicalFace(np.eye(LANDMARKS, 3, dtype=np.float32), np.ones(LANDMARKS, np.float32))
+    any_head = CanonicalFace(
+        np.eye(LANDMARKS, 3, dtype=np.float32), np.ones(LANDMARKS, np.float32), np.arange(LANDMARKS, dtype=np.int32)
+    )
     pairs = read_pairs(options.folder, FaceTracker(options.model, canonical=any_head))
     save_file(fit(pairs), options.out, metadata={"pictures": f"{len(pairs)} neutral and smiling pairs"})
     print(f"{options.out}: mean of {len(pairs)} faces")

@@ -7,6 +7,7 @@ is unpacked to disk. LiteRT is the faster of the two; OpenCV's dnn module is the
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -77,6 +78,12 @@ class OpenCvNetwork:
         return [np.asarray(output, np.float32) for output in self._net.forward(self._outputs)]
 
 
+RUNTIMES: dict[str, Callable[[bytes, tuple[str, ...], int], Network]] = {
+    "litert": LiteRtNetwork,
+    "opencv": OpenCvNetwork,
+}
+
+
 @dataclass(frozen=True)
 class FaceNetworks:
     """The networks of one face_landmarker.task, ready to run."""
@@ -99,7 +106,7 @@ def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -
     """
     members = _read_members(task)
     runtime = runtime or ("litert" if _has_litert() else "opencv")
-    kind = {"litert": LiteRtNetwork, "opencv": OpenCvNetwork}[runtime]
+    kind = RUNTIMES[runtime]
     try:
         detector, mesh, blendshapes = (kind(members[name], OUTPUTS[name], threads) for name in OUTPUTS)
     except Exception as error:  # both runtimes raise bare RuntimeError, ValueError or cv2.error

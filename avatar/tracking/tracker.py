@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar.frames import FloatArray, RgbImage
-from avatar.tracking.canonical import CanonicalFace, load_canonical
+from avatar.tracking.canonical import CanonicalFace, canonical_face
 from avatar.tracking.detector import FaceDetector
 from avatar.tracking.face import Face
 from avatar.tracking.mesh import find_landmarks, read_blendshapes
 from avatar.tracking.networks import open_networks
-from avatar.tracking.pose import head_pose
 from avatar.tracking.region import Region, from_landmarks
 
 MIN_PRESENCE = 0.5
@@ -43,7 +42,7 @@ class FaceTracker:
         """
         self._networks = open_networks(model, threads=threads)
         self._detector = FaceDetector(self._networks.detector)
-        self._canonical = canonical or load_canonical()
+        self._canonical = canonical or canonical_face()
         self._region: Region | None = None  # where the followed face is expected
 
     def track(self, rgb: RgbImage, time_s: float | None = None) -> Face | None:
@@ -83,5 +82,5 @@ class FaceTracker:
 
     def _face(self, mesh: _Mesh) -> Face:
         shapes = read_blendshapes(self._networks.blendshapes, mesh.landmarks)
-        pose = head_pose(mesh.landmarks, self._canonical.points, self._canonical.weights)
+        pose = self._canonical.pose(mesh.landmarks)
         return Face(mesh.landmarks, shapes, mesh.presence, pose)
