@@ -1,0 +1,1 @@
+"""Where animated frames go."""

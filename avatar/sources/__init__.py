@@ -1,0 +1,1 @@
+"""Where driving frames come from: video files and folders of pictures."""

@@ -1,0 +1,85 @@
+"""From a decoder's frame to upright RGB pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatar.frames import RgbImage
+from avatar.images import flatten
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+SPACE_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
+HDR_TRANSFERS = (16, 18)  # AVCOL_TRC_SMPTE2084 (PQ), AVCOL_TRC_ARIB_STD_B67 (HLG)
+HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, smaller for BT.601
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """A turn by a multiple of 90 degrees and mirroring: swap the axes first, then flip."""
+
+    swap: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    def apply(self, rgb: RgbImage) -> RgbImage:
+        """Turn an (H, W, 3) picture; the result is (W, H, 3) where the axes swap."""
+        if self == Orientation():
+            return rgb
+        turned = rgb.transpose(1, 0, 2) if self.swap else rgb
+        return np.ascontiguousarray(turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
+
+
+def orientation_of(matrix: tuple[int, ...]) -> Orientation:
+    """Read a display matrix (ISO/IEC 14496-12, 6.2.2): nine numbers, x' = m0 x + m3 y, y' = m1 x + m4 y."""
+    if abs(matrix[1]) > abs(matrix[0]):
+        return Orientation(swap=True, flip_x=matrix[3] < 0, flip_y=matrix[1] < 0)
+    return Orientation(flip_x=matrix[0] < 0, flip_y=matrix[4] < 0)
+
+
+class RgbConverter:
+    """Turns one clip's decoded frames into RGB of one size; keeps swscale's tables from frame to frame."""
+
+    def __init__(self, first: VideoFrame, pixel_aspect: Fraction | None = None) -> None:
+        from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+
+        self._reformatter = VideoReformatter()
+        self._to_sdr: dict[str, Any] = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
+        self._orientation = _orientation_of_frame(first)
+        self._stored = (_display_width(first.width, pixel_aspect or Fraction(1)), first.height)
+        self.width_px, self.height_px = self._stored[:: -1 if self._orientation.swap else 1]
+
+    def convert(self, frame: VideoFrame) -> RgbImage:
+        """(H, W, 3) uint8 of the clip's size, also where this frame's own size or colours differ."""
+        if frame.colorspace == SPACE_UNSPECIFIED:
+            frame.colorspace = 1 if min(frame.width, frame.height) >= HD_HEIGHT_PX else 5  # BT.709, BT.601
+        has_alpha = any(component.is_alpha for component in frame.format.components)
+        plain = self._reformatter.reformat(
+            frame,
+            *self._stored,
+            format="rgba" if has_alpha else "rgb24",
+            threads=1,
+            **(self._to_sdr if frame.color_trc in HDR_TRANSFERS else {}),
+        )
+        pixels = np.asarray(plain.to_ndarray(), dtype=np.uint8)
+        rgb = flatten(pixels[..., :3], pixels[..., 3]) if has_alpha else pixels
+        return self._orientation.apply(rgb)
+
+
+def _orientation_of_frame(frame: VideoFrame) -> Orientation:
+    from av.sidedata.sidedata import Type
+
+    if Type.DISPLAYMATRIX not in frame.side_data:
+        return Orientation()
+    matrix = np.frombuffer(bytes(frame.side_data[Type.DISPLAYMATRIX]), np.int32)
+    return orientation_of(tuple(int(value) for value in matrix[:9]))
+
+
+def _display_width(stored_px: int, pixel_aspect: Fraction) -> int:
+    """Width in square pixels: camcorders and DVDs store 720 columns for pictures 4:3 or 16:9 wide."""
+    return round(stored_px * pixel_aspect) if Fraction(1, 4) <= pixel_aspect <= 4 else stored_px

@@ -1,0 +1,223 @@
+"""Driving clips: any video file FFmpeg reads, a GIF, or a folder of pictures."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from avatar.errors import VideoError
+from avatar.frames import Frame
+from avatar.images import MAX_PIXELS
+from avatar.sources.facts import DrivingFacts, DrivingVideo
+from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
+from avatar.sources.pixels import RgbConverter
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+logger = logging.getLogger(__name__)
+
+__all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
+
+_NS = 1_000_000_000
+
+
+def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> DrivingVideo:
+    """Open a driving clip: a video file, a GIF, or a folder of pictures shown at `folder_rate` frames per second.
+
+    Raises:
+        VideoError: missing, empty, not a video, damaged from the start, without pictures or with only one.
+        ImageError: the first picture of a folder cannot be read.
+    """
+    return ImageFolder(path, folder_rate) if path.is_dir() else VideoFile(path)
+
+
+class VideoFile:
+    """One video file, decoded frame by frame; memory does not grow with its length."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
+        _check_file(path)
+        self._path = path
+        self._container = _open_container(path)
+        try:
+            self._stream = _video_stream(self._container, path)
+            self._stream.thread_type = "AUTO"
+            self._frames = self._decode()
+            self._ahead = list(itertools.islice(self._frames, 2))
+            self._refuse_stills()
+            first = self._ahead[0]
+            self._converter = RgbConverter(first, self._stream.sample_aspect_ratio)
+            self.facts = self._read_facts(first)
+        except BaseException:
+            self._container.close()
+            raise
+        self.end_s = 0.0
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the start; damage in the middle is passed over, damage at the end ends the clip."""
+        last_tick: int | None = None
+        step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
+        ahead, self._ahead = self._ahead, []
+        origin = round(self.facts.origin_s / self.facts.time_base)
+        for number, frame in enumerate(itertools.chain(ahead, self._frames)):
+            tick = _tick(frame, self.facts.time_base, origin)
+            if tick is None:
+                tick = 0 if last_tick is None else last_tick + step
+            if last_tick is not None and tick <= last_tick:  # broken clocks: keep the frame, keep the order
+                tick = last_tick + 1
+            last_tick = tick
+            self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
+            yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._frames.close()
+        self._container.close()
+
+    def _decode(self) -> Generator[VideoFrame, None, None]:
+        """All frames; a packet that cannot be decoded is left out, with one line in the log."""
+        from av.error import FFmpegError
+
+        damaged = 0
+        for packet in self._packets():
+            try:
+                yield from packet.decode()
+            except FFmpegError as error:
+                damaged += 1
+                log = logger.warning if damaged == 1 else logger.debug
+                log("%s: a part cannot be decoded and is left out (%s)", self._path.name, error.strerror)
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """The packets of the picture stream and the empty one that flushes the decoder, also after a read error."""
+        from av import Packet
+        from av.error import FFmpegError
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                yield next(packets)
+            except StopIteration:
+                return
+            except FFmpegError as error:
+                logger.warning("%s: reading stops early (%s)", self._path.name, error.strerror)
+                flush: Packet[VideoStream] = Packet()
+                flush.stream = self._stream
+                yield flush
+                return
+
+    def _refuse_stills(self) -> None:
+        if not self._ahead:
+            raise VideoError(
+                f"No picture in {self._path.name} can be decoded.",
+                remedy="It is damaged or was cut short while it was copied: copy it again, or convert it to MP4.",
+            )
+        if len(self._ahead) == 1:
+            raise VideoError(
+                f"{self._path.name} holds a single picture, so nothing moves in it.",
+                remedy="Choose a clip of a second or more in which a face is seen.",
+            )
+        width, height = self._ahead[0].width, self._ahead[0].height
+        if width * height > MAX_PIXELS:
+            raise VideoError(
+                f"{self._path.name} is {width} x {height} pixels; the limit is {MAX_PIXELS / 1e6:.0f} megapixels.",
+                remedy="Scale it down first: 1080 lines are plenty to follow a face.",
+            )
+
+    def _read_facts(self, first: VideoFrame) -> DrivingFacts:
+        stream = self._stream
+        time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
+        rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+        start_s = Fraction(self._container.start_time or 0, 1_000_000)
+        origin_ticks = max(0, start_s // time_base)
+        duration_s = float((stream.duration or 0) * time_base) or (self._container.duration or 0) / 1e6
+        return DrivingFacts(
+            path=self._path,
+            width_px=self._converter.width_px,
+            height_px=self._converter.height_px,
+            rate=rate,
+            time_base=time_base,
+            duration_s=duration_s,
+            frames_estimate=stream.frames or round(duration_s * rate),
+            has_audio=bool(self._container.streams.audio),
+            origin_s=origin_ticks * time_base,
+        )
+
+
+def _tick(frame: VideoFrame, time_base: Fraction, origin: int) -> int | None:
+    stamp = frame.pts if frame.pts is not None else frame.dts
+    if stamp is None:
+        return None
+    own_base = frame.time_base or time_base
+    return (int(stamp) if own_base == time_base else round(stamp * own_base / time_base)) - origin
+
+
+def _check_file(path: Path) -> None:
+    """Say what is wrong in plain words before FFmpeg says it in its own."""
+    try:
+        size_bytes = path.stat().st_size
+    except OSError as error:
+        what = "There is no video" if isinstance(error, FileNotFoundError) else "There is no way to read"
+        raise VideoError(f"{what} {path}.", remedy="Check the name and the folder.") from error
+    if not path.is_file():
+        raise VideoError(f"{path} is not a file.", remedy="Name a video file or a folder of pictures.")
+    if size_bytes == 0:
+        raise VideoError(f"{path.name} is empty (0 bytes).", remedy="Copy or download it again.")
+
+
+def _open_container(path: Path) -> InputContainer:
+    import av
+    from av.error import FFmpegError
+
+    try:
+        # The prefix keeps a colon in a name from being read as a protocol; the list keeps playlists off the network.
+        container: InputContainer = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        return container
+    except PermissionError as error:
+        raise VideoError(f"{path} may not be read.", remedy="Change its permissions, or copy it.") from error
+    except (FFmpegError, ValueError) as error:
+        if _starts_like_mp4(path):
+            raise VideoError(
+                f"{path.name} is cut short or damaged: the index that an MP4 file ends with is missing.",
+                remedy="Copy or download it again; if the recording was interrupted, a repair tool may help.",
+            ) from error
+        raise VideoError(
+            f"{path.name} is not a video in a format that can be read here.",
+            remedy="Convert it to MP4, or name another file.",
+        ) from error
+
+
+def _starts_like_mp4(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(8)[4:] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The picture stream; the cover of a song does not count as one."""
+    from av.stream import Disposition
+
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not moving:
+        holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
+        raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
+    if moving[0].codec_context is None:
+        raise VideoError(
+            f"{path.name} is packed with a codec that cannot be read here.",
+            remedy="Convert it to MP4 with H.264 and use that.",
+        )
+    return moving[0]
