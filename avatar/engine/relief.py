@@ -1,0 +1,105 @@
+"""A portrait as a relief: every pixel gets a depth and a share in the head's motion, once per avatar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.engine.scattered import thin_plate_matrix
+from avatar.frames import FloatArray
+from avatar.motion.head import HeadMotion
+from avatar.motion.regions import CHIN, FACE_OVAL
+from avatar.tracking.face import Face
+
+BEHIND_EARS = 0.25  # depth of the head's outline behind its centre, canonical units
+HAIR_SLOPE = 0.6  # how fast the head falls back outside the face oval
+NECK_LENGTH = 1.15  # below the chin, canonical units: from here down nothing moves
+BORDER_FADE = 0.10  # of the picture's shorter side: the head's motion dies out towards the border
+MESH_POINTS = 468  # without irises, whose depth is that of the eyeball
+
+
+@dataclass(frozen=True, eq=False)
+class Relief:
+    """Depth and share of motion for points of one portrait; coordinates in pixels of the portrait."""
+
+    centre_px: FloatArray  # (3,), what the head turns about
+    unit_px: float  # pixels per canonical unit (distance between the outer eye corners)
+    axes: FloatArray  # (2, 2), rows: the head's sideways and downward directions in the picture
+    oval_centre_px: FloatArray  # (2,)
+    oval_radii: FloatArray  # (2,), canonical units, along `axes`
+    chin: float  # height of the chin below the head's centre, canonical units
+    size_px: tuple[int, int]  # (width, height) of the picture
+    landmarks: FloatArray  # (478, 3)
+
+    @staticmethod
+    def of(face: Face, width_px: int, height_px: int) -> Relief:
+        """The relief of a portrait from the one face in it."""
+        pose = face.pose
+        roll = np.deg2rad(pose.roll_deg)
+        axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32)
+        oval = (face.landmarks[FACE_OVAL, :2] @ axes.T) / np.float32(pose.scale_px)
+        low, high = oval.min(axis=0), oval.max(axis=0)
+        middle = 0.5 * (low + high) @ axes * pose.scale_px
+        chin = float((face.landmarks[CHIN, :2] - pose.centre_px[:2]) @ axes[1] / pose.scale_px)
+        return Relief(
+            centre_px=pose.centre_px,
+            unit_px=pose.scale_px,
+            axes=axes,
+            oval_centre_px=middle.astype(np.float32),
+            oval_radii=(0.5 * (high - low)).astype(np.float32),
+            chin=chin,
+            size_px=(width_px, height_px),
+            landmarks=face.landmarks,
+        )
+
+    def depth(self, points_px: FloatArray) -> FloatArray:
+        """Depth of (Q, 2) points, as the landmarks' z; the face's own inside the oval, the outline's outside; (Q,)."""
+        back = self.centre_px[2] + np.float32(BEHIND_EARS * self.unit_px)
+        oval = self.landmarks[FACE_OVAL]
+        rings, depths = [], []
+        for scale in (1.3, 1.7, 2.2):  # hair and ears: back from the face's edge by a gentle slope
+            ring = self.ring(scale)
+            nearest = np.linalg.norm(ring[:, None] - oval[None, :, :2], axis=-1).argmin(axis=1)
+            away = np.linalg.norm(ring - oval[nearest, :2], axis=1)
+            rings.append(ring)
+            depths.append(np.minimum(oval[nearest, 2] + HAIR_SLOPE * away, back))
+        at = np.concatenate([self.landmarks[:MESH_POINTS, :2], *rings])
+        known = np.concatenate([self.landmarks[:MESH_POINTS, 2], *depths])
+        outside = smoothstep((self.oval_distance(points_px) - 1.7) / 0.5)
+        shaped = thin_plate_matrix(at, points_px, stiffness=2e-2) @ known
+        return np.asarray((1 - outside) * shaped + outside * back, np.float32)
+
+    def share(self, points_px: FloatArray) -> FloatArray:
+        """How much of the head's motion (Q, 2) points take: 1 on the head, falling over the neck, 0 at the border; (Q,)."""
+        local = (points_px - self.centre_px[:2]) @ self.axes.T / np.float32(self.unit_px)
+        neck = 1 - smoothstep((local[:, 1] - (self.chin - 0.15)) / NECK_LENGTH)
+        beside = 1 - smoothstep((np.abs(local[:, 0]) - 2.2) / 1.0)
+        size = np.asarray(self.size_px, np.float32)
+        to_border = np.minimum(points_px, size - 1 - points_px).min(axis=1)
+        border = smoothstep(to_border / (BORDER_FADE * float(size.min())))
+        return np.asarray(neck * beside * border, np.float32)
+
+    def ring(self, scale: float, count: int = 36) -> FloatArray:
+        """Points around the face oval, `scale` times as far from its centre; (count, 2) pixels."""
+        angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
+        around = np.stack([np.cos(angle), np.sin(angle)], axis=1) * self.oval_radii * scale * self.unit_px
+        return np.asarray(around @ self.axes + self.oval_centre_px, np.float32)
+
+    def oval_distance(self, points_px: FloatArray) -> FloatArray:
+        """0 at the middle of the face, 1 on its oval; (Q,)."""
+        local = (points_px - self.oval_centre_px) @ self.axes.T / (self.oval_radii * np.float32(self.unit_px))
+        return np.asarray(np.linalg.norm(local, axis=1), np.float32)
+
+    def move(self, points: FloatArray, share: FloatArray, expression: FloatArray, motion: HeadMotion) -> FloatArray:
+        """Where (Q, 3) points of the portrait go: expression first, then their share of the head's motion; (Q, 2)."""
+        shaped = points + expression
+        turned = (shaped - self.centre_px) @ (motion.zoom * motion.rotation.T) + self.centre_px + motion.shift_px
+        return np.asarray(shaped[:, :2] + share[:, None] * (turned - shaped)[:, :2], np.float32)
+
+
+def smoothstep(value: npt.NDArray[np.floating]) -> FloatArray:
+    """0 below 0, 1 above 1, 3x^2 - 2x^3 between."""
+    clipped = np.clip(value, 0.0, 1.0)
+    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)

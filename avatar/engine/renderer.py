@@ -1,0 +1,156 @@
+"""Draws one portrait in any pose and expression. Everything that does not change from frame to frame is done once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.grid import Grid, invert, keep_from_folding, to_pixels
+from avatar.engine.layers import Layers
+from avatar.engine.relief import MESH_POINTS, Relief
+from avatar.engine.scattered import thin_plate_matrix
+from avatar.frames import FloatArray, RgbImage
+from avatar.motion.head import HeadMotion
+from avatar.motion.regions import (
+    EYES,
+    LEFT_EYE,
+    LOWER_LIP,
+    LOWER_LIP_POINTS,
+    RIGHT_EYE,
+    UPPER_LIP,
+    UPPER_LIP_POINTS,
+    Indices,
+)
+from avatar.tracking.face import Face
+
+FINE_CELLS = 26  # per canonical unit: about 4 pixels for a face 250 pixels wide
+COARSE_CELLS = 72  # along the longer side of the picture
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """A grid of portrait points with what moves them: depth, share of the head's motion, weights of the expression."""
+
+    points: FloatArray  # (Q, 3)
+    share: FloatArray  # (Q,)
+    weights: FloatArray | None  # (Q, N) for the N landmarks `used`; None: expression does not reach here
+    used: Indices
+
+
+class PortraitRenderer:
+    """The portrait, ready to be drawn; not thread-safe."""
+
+    def __init__(self, rgb: RgbImage, face: Face, layers: Layers) -> None:
+        self._layers = layers
+        self.height_px, self.width_px = rgb.shape[:2]
+        self.face = face
+        self.relief = Relief.of(face, self.width_px, self.height_px)
+        step = max(4, round(max(self.width_px, self.height_px) / COARSE_CELLS))
+        self._coarse_step = step
+        self._coarse = Grid.over_cells(0, 0, self.width_px, self.height_px, step)
+        self._background_sheet = self._sheet(self._coarse, None)
+        self._fine_step = max(2, round(self.relief.unit_px / FINE_CELLS))
+        self._fine = self._face_grid()
+        # The lids and lips part: what lies between eyes and mouth is moved apart from what lies around. Each of the
+        # two motions is smooth, because each leaves out the edges that belong to the other.
+        upper_lids = np.concatenate([eye.upper for eye in EYES])
+        lower_lids = np.concatenate([eye.lower for eye in EYES])
+        self._middle = self._sheet(self._fine, np.concatenate([upper_lids, LOWER_LIP_POINTS]))
+        self._around = self._sheet(self._fine, np.concatenate([lower_lids, UPPER_LIP_POINTS]))
+        self._landmark_share = self.relief.share(face.landmarks[:, :2])
+
+    def landmarks(self, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
+        """Where the portrait's landmarks go: (478, 3) pixels; z is only turned."""
+        face = self.face.landmarks
+        placed = face + expression_px
+        turned = (placed - self.relief.centre_px) @ (motion.zoom * motion.rotation.T) + self.relief.centre_px
+        turned += motion.shift_px
+        return np.asarray(placed + self._landmark_share[:, None] * (turned - placed), np.float32)
+
+    def draw(self, expression_px: FloatArray, motion: HeadMotion) -> RgbImage:
+        """Draw the portrait.
+
+        Args:
+            expression_px: (478, 3) displacements of the landmarks in the portrait's own pose, pixels.
+            motion: of the head, relative to the portrait's own pose.
+        Returns:
+            (H, W, 3) uint8; without any motion, the portrait itself.
+        """
+        look_up = self._backward_map(expression_px, motion)
+        target = self.landmarks(expression_px, motion)
+        canvas = self._layers.compose(look_up)
+        self._layers.draw_openings(canvas, self.face, target, expression_px, motion)
+        return canvas
+
+    def _backward_map(self, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
+        """Where each pixel of the frame looks in the portrait; (H, W, 2)."""
+        coarse_points = self._coarse.points()
+        moved = self._moved(self._background_sheet, self._coarse, expression_px, motion)
+        coarse = invert(self._coarse, moved, coarse_points, 2 * coarse_points - moved)
+        look_up = to_pixels(coarse, self._coarse_step, self.width_px, self.height_px)
+
+        around = self._moved(self._around, self._fine, expression_px, motion)
+        middle = self._moved(self._middle, self._fine, expression_px, motion)
+        left, top = np.maximum(np.floor(around.min(axis=(0, 1))), 0).astype(int)
+        right, bottom = np.minimum(np.ceil(around.max(axis=(0, 1))) + 1, [self.width_px, self.height_px]).astype(int)
+        if right - left < 2 or bottom - top < 2:
+            return look_up
+        width, height = int(right - left), int(bottom - top)
+        cells = Grid.over_cells(int(left), int(top), width, height, self._fine_step)
+        targets = cells.points()
+        guess = self._coarse.sample(coarse, targets)
+        outer = invert(self._fine, around, targets, guess)
+        inner = invert(self._fine, middle, targets, guess)
+        within = self._fine.inside(outer)[..., None]
+        blended = [within * found + (1 - within) * guess for found in (outer, inner)]
+        outer_px, inner_px = (to_pixels(found, self._fine_step, width, height) for found in blended)
+        mask = self._middle_mask(self.landmarks(expression_px, motion), int(left), int(top), width, height)
+        look_up[top:bottom, left:right] = outer_px + mask[..., None] * (inner_px - outer_px)
+        return look_up
+
+    def _moved(self, sheet: _Sheet, grid: Grid, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
+        """Where the points of a sheet go; (rows, columns, 2)."""
+        expression = np.zeros((1, 3), np.float32)
+        if sheet.weights is not None:
+            expression = sheet.weights @ expression_px[sheet.used]
+        moved = self.relief.move(sheet.points, sheet.share, expression, motion)
+        near = motion.rotation @ np.float32([0, 0, -1])  # where the nose travels
+        return keep_from_folding(moved.reshape(grid.rows, grid.columns, 2), grid.step, (float(near[0]), float(near[1])))
+
+    def _middle_mask(self, target: FloatArray, left: int, top: int, width: int, height: int) -> FloatArray:
+        """1 between the lines where lids meet and the line where the lips meet, 0 around; (height, width)."""
+        lids = [0.5 * (target[eye.upper, :2] + target[eye.lower, :2]) for eye in (RIGHT_EYE, LEFT_EYE)]
+        lips = 0.5 * (target[UPPER_LIP[3], :2] + target[LOWER_LIP[3], :2])
+        corner = target[:, :2]
+        outline = np.concatenate(
+            [
+                corner[[127, RIGHT_EYE.outer]], lids[0], corner[[RIGHT_EYE.inner, 168, LEFT_EYE.inner]], lids[1][::-1],
+                corner[[LEFT_EYE.outer, 356, 361, 308]], lips[::-1], corner[[78, 132]],
+            ]
+        )  # fmt: skip
+        mask = np.zeros((height, width), np.uint8)
+        fixed = np.round((outline - [left, top]) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
+        return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.float32) * np.float32(1 / 255)
+
+    def _face_grid(self) -> Grid:
+        ring = self.relief.ring(1.75)
+        step = self._fine_step
+        low, high = np.floor(ring.min(axis=0)), np.ceil(ring.max(axis=0))
+        columns, rows = np.ceil((high - low) / step).astype(int) + 1
+        return Grid(float(low[0]), float(low[1]), step, int(columns), int(rows))
+
+    def _sheet(self, grid: Grid, left_out: Indices | None) -> _Sheet:
+        points = grid.points().reshape(-1, 2)
+        depth = self.relief.depth(points)
+        share = self.relief.share(points)
+        spatial = np.concatenate([points, depth[:, None]], axis=1)
+        if left_out is None:
+            return _Sheet(spatial, share, None, np.arange(0))
+        used = np.setdiff1d(np.arange(MESH_POINTS), left_out)
+        still = np.concatenate([self.relief.ring(scale) for scale in (1.6, 1.75, 2.0)])
+        known = np.concatenate([self.face.landmarks[used, :2], still])
+        weights = thin_plate_matrix(known, points, stiffness=1e-4)[:, : len(used)]
+        return _Sheet(spatial, share, np.ascontiguousarray(weights), used)

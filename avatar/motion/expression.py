@@ -1,0 +1,183 @@
+"""Carry an expression from one face over to another.
+
+Works on pose-free faces: landmarks in the canonical head's frame and unit (HeadPose), so what is left is identity and
+expression. Displacements since the reference frame carry over region by region, scaled to the portrait's own
+proportions; what opens and closes (lids, lips) carries over as a ratio, so that closed means closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.frames import FloatArray
+from avatar.motion.regions import (
+    CHIN,
+    EYES,
+    LEFT_MOUTH_CORNER,
+    LOWER_LIP,
+    NOSE_BASE,
+    RIGHT_MOUTH_CORNER,
+    UPPER_LIP,
+    EyeRegion,
+)
+from avatar.tracking.face import BLENDSHAPES, Face
+
+CLOSED_EYE = 0.03  # lid gap over eye width that the tracker reports for a closed eye
+CLOSED_LIPS = 0.012  # inner lip gap over mouth width that it reports for closed lips
+WIDEST_EYE = 1.45  # times the portrait's own opening
+WIDEST_MOUTH = 0.95  # inner lip gap over mouth width
+_BLINK = {eye: BLENDSHAPES.index(name) for eye, name in zip(EYES, ("eyeBlinkRight", "eyeBlinkLeft"), strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
+class Expression:
+    """One face without its pose."""
+
+    shape: FloatArray  # (478, 3), canonical frame and unit
+    blendshapes: FloatArray  # (52,)
+
+    @staticmethod
+    def of(face: Face) -> Expression:
+        """Take the head pose out of a tracked face."""
+        pose = face.pose
+        return Expression((face.landmarks - pose.centre_px) @ pose.rotation / np.float32(pose.scale_px), face.blendshapes)
+
+
+def transfer(source: Expression, reference: Expression, driving: Expression, *, strength: float = 1.0) -> FloatArray:
+    """The portrait's pose-free shape with the driver's expression since the reference frame.
+
+    Args:
+        source: the portrait.
+        reference: the driver in the reference frame.
+        driving: the driver now.
+        strength: 0 = the portrait's own expression, 1 = as the driver, 2 = exaggerated.
+    Returns:
+        (478, 3) float32, canonical frame; equal to `source.shape` when `driving` is `reference`.
+    """
+    moved = (driving.shape - reference.shape) * np.float32(strength)
+    moved = moved * _region_scale(source.shape, reference.shape)
+    shape = source.shape + moved
+    for eye in EYES:
+        _place_lids(shape, source, reference, driving, eye, strength)
+        _place_iris(shape, source, reference, driving, eye, strength)
+    _place_lips(shape, source, reference, driving, strength)
+    return shape
+
+
+def lid_opening(shape: FloatArray, eye: EyeRegion) -> float:
+    """Mean gap between the lids over the width of the eye, both in the canonical frame."""
+    gap = shape[eye.lower, 1] - shape[eye.upper, 1]
+    return float(gap[1:-1].mean() / _distance(shape, eye.outer, eye.inner))
+
+
+def lip_gap(shape: FloatArray) -> float:
+    """Mean gap between the inner lips over the width of the mouth."""
+    gap = shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]
+    return float(gap[2:-2].mean() / _distance(shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
+
+
+def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
+    """How much larger each part of the portrait's face is than the driver's; (478, 3), sideways and up-down apart."""
+    mouth = _ratio(source, reference, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER, 0.75, 1.3)
+    lower_face = _ratio(source, reference, NOSE_BASE, CHIN, 0.75, 1.35)
+    brows = float(
+        np.clip(np.mean([_brow_height(source, eye) for eye in EYES]) / np.mean([_brow_height(reference, eye) for eye in EYES]), 0.7, 1.4)
+    )
+    height = source[:, 1:2]
+    upper = _smoothstep((source[NOSE_BASE, 1] * 0.4 - height) / 0.25)  # 1 above the eyes, 0 from the nose down
+    sideways = upper + (1 - upper) * mouth
+    upright = upper * brows + (1 - upper) * (0.5 * lower_face + 0.5 * mouth)
+    return np.asarray(np.hstack([sideways, upright, 0.5 * (sideways + upright)]), np.float32)
+
+
+def _place_lids(
+    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, strength: float
+) -> None:
+    """Set the upper lid so that the eye is as open, relative to the portrait's own opening, as the driver's is."""
+    openness = 1 + strength * (_openness(reference, driving, eye) - 1)
+    openness = float(np.clip(openness, 0.0, WIDEST_EYE))
+    width = _distance(source.shape, eye.outer, eye.inner) / _distance(reference.shape, eye.outer, eye.inner)
+    drift = (driving.shape - reference.shape)[[eye.outer, eye.inner]].mean(axis=0) * np.float32(strength)
+    lower_rise = (driving.shape - reference.shape)[eye.lower] * np.float32(strength * width) - drift
+    lower = source.shape[eye.lower] + drift + np.clip(lower_rise, -0.04, 0.04)
+    closed = max(1.0 - openness, 0.0)
+    gap = source.shape[eye.lower] - source.shape[eye.upper]
+    upper = lower - gap * np.float32(openness)
+    meet = np.float32(0.12 * closed) * gap  # a closing lower lid comes up a little to meet the upper one
+    before = shape[eye.upper].copy()
+    shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet
+    lid_fix = shape[eye.upper] - before
+    for share, ring in zip((0.55, 0.2), eye.upper_rings, strict=True):
+        shape[ring] += np.float32(share) * lid_fix
+
+
+def _openness(reference: Expression, driving: Expression, eye: EyeRegion) -> float:
+    """How open the driver's eye is: 0 closed, 1 as in the reference frame, above 1 wider."""
+    at_rest, now = lid_opening(reference.shape, eye), lid_opening(driving.shape, eye)
+    by_gap = (now - CLOSED_EYE) / max(at_rest - CLOSED_EYE, 0.05)
+    rest_blink, blink = float(reference.blendshapes[_BLINK[eye]]), float(driving.blendshapes[_BLINK[eye]])
+    by_blink = 1 - (blink - rest_blink) / max(0.66 - rest_blink, 0.2)
+    if by_gap > 1 and by_blink > 1:
+        return min(by_gap, 1 + 0.5 * (by_gap - 1))
+    return 0.5 * (min(by_gap, 1.0) + min(by_blink, 1.0))
+
+
+def _place_iris(
+    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, strength: float
+) -> None:
+    """Turn the eyes as the driver's: both by the same amount, in eye widths, which averages the tracker's noise."""
+    turns = [_gaze(driving.shape, each) - _gaze(reference.shape, each) for each in EYES]
+    turn = np.mean(turns, axis=0) * np.float32(strength)
+    width = _distance(source.shape, eye.outer, eye.inner)
+    corners = [eye.outer, eye.inner]
+    drift = (shape[corners] - source.shape[corners]).mean(axis=0)
+    offset = drift + np.array([turn[0] * width, turn[1] * width, 0.0], np.float32)
+    for index in (eye.iris, *eye.iris_rim):
+        shape[index] = source.shape[index] + offset
+
+
+def _gaze(shape: FloatArray, eye: EyeRegion) -> FloatArray:
+    """Iris centre relative to the middle of the eye's corners, in eye widths; (2,)."""
+    middle = 0.5 * (shape[eye.outer, :2] + shape[eye.inner, :2])
+    return np.asarray((shape[eye.iris, :2] - middle) / _distance(shape, eye.outer, eye.inner), np.float32)
+
+
+def _place_lips(
+    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, strength: float
+) -> None:
+    """Set the gap between the lips by ratio of mouth width, keeping the lips as thick as they are."""
+    width = _distance(source.shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER)
+    driver_width = _distance(reference.shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER)
+    own, at_rest, now = (
+        (face.shape[LOWER_LIP[3], 1] - face.shape[UPPER_LIP[3], 1]) / size
+        for face, size in ((source, width), (reference, driver_width), (driving, driver_width))
+    )
+    now = np.maximum(at_rest + strength * (now - at_rest), 0.0)
+    closing = np.clip((now + CLOSED_LIPS) / (at_rest + CLOSED_LIPS), 0.0, 1.0)  # 1 unless the driver closes further
+    gap = np.clip(own, 0.0, None) * closing + np.maximum(now - at_rest, 0.0)
+    gap = np.minimum(gap, WIDEST_MOUTH)
+    gap = np.where(np.abs(now - at_rest) < 1e-6, own, gap)
+    missing = gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1])
+    for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True):
+        shape[upper, 1] -= 0.4 * missing
+        shape[lower, 1] += 0.6 * missing
+
+
+def _ratio(source: FloatArray, reference: FloatArray, first: int, second: int, low: float, high: float) -> float:
+    return float(np.clip(_distance(source, first, second) / max(_distance(reference, first, second), 1e-6), low, high))
+
+
+def _distance(shape: FloatArray, first: int, second: int) -> float:
+    return float(np.linalg.norm(shape[first] - shape[second]))
+
+
+def _brow_height(shape: FloatArray, eye: EyeRegion) -> float:
+    return float(shape[[eye.outer, eye.inner], 1].mean() - shape[eye.brow, 1].mean())
+
+
+def _smoothstep(value: npt.ArrayLike) -> FloatArray:
+    clipped = np.clip(np.asarray(value, np.float32), 0.0, 1.0)
+    return clipped * clipped * (3 - 2 * clipped)

@@ -1,0 +1,92 @@
+"""How the head moves relative to the reference frame, and how far a flat portrait can follow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.frames import FloatArray
+from avatar.tracking.face import HeadPose
+from avatar.tracking.pose import angles_deg
+
+YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 42.0, 30.0, 40.0
+SHIFT_LIMIT = 0.75  # in units of the canonical head (outer eye corners), sideways and up or down
+ZOOM_LIMIT = 1.35
+KNEE = 0.6  # share of a limit up to which motion is followed exactly
+
+
+@dataclass(frozen=True, eq=False)
+class HeadMotion:
+    """A rigid motion of the portrait's head about its own centre: x -> zoom * rotation @ (x - centre) + centre + shift."""
+
+    rotation: FloatArray  # (3, 3), proper
+    shift_px: FloatArray  # (3,), pixels of the portrait
+    zoom: float  # > 1: nearer
+
+    @staticmethod
+    def still() -> HeadMotion:
+        """No motion at all."""
+        return HeadMotion(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), 1.0)
+
+
+def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> FloatArray:
+    """The rotation whose `angles_deg` these are; (3, 3) float32."""
+    yaw, pitch, roll = (math.radians(angle) for angle in (yaw_deg, pitch_deg, roll_deg))
+    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(angle), math.sin(angle)) for angle in (-yaw, pitch, roll))
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
+    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(about_z @ about_x @ about_y, np.float32)
+
+
+def head_motion(
+    source: HeadPose, reference: HeadPose, driving: HeadPose, *, strength: float = 1.0, relative: bool = True
+) -> HeadMotion:
+    """Carry the driver's head motion since the reference frame over to the portrait.
+
+    The turn is the one seen by the camera, R_driving R_reference^-1 (the counterpart of the paper's J_driving
+    J_reference^-1); absolute motion turns the head exactly as the driver's is. Shift and zoom are measured in head
+    sizes. Each is followed exactly when small and eases into a limit, where a flat picture has nothing more to show.
+
+    Args:
+        strength: 0 = head kept still, 1 = as the driver, 2 = twice as far.
+    """
+    start = reference.rotation if relative else source.rotation
+    yaw, pitch, roll = angles_deg(driving.rotation @ start.T)
+    rotation = rotation_from_angles(
+        _follow(strength * yaw, source.yaw_deg, YAW_LIMIT_DEG),
+        _follow(strength * pitch, source.pitch_deg, PITCH_LIMIT_DEG),
+        _follow(strength * roll, 0.0, ROLL_LIMIT_DEG),
+    )
+    moved = (driving.centre_px - reference.centre_px) / reference.scale_px
+    shift = np.array([strength * moved[0], strength * moved[1], 0.0], np.float32)
+    distance = float(np.linalg.norm(shift))
+    if distance > 0:
+        shift *= soft_limit(distance, SHIFT_LIMIT) / distance
+    zoom = math.exp(soft_limit(strength * math.log(driving.scale_px / reference.scale_px), math.log(ZOOM_LIMIT)))
+    return HeadMotion(rotation, shift * np.float32(source.scale_px), zoom)
+
+
+def soft_limit(value: float, limit: float) -> float:
+    """`value` itself up to KNEE * limit, then easing towards +-limit without a kink."""
+    knee, size = KNEE * limit, abs(value)
+    if size <= knee:
+        return value
+    return math.copysign(knee + (limit - knee) * math.tanh((size - knee) / (limit - knee)), value)
+
+
+def _follow(angle_deg: float, portrait_deg: float, limit_deg: float) -> float:
+    """Turn by `angle_deg`, but no further than a total of `limit_deg` from the viewer when turning away."""
+    away = portrait_deg * angle_deg > 0
+    room = max(limit_deg - abs(portrait_deg), 0.25 * limit_deg) if away else limit_deg
+    return soft_limit(angle_deg, room)
+
+
+def weaken(motion: HeadMotion, share: float) -> HeadMotion:
+    """A share (0 to 1) of a motion: 0 = none of it, 1 = all of it."""
+    if share >= 1:
+        return motion
+    rotation = rotation_from_angles(*(share * angle for angle in angles_deg(motion.rotation)))
+    return HeadMotion(rotation, motion.shift_px * np.float32(share), motion.zoom**share)
