@@ -21,6 +21,7 @@ from avatar import __version__
 from avatar.errors import AvatarError, UsageError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+NEED_FACE_MODEL = {"demo", "animate", "template", "evaluate", "bench", "test"}
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command)",
@@ -67,7 +68,20 @@ def _run(words: list[str]) -> int:
         args = parser.parse_args(words)
     if module is None:
         parser.error("a command is needed")
+    if wanted in NEED_FACE_MODEL:
+        _fetch_needed()
     return int(module.run(args))
+
+
+def _fetch_needed() -> None:
+    """Fetch what the set-up could not, or what was cleaned out of the cache since."""
+    from avatar import weights
+
+    missing = [name for name in weights.needed_models() if not weights.present(name)]
+    if missing:
+        from avatar.commands import models
+
+        models.pull(missing)
 
 
 def _load(name: str | None) -> ModuleType:
@@ -102,6 +116,8 @@ def _explain(error: BaseException) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         _say("The disk is full.", "Free some space and try again.")
+    elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("avatar"):
+        _say(f"The package {error.name} is not installed in this Python.", "Start without --no-setup, or install it.")
     elif isinstance(error, MemoryError):
         _say("There is not enough memory for this.", "Close other programs, or ask for a smaller --size.")
     else:

@@ -174,7 +174,7 @@ def network_reason(error: BaseException) -> str:
         return f"the connection is not trusted ({reason.reason or reason})"
     if isinstance(reason, TimeoutError):
         return "the server did not answer in time"
-    if "407" in str(reason):
+    if "failed: 407" in str(reason):
         return _http_reason(407)
     return str(reason) or type(reason).__name__
 

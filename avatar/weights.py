@@ -66,6 +66,11 @@ def model_path(name: str) -> Path:
     return path
 
 
+def present(name: str) -> bool:
+    """Whether there is a file for this model, sound or not."""
+    return (models_folder() / find(name).file).is_file()
+
+
 def own_weights(name: str) -> Path:
     """Return a small weight file of our own, which comes with the program: `models/NAME.safetensors`.
 

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         return _list()
     if args.action == "pull":
-        return _pull(args.names or weights.needed_models())
+        return pull(args.names or weights.needed_models())
     if args.action == "import":
         return _import(args.name, args.file)
     return _verify()
@@ -48,13 +48,14 @@ def _list() -> int:
     return 0
 
 
-def _pull(names: list[str]) -> int:
+def pull(names: list[str]) -> int:
+    """Fetch models one after the other, with a progress bar each."""
     for name in names:
         weights.find(name)  # a wrong name is noticed before the first of several long downloads
     for name in names:
         with ProgressBar(name, None, "B") as bar:
             path = weights.pull(name, bar.update, on_wait=lambda: _note("Another Masque is fetching it: waiting ..."))
-        print(f"{name}: {path}")
+        _note(f"{name}: {path}")
     return 0
 
 

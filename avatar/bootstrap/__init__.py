@@ -1,0 +1,65 @@
+"""From a fresh clone to a running program: makes .venv, installs, fetches the face model, hands over.
+
+Standard library only: nothing else is installed yet when this runs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from avatar.bootstrap.environment import Environment
+from avatar.bootstrap.steps import prepare
+from avatar.errors import SetupError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+NEED_NO_SETUP = {"-h", "--help", "--version"}  # as the first word
+NEED_NO_MODELS = {"models"}  # the command that repairs what the step before it would fail at
+
+
+def start(words: Sequence[str], root: Path = ROOT) -> int:
+    """Set up what is missing, then run the command in the prepared environment; return the exit code."""
+    own_environment = "--no-setup" in words or bool(os.environ.get("MASQUE_NO_SETUP"))
+    arguments = [word for word in words if word != "--no-setup"]
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if own_environment or (arguments and arguments[0] in NEED_NO_SETUP):
+        return _run_here(arguments)
+    files = ("requirements.txt", "requirements-dev.txt") if command == "test" else ("requirements.txt",)
+    environment = Environment(root.resolve(), files)
+    try:
+        if not environment.is_ready():
+            prepare(environment, with_models=command not in NEED_NO_MODELS)
+    except SetupError as error:
+        print(f"{error.what}\n{error.remedy}", file=sys.stderr)
+        return 1
+    except FileNotFoundError as error:
+        print(f"This copy of Masque lacks {error.filename}.\nFetch a fresh copy of Masque.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The next start repairs what was left half-done.", file=sys.stderr)
+        return 1
+    if Path(sys.prefix).resolve() == environment.folder:
+        return _run_here(arguments)
+    return _hand_over([str(environment.python), str(root / "run.py"), "--no-setup", *arguments])
+
+
+def _run_here(arguments: list[str]) -> int:
+    from avatar.cli import main
+
+    return main(arguments)
+
+
+def _hand_over(command: list[str]) -> int:
+    """Continue as another process; on POSIX under the same process id, so that signals reach it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if sys.platform == "win32":
+        try:
+            return subprocess.run(command, check=False).returncode
+        except KeyboardInterrupt:  # the child was told too and has said what there is to say
+            return 1
+    os.execv(command[0], command)

@@ -1,0 +1,139 @@
+"""The set-up, step by step: each is shown with its time, and each can be repeated after it was cut short."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatar.bootstrap.causes import explain
+from avatar.bootstrap.environment import Environment, base_python
+from avatar.bootstrap.installer import run_logged
+from avatar.errors import SetupError
+from avatar.locks import file_lock
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the step list."""
+
+    title: str
+    do: Callable[[], None]
+
+
+def prepare(environment: Environment, *, with_models: bool = True) -> None:
+    """Bring the environment to what it must be; safe to call from several processes at once.
+
+    Raises:
+        SetupError: something is in the way; with a remedy. The next call goes on from there.
+    """
+    try:
+        environment.work.mkdir(exist_ok=True)
+        with file_lock(environment.work / "lock", on_wait=lambda: _say("Another start sets up already: waiting ...")):
+            if not environment.is_ready():
+                _perform(_steps(environment, with_models))
+    except FileNotFoundError:
+        raise  # a file of this copy is missing: not the environment's fault
+    except OSError as error:
+        raise explain(str(error), environment) from error
+
+
+def _steps(environment: Environment, with_models: bool) -> list[Step]:
+    steps = []
+    if not environment.is_usable():
+        steps.append(Step(f"Make the environment {environment.folder}", lambda: _make(environment)))
+    steps += [
+        Step(f"Install {name}", functools.partial(_install, environment, name)) for name in environment.requirements
+    ]
+    if with_models:
+        steps.append(Step("Fetch the face model", lambda: _fetch_models(environment)))
+    return steps
+
+
+def _perform(steps: list[Step]) -> None:
+    _say("Masque sets itself up. This happens once, needs a network, and may take some minutes.")
+    for number, step in enumerate(steps, start=1):
+        _say(f"[{number}/{len(steps)}] {step.title} ...")
+        began_s = time.monotonic()
+        step.do()
+        _say(f"[{number}/{len(steps)}] done in {time.monotonic() - began_s:.1f} s")
+
+
+def _require_venv_module() -> None:
+    """Debian and its relatives split these two off from Python."""
+    lacking = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
+    if lacking:
+        version = f"{sys.version_info[0]}.{sys.version_info[1]}"
+        raise SetupError(
+            f"This Python {version} lacks the module {lacking[0]}, which makes environments.",
+            remedy=f"On Debian and Ubuntu: sudo apt install python{version}-venv - "
+            "elsewhere install Python from https://www.python.org/downloads",
+        )
+
+
+def _make(environment: Environment) -> None:
+    """Make the environment from nothing; what is there is a half-made one, or another Python's."""
+    _require_venv_module()
+    _remove(environment)
+    environment.marker.touch()
+    command = environment.make_command or (base_python(), "-m", "venv")
+    code, said = run_logged([*command, str(environment.folder)], environment.log, append=False)
+    if code != 0:
+        raise explain(said, environment)
+
+
+def _remove(environment: Environment) -> None:
+    folder = environment.folder
+    if folder.is_symlink() or (folder.is_dir() and any(folder.iterdir()) and not _is_environment(folder)):
+        raise SetupError(f"{folder} is not an environment that Masque made.", remedy="Move it away and start again.")
+    if folder.exists():
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise SetupError(
+                f"The half-made environment {folder} cannot be removed ({error.strerror}).",
+                remedy="Close every running Masque, delete that folder and start again.",
+            ) from error
+
+
+def _is_environment(folder: Path) -> bool:
+    """A killed start may have left no more than empty folders; these and pyvenv.cfg are venv's first acts."""
+    return (folder / "pyvenv.cfg").exists() or {path.name for path in folder.iterdir()} <= {
+        "bin", "include", "lib", "lib64", "Include", "Lib", "Scripts",
+    }  # fmt: skip
+
+
+def _install(environment: Environment, name: str) -> None:
+    """Install one requirements file. The marker goes once the environment is known to be whole again."""
+    if name not in environment.missing():
+        return
+    environment.marker.touch()
+    command = [str(environment.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
+    code, said = run_logged([*command, "--requirement", str(environment.root / name)], environment.log)
+    if code == 0:
+        environment.record(name)
+    if code == 0 or "Installing collected packages" not in said:  # it failed while nothing was changed yet
+        environment.marker.unlink(missing_ok=True)
+    if code != 0:
+        raise explain(said, environment)
+
+
+def _fetch_models(environment: Environment) -> None:
+    command = [str(environment.python), str(environment.root / "run.py"), "--no-setup", "models", "pull"]
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=dict(os.environ))
+    if done.returncode != 0:
+        raise SetupError(
+            "Everything is installed but the face model.",
+            remedy="The reason stands above; the next start tries again.",
+        )
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
