@@ -39,16 +39,20 @@ class Grid:
         return np.stack(np.meshgrid(x, y), axis=-1)
 
     def sample(self, values: FloatArray, at: FloatArray) -> FloatArray:
-        """Bilinear values of a (rows, columns, C) field, C <= 4, at (h, w, 2) positions; the border's value beyond it."""
-        where = (at - np.float32([self.left, self.top])) * np.float32(1 / self.step)
+        """Bilinear values of a (rows, columns, C <= 4) field at (h, w, 2) positions; the border's beyond it."""
+        where = self._cell(at)
         sampled = cv2.remap(values, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(sampled)
 
     def inside(self, at: FloatArray) -> FloatArray:
         """1 well inside the grid, falling to 0 over the last two cells; (h, w)."""
-        where = (at - np.float32([self.left, self.top])) * np.float32(1 / self.step)
-        to_edge = np.minimum(where, np.float32([self.columns - 1, self.rows - 1]) - where).min(axis=-1)
-        return np.clip(0.5 * to_edge, 0.0, 1.0)
+        where = self._cell(at)
+        last = np.array([self.columns - 1, self.rows - 1], np.float32)
+        return np.asarray(np.clip(0.5 * np.minimum(where, last - where).min(axis=-1), 0.0, 1.0), np.float32)
+
+    def _cell(self, at: FloatArray) -> FloatArray:
+        """Positions in steps from the first point."""
+        return np.asarray((at - np.array([self.left, self.top], np.float32)) * np.float32(1 / self.step))
 
 
 def invert(grid: Grid, moved: FloatArray, targets: FloatArray, guess: FloatArray) -> FloatArray:
@@ -102,7 +106,7 @@ def _never_back(values: FloatArray, *, axis: int, forward: bool) -> FloatArray:
 
 def _inverse_jacobian(offset: FloatArray, step: float) -> FloatArray:
     """Inverse of the forward map's derivative, (rows, columns, 4) as [[a, b], [c, d]], tamed where it folds."""
-    down, across = np.gradient(offset, step, axis=(0, 1))
+    down, across = np.gradient(offset, step, axis=0), np.gradient(offset, step, axis=1)
     a, b = 1 + across[..., 0], down[..., 0]
     c, d = across[..., 1], 1 + down[..., 1]
     determinant = a * d - b * c

@@ -72,7 +72,7 @@ class Relief:
         return np.asarray((1 - outside) * shaped + outside * back, np.float32)
 
     def share(self, points_px: FloatArray) -> FloatArray:
-        """How much of the head's motion (Q, 2) points take: 1 on the head, falling over the neck, 0 at the border; (Q,)."""
+        """How much of the head's motion (Q, 2) points take: 1 on the head, less down the neck, 0 at the border."""
         local = (points_px - self.centre_px[:2]) @ self.axes.T / np.float32(self.unit_px)
         neck = 1 - smoothstep((local[:, 1] - (self.chin - 0.15)) / NECK_LENGTH)
         beside = 1 - smoothstep((np.abs(local[:, 0]) - 2.2) / 1.0)

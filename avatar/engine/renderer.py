@@ -116,7 +116,7 @@ class PortraitRenderer:
         if sheet.weights is not None:
             expression = sheet.weights @ expression_px[sheet.used]
         moved = self.relief.move(sheet.points, sheet.share, expression, motion)
-        near = motion.rotation @ np.float32([0, 0, -1])  # where the nose travels
+        near = -motion.rotation[:, 2]  # where the nose travels
         return keep_from_folding(moved.reshape(grid.rows, grid.columns, 2), grid.step, (float(near[0]), float(near[1])))
 
     def _middle_mask(self, target: FloatArray, left: int, top: int, width: int, height: int) -> FloatArray:

@@ -89,7 +89,7 @@ class WarpEngine:
         self._reference = _Reference(face, Expression.of(face), picture_width_px)
 
     def animate(self, driving_frame: Frame) -> Frame:
-        """Draw the portrait as the driver is in this frame; without calibration the first face seen is the reference."""
+        """Draw the portrait as the driver is now; without calibration the first face seen is the reference."""
         time_s = driving_frame.captured_ns * 1e-9
         face = self._tracker.track(driving_frame.rgb, time_s)
         return replace(driving_frame, rgb=self.animate_face(face, time_s))
@@ -137,7 +137,7 @@ class WarpEngine:
             per_picture = self._renderer.width_px / self._reference.picture_width_px
             per_head = pose.scale_px / self._reference.face.pose.scale_px
             motion = replace(motion, shift_px=motion.shift_px * np.float32(per_picture / per_head))
-        return expression_px, motion
+        return expression_px.astype(np.float32), motion
 
     def _update_trust(self, seen: bool, time_s: float) -> None:
         elapsed = 0.0 if self._frame_s is None else min(max(time_s - self._frame_s, 0.0), RELEASE_S)
@@ -156,9 +156,10 @@ def _resized(rgb: RgbImage, face: Face, size: int | None) -> tuple[RgbImage, Fac
         return rgb, face
     scale = size / max(height, width)
     new_width, new_height = max(1, round(width * scale)), max(1, round(height * scale))
-    resized = cv2.resize(rgb, (new_width, new_height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4)
-    factor = np.float32([new_width / width, new_height / height, scale])
-    landmarks = (face.landmarks + np.float32([0.5, 0.5, 0])) * factor - np.float32([0.5, 0.5, 0])
-    centre = (face.pose.centre_px + np.float32([0.5, 0.5, 0])) * factor - np.float32([0.5, 0.5, 0])
+    kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_LANCZOS4
+    resized = cv2.resize(rgb, (new_width, new_height), interpolation=kernel)
+    factor = np.array([new_width / width, new_height / height, scale], np.float32)
+    half = np.array([0.5, 0.5, 0.0], np.float32)  # pixel centres are whole numbers, so the picture's corner is at -0.5
+    centre = (face.pose.centre_px + half) * factor - half
     pose = replace(face.pose, centre_px=centre, scale_px=face.pose.scale_px * scale)
-    return np.asarray(resized), replace(face, landmarks=landmarks, pose=pose)
+    return np.asarray(resized), replace(face, landmarks=(face.landmarks + half) * factor - half, pose=pose)

@@ -43,7 +43,8 @@ class Expression:
     def of(face: Face) -> Expression:
         """Take the head pose out of a tracked face."""
         pose = face.pose
-        return Expression((face.landmarks - pose.centre_px) @ pose.rotation / np.float32(pose.scale_px), face.blendshapes)
+        shape = (face.landmarks - pose.centre_px) @ pose.rotation / np.float32(pose.scale_px)
+        return Expression(shape.astype(np.float32), face.blendshapes)
 
 
 def transfer(source: Expression, reference: Expression, driving: Expression, *, strength: float = 1.0) -> FloatArray:
@@ -83,9 +84,8 @@ def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
     """How much larger each part of the portrait's face is than the driver's; (478, 3), sideways and up-down apart."""
     mouth = _ratio(source, reference, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER, 0.75, 1.3)
     lower_face = _ratio(source, reference, NOSE_BASE, CHIN, 0.75, 1.35)
-    brows = float(
-        np.clip(np.mean([_brow_height(source, eye) for eye in EYES]) / np.mean([_brow_height(reference, eye) for eye in EYES]), 0.7, 1.4)
-    )
+    own_brows, brows_of_driver = (np.mean([_brow_height(face, eye) for eye in EYES]) for face in (source, reference))
+    brows = float(np.clip(own_brows / brows_of_driver, 0.7, 1.4))
     height = source[:, 1:2]
     upper = _smoothstep((source[NOSE_BASE, 1] * 0.4 - height) / 0.25)  # 1 above the eyes, 0 from the nose down
     sideways = upper + (1 - upper) * mouth

@@ -19,7 +19,7 @@ KNEE = 0.6  # share of a limit up to which motion is followed exactly
 
 @dataclass(frozen=True, eq=False)
 class HeadMotion:
-    """A rigid motion of the portrait's head about its own centre: x -> zoom * rotation @ (x - centre) + centre + shift."""
+    """A rigid motion of the portrait's head: x -> zoom * rotation @ (x - centre) + centre + shift."""
 
     rotation: FloatArray  # (3, 3), proper
     shift_px: FloatArray  # (3,), pixels of the portrait
