@@ -37,7 +37,7 @@ class _BrokenOffError(MirrorError):
 class _NoDowngrade(urllib.request.HTTPRedirectHandler):
     """Follow redirects, but never from https to something anyone on the way can change."""
 
-    def redirect_request(  # noqa: PLR0917 - the signature is urllib's
+    def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage, newurl: str
     ) -> Request | None:
         if req.full_url.startswith("https:") and not newurl.startswith("https:"):

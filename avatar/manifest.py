@@ -63,6 +63,28 @@ class Weight:
         """Whether `pull` may fetch it: somebody vouches for the bytes, and there is an address."""
         return self.recognisable and not self.import_only and bool(self.urls or self.wheels)
 
+    @property
+    def why_not_downloadable(self) -> str:
+        """The reason, for people."""
+        if not self.recognisable:
+            return "nobody has vouched for its bytes yet, so a wrong file could not be told from the right one"
+        return "it has no address that is known to last"
+
+    @property
+    def remedy(self) -> str:
+        """How to get this file."""
+        if self.downloadable:
+            return f"Fetch it: python run.py models pull {self.name}"
+        source = f" from {self.urls[0]}" if self.urls else ""
+        return f"Get {self.file}{source} yourself, then: python run.py models import {self.name} FILE"
+
+    @property
+    def second_remedy(self) -> str:
+        """What to do after `pull` failed."""
+        again = f"Check the network and proxy settings and run: python run.py models pull {self.name}"
+        by_hand = f"Or get {self.file} elsewhere, then: python run.py models import {self.name} FILE"
+        return f"{again}\n{by_hand}"
+
     def mismatch(self, seen: Seen) -> str | None:
         """Say in words how a file differs from what it should be; None when it does not."""
         if self.bytes is not None and seen.bytes != self.bytes:
@@ -87,18 +109,18 @@ def measure(path: Path) -> Seen:
     return Seen(size, sha256.hexdigest(), md5.hexdigest())
 
 
-def read_manifest(path: Path = MANIFEST) -> dict[str, Weight]:
-    """Return every weight by name, in the manifest's order.
+def read_manifest() -> dict[str, Weight]:
+    """Return every weight of MANIFEST by name, in its order.
 
     Raises:
         WeightsError: the manifest is missing or does not say what it should.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
         weights = [_weight(entry) for entry in table["model"]]
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"The list of models {path} cannot be used: {error}.", remedy="Fetch a fresh copy of Masque."
+            f"The list of models {MANIFEST} cannot be used: {error}.", remedy="Fetch a fresh copy of Masque."
         ) from error
     return {weight.name: weight for weight in weights}
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avatar import weights
+from avatar import stored, weights
 from avatar.errors import WeightsError
 from avatar.manifest import measure
 from avatar.progress import ProgressBar
@@ -42,7 +42,7 @@ def _list() -> int:
     for model in weights.list_models():
         weight = model.weight
         size = f"{weight.bytes / 1e6:.1f} MB" if weight.bytes is not None else "?"
-        how = model.state if model.state != weights.MISSING or weight.downloadable else "import only"
+        how = model.state if model.state != stored.MISSING or weight.downloadable else "import only"
         print(f"{weight.name:<16} {size:>9}  {weight.licence:<13} {how:<16} {weight.about}")
     print(f"\nFolder: {weights.models_folder()}")
     return 0
@@ -70,7 +70,7 @@ def _import(name: str, file: Path) -> int:
 def _verify() -> int:
     failed = 0
     for model in weights.list_models():
-        if model.state == weights.MISSING:
+        if model.state == stored.MISSING:
             continue
         try:
             print(f"{model.weight.name}: sound ({weights.verify(model.weight.name)})", flush=True)

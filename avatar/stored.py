@@ -1,0 +1,149 @@
+"""One weight file on this machine: is it sound, and how it takes its name.
+
+Beside each file lies a small note of the last check (`.FILE.json`: size, time, hashes), so that starting the
+program does not read hundreds of megabytes again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from avatar.download import unwritable
+from avatar.errors import WeightsError
+from avatar.locks import file_lock
+from avatar.manifest import Seen, Weight, measure
+
+READY, UNCHECKED, DAMAGED, MISSING = "ready", "not checked yet", "damaged", "missing"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """Where a weight belongs, and what is there."""
+
+    weight: Weight
+    folder: Path
+
+    @property
+    def path(self) -> Path:
+        """The file under its own name: there only once it was checked, or put there by hand."""
+        return self.folder / self.weight.file
+
+    @property
+    def part(self) -> Path:
+        """An unfinished download."""
+        return self.folder / f"{self.weight.file}.part"
+
+    @property
+    def note(self) -> Path:
+        """What the last check saw."""
+        return self.folder / f".{self.weight.file}.json"
+
+    def state(self) -> str:
+        """Return READY, UNCHECKED, DAMAGED or MISSING without reading the file."""
+        if not self.path.is_file():
+            return MISSING
+        if self.weight.bytes is not None and self.path.stat().st_size != self.weight.bytes:
+            return DAMAGED
+        return READY if self._noted_as_sound() else UNCHECKED
+
+    def require(self) -> Path:
+        """Return the path of a sound file; reads it only if it changed since the last check.
+
+        Raises:
+            WeightsError: it is missing or wrong.
+        """
+        return self.path if self.path.is_file() and self._noted_as_sound() else self.check()
+
+    def is_sound(self) -> bool:
+        """Whether `require` would return."""
+        try:
+            self.require()
+        except WeightsError:
+            return False
+        return True
+
+    def check(self) -> Path:
+        """Read the whole file, compare it with the manifest, and remember the answer.
+
+        Raises:
+            WeightsError: it is missing, cannot be read, or is wrong.
+        """
+        if not self.path.is_file():
+            raise WeightsError(f"The model {self.weight.name} is missing ({self.path}).", remedy=self.weight.remedy)
+        try:
+            seen = measure(self.path)
+        except OSError as error:
+            what = f"{self.path} cannot be read: {error.strerror}."
+            raise WeightsError(what, remedy="Check its permissions.") from error
+        if difference := self.weight.mismatch(seen) or self._unlike_the_import(seen):
+            raise WeightsError(f"The model file {self.path} {difference}.", remedy=self.weight.remedy)
+        self._remember(seen)
+        return self.path
+
+    def publish(self, part: Path, seen: Seen) -> None:
+        """Give a checked file its name. The note goes out first and in last: it never describes another file."""
+        try:
+            self.note.unlink(missing_ok=True)
+            part.replace(self.path)
+        except OSError as error:
+            raise unwritable(self.path, error) from error
+        self._remember(seen)
+
+    @contextlib.contextmanager
+    def locked(self, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+        """Keep other processes from writing this file. Raises WeightsError if the folder cannot be written."""
+        lock = self.folder / f".{self.weight.file}.lock"
+        with contextlib.ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(file_lock(lock, on_wait=on_wait))
+            except OSError as error:
+                raise unwritable(lock, error) from error
+            yield
+
+    @contextlib.contextmanager
+    def draft(self) -> Iterator[Path]:
+        """A file of our own in the same folder, gone afterwards unless it was given a name."""
+        descriptor, name = tempfile.mkstemp(prefix=f".{self.weight.file}.", suffix=".part", dir=self.folder)
+        os.close(descriptor)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _noted_as_sound(self) -> bool:
+        """Whether the file is the one that was checked last, and the manifest still wants it."""
+        note, now = self._read_note(), self.path.stat()
+        if note.get("bytes") != now.st_size or note.get("mtime_ns") != now.st_mtime_ns:
+            return False
+        return self.weight.mismatch(Seen(now.st_size, str(note.get("sha256")), str(note.get("md5")))) is None
+
+    def _unlike_the_import(self, seen: Seen) -> str | None:
+        """For a weight whose hash nobody knows, the bytes that the user vouched for are the measure."""
+        if self.weight.recognisable:
+            return None
+        remembered = self._read_note().get("sha256")
+        if remembered is None:
+            return "was not taken in by `models import`, so nothing is known about it"
+        return None if remembered == seen.sha256 else "has changed since it was imported"
+
+    def _read_note(self) -> dict[str, object]:
+        try:
+            note = json.loads(self.note.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return note if isinstance(note, dict) else {}
+
+    def _remember(self, seen: Seen) -> None:
+        """Write the note. A folder that cannot be written costs only time: the next start reads the file again."""
+        now = self.path.stat()
+        note = {"bytes": now.st_size, "mtime_ns": now.st_mtime_ns, "sha256": seen.sha256, "md5": seen.md5}
+        with contextlib.suppress(OSError), self.draft() as draft:
+            draft.write_text(json.dumps(note), encoding="utf-8")
+            draft.replace(self.note)

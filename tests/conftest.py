@@ -1,0 +1,61 @@
+"""What every test shares: the data beside the project, the face model, and a watch over threads."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import avatar.cv  # noqa: F401 - first of all: packages that import cv2 themselves would bend Qt's plugin path
+from avatar import weights
+from avatar.errors import WeightsError
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def no_leaked_threads() -> Iterator[None]:
+    """Fail a test that leaves a thread behind: a program that is used for hours must not gather them."""
+    before = set(threading.enumerate())
+    yield
+    deadline_s = time.monotonic() + 2.0
+    while (leaked := _ours(set(threading.enumerate()) - before)) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    if leaked:
+        pytest.fail(f"threads left behind: {', '.join(thread.name for thread in leaked)}")
+
+
+def _ours(threads: set[threading.Thread]) -> list[threading.Thread]:
+    return [thread for thread in threads if type(thread).__name__ != "TMonitor"]  # tqdm keeps one for all its bars
+
+
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests away from the user's own settings and avatars."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("MASQUE_SETTINGS", str(home / "settings.toml"))
+    monkeypatch.setenv("MASQUE_AVATARS", str(home / "avatars"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of clips and portraits beside the project; tests that need it are skipped without."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"no clips and portraits: {SHARED_DATA} is missing")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def face_model() -> Path:
+    """The file of the face tracker's networks, fetched if need be."""
+    try:
+        return weights.pull("face-landmarker")
+    except WeightsError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no face model: {error}")
