@@ -5,38 +5,79 @@ from __future__ import annotations
 import numpy as np
 
 from avatar.cv import cv2
+from avatar.engine.background import fill_background, foreground_colors
+from avatar.engine.eyes import EyeLayer
+from avatar.engine.matte import person_matte
+from avatar.engine.mouth import MouthInterior
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.head import HeadMotion
+from avatar.motion.regions import CHIN, LEFT_EYE, LEFT_MOUTH_CORNER, RIGHT_EYE, RIGHT_MOUTH_CORNER, EyeRegion
 from avatar.tracking.face import Face
+
+FINER = 2  # the person is kept this much finer than the picture: reading it bilinearly then keeps it crisp
+FINER_UP_TO_PX = 8000  # a texture of more than 32,767 pixels cannot be read at all
 
 
 class Layers:
     """What is drawn over what; made once per avatar."""
 
-    def __init__(self, rgb: RgbImage, face: Face, matte: FloatArray, person: RgbImage, background: RgbImage) -> None:
-        self._background = background
+    def __init__(self, rgb: RgbImage, face: Face) -> None:
+        matte = person_matte(rgb, face.landmarks)
+        self._background = fill_background(rgb, matte, face.landmarks)
+        person = foreground_colors(rgb, matte, self._background)
         alpha = np.round(matte * 255).astype(np.uint8)
         colours = cv2.multiply(person, cv2.merge([alpha] * 3), scale=1 / 255)
-        self._person = cv2.merge([*cv2.split(colours), alpha])  # premultiplied, so that interpolation cannot fringe
-
-    @staticmethod
-    def of(rgb: RgbImage, face: Face) -> Layers:
-        """Take a portrait apart."""
-        height, width = rgb.shape[:2]
-        unit = face.pose.scale_px
-        x, y = face.landmarks[:, :2].mean(axis=0)
-        matte = np.zeros((height, width), np.uint8)
-        cv2.ellipse(matte, (int(x), int(y - 0.15 * unit)), (int(1.35 * unit), int(1.75 * unit)), 0, 0, 360, 255, -1)
-        cv2.rectangle(matte, (0, int(face.landmarks[152, 1] + 0.2 * unit)), (width, height), 255, -1)
-        soft = cv2.GaussianBlur(matte.astype(np.float32) / 255, (0, 0), 0.12 * unit)
-        return Layers(rgb, face, soft, rgb, rgb)
+        premultiplied = cv2.merge([*cv2.split(colours), alpha])  # so that interpolation cannot fringe
+        self.texture_scale = FINER if max(rgb.shape) <= FINER_UP_TO_PX else 1
+        self._person = _finer(premultiplied, self.texture_scale)
+        self._face = face
+        self._eyes = [(RIGHT_EYE, EyeLayer(rgb, face.landmarks, "right")), (LEFT_EYE, EyeLayer(rgb, face.landmarks, "left"))]
+        self._mouth = MouthInterior(rgb, face.landmarks)
+        self._mouth_width_px = float(np.linalg.norm(face.landmarks[RIGHT_MOUTH_CORNER] - face.landmarks[LEFT_MOUTH_CORNER]))
 
     def compose(self, look_up: FloatArray) -> RgbImage:
-        """Move the person by a backward map and lay it over the background; (H, W, 3)."""
-        moved = cv2.remap(self._person, look_up, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        """Move the person and lay it over the background.
+
+        Args:
+            look_up: (H, W, 2), where each pixel looks in the portrait, in pixels times `texture_scale`.
+        Returns:
+            (H, W, 3) uint8.
+        """
+        moved = cv2.remap(self._person, look_up, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         hidden = 255 - moved[..., 3]
         behind = cv2.multiply(self._background, cv2.merge([hidden] * 3), scale=1 / 255)
-        return np.asarray(cv2.add(behind, np.ascontiguousarray(moved[..., :3])))
+        return np.asarray(cv2.add(behind, cv2.cvtColor(moved, cv2.COLOR_RGBA2RGB)))
 
-    def draw_openings(self, canvas: RgbImage, face: Face, target: FloatArray, expression_px: FloatArray, motion: HeadMotion) -> None:
-        """Draw what lies between lids and lips."""
+    def draw_openings(self, canvas: RgbImage, target: FloatArray, expression_px: FloatArray, turn: FloatArray) -> None:
+        """Draw what lies between lids and lips, in place.
+
+        Args:
+            canvas: (H, W, 3), the moved portrait.
+            target: (478, 3), where its landmarks have gone.
+            expression_px: (478, 3), how far expression alone moved them, in the portrait's own pose.
+            turn: (3, 3), zoom times rotation of the head.
+        """
+        for eye, layer in self._eyes:
+            socket = _socket(self._face.landmarks, target, eye, turn)
+            layer.draw(canvas, target, target[eye.iris, :2], socket)
+        down = self._face.pose.rotation[:, 1]
+        jaw_drop = float(expression_px[CHIN] @ down) / self._mouth_width_px
+        zoom = float(np.cbrt(np.linalg.det(turn)))
+        self._mouth.draw(canvas, target, (turn / zoom).astype(np.float32), 1.0, jaw_drop)
+
+
+def _socket(source: FloatArray, target: FloatArray, eye: EyeRegion, turn: FloatArray) -> FloatArray:
+    """Portrait pixels to frame pixels for what is rigid around an eye; (2, 3)."""
+    corners = [eye.outer, eye.inner]
+    middle = target[corners, :2].mean(axis=0) - turn[:2, :2] @ source[corners, :2].mean(axis=0)
+    return np.asarray(np.hstack([turn[:2, :2], middle[:, None]]), np.float32)
+
+
+def _finer(image: RgbImage, scale: int) -> RgbImage:
+    """The image on a grid `scale` times as fine, on which its own pixels are kept as they are."""
+    if scale == 1:
+        return image
+    height, width = image.shape[:2]
+    size = ((width - 1) * scale + 1, (height - 1) * scale + 1)
+    shrink = np.array([[1 / scale, 0, 0], [0, 1 / scale, 0]], np.float32)
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(image, shrink, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))

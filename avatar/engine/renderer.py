@@ -78,18 +78,18 @@ class PortraitRenderer:
         Returns:
             (H, W, 3) uint8; without any motion, the portrait itself.
         """
-        look_up = self._backward_map(expression_px, motion)
         target = self.landmarks(expression_px, motion)
-        canvas = self._layers.compose(look_up)
-        self._layers.draw_openings(canvas, self.face, target, expression_px, motion)
+        canvas = self._layers.compose(self._backward_map(expression_px, motion, target))
+        self._layers.draw_openings(canvas, target, expression_px, np.float32(motion.zoom) * motion.rotation)
         return canvas
 
-    def _backward_map(self, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
-        """Where each pixel of the frame looks in the portrait; (H, W, 2)."""
+    def _backward_map(self, expression_px: FloatArray, motion: HeadMotion, target: FloatArray) -> FloatArray:
+        """Where each pixel of the frame looks in the portrait's texture; (H, W, 2)."""
+        finer = np.float32(self._layers.texture_scale)
         coarse_points = self._coarse.points()
         moved = self._moved(self._background_sheet, self._coarse, expression_px, motion)
         coarse = invert(self._coarse, moved, coarse_points, 2 * coarse_points - moved)
-        look_up = to_pixels(coarse, self._coarse_step, self.width_px, self.height_px)
+        look_up = to_pixels(finer * coarse, self._coarse_step, self.width_px, self.height_px)
 
         around = self._moved(self._around, self._fine, expression_px, motion)
         middle = self._moved(self._middle, self._fine, expression_px, motion)
@@ -104,9 +104,9 @@ class PortraitRenderer:
         outer = invert(self._fine, around, targets, guess)
         inner = invert(self._fine, middle, targets, guess)
         within = self._fine.inside(outer)[..., None]
-        blended = [within * found + (1 - within) * guess for found in (outer, inner)]
+        blended = [finer * (within * found + (1 - within) * guess) for found in (outer, inner)]
         outer_px, inner_px = (to_pixels(found, self._fine_step, width, height) for found in blended)
-        mask = self._middle_mask(self.landmarks(expression_px, motion), int(left), int(top), width, height)
+        mask = self._middle_mask(target, int(left), int(top), width, height)
         look_up[top:bottom, left:right] = outer_px + mask[..., None] * (inner_px - outer_px)
         return look_up
 

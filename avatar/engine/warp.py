@@ -70,7 +70,7 @@ class WarpEngine:
                 remedy="Choose a picture that shows one face from the front, at least 80 pixels wide.",
             )
         rgb, face = _resized(source_image.rgb, face, self.options.size)
-        self._renderer = PortraitRenderer(rgb, face, Layers.of(rgb, face))
+        self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face))
         self._source = Expression.of(face)
 
     def calibrate(self, driving_frame: Frame) -> None:
