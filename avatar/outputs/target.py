@@ -1,0 +1,119 @@
+"""Where a result may go, checked before any work is done, and what a failed write means in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import re
+from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import Path
+
+from avatar.atomic import part_path
+from avatar.errors import OutputError, UsageError
+
+OUR_FRAME = re.compile(r"\d{6}\.png")  # what PngFolderWriter calls its files
+
+
+class OutputKind(Enum):
+    """What a result's name asks for."""
+
+    MP4 = ".mp4"
+    WEBM = ".webm"
+    GIF = ".gif"
+    PNG_FOLDER = ""
+
+
+def kind_of(path: Path) -> OutputKind:
+    """Read the kind of result off its name; a folder, or a name without an ending, means PNG frames.
+
+    Raises:
+        UsageError: another ending.
+    """
+    suffix = path.suffix.lower()
+    if suffix in (".mp4", ".webm", ".gif"):
+        return OutputKind(suffix)
+    if not suffix or path.is_dir():
+        return OutputKind.PNG_FOLDER
+    raise UsageError(
+        f"{path.name} ends in {suffix}, which is not a kind of result.",
+        remedy="End it in .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.",
+    )
+
+
+def check_target(path: Path, inputs: Iterable[Path]) -> OutputKind:
+    """Refuse a result that could not be written or would overwrite what it is made from.
+
+    Raises:
+        UsageError: an unknown ending, or the result is one of the inputs (also by another name or link).
+        OutputError: no such folder, not writable, or a folder that holds other things.
+    """
+    kind = kind_of(path)
+    for given in inputs:
+        if _is_same(path, given):
+            raise UsageError(f"{path} is itself an input.", remedy="Give the result a name of its own.")
+    if kind is OutputKind.PNG_FOLDER:
+        refuse_foreign_folder(path)
+    elif path.is_dir():
+        raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'result.mp4'}.")
+    _check_folder(path.resolve().parent)
+    return kind
+
+
+def refuse_foreign_folder(path: Path) -> None:
+    """Raise OutputError where replacing `path` by a folder of frames would lose something that is not such a frame."""
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise OutputError(f"{path} is a file, not a folder.", remedy="Choose another name for the folder of frames.")
+    foreign = sorted(entry.name for entry in path.iterdir() if not OUR_FRAME.fullmatch(entry.name))
+    if foreign:
+        raise OutputError(
+            f"The folder {path} holds other things ({foreign[0]}), which would be lost.",
+            remedy="Name a new folder; it is made for you.",
+        )
+
+
+@contextlib.contextmanager
+def write_errors_explained(path: Path) -> Iterator[None]:
+    """Turn what the system or FFmpeg says about a failed write into an OutputError."""
+    from av.error import FFmpegError
+
+    try:
+        yield
+    except (OSError, FFmpegError) as error:
+        raise _explained(path, error.errno, error.strerror or str(error)) from error
+
+
+def _explained(path: Path, number: int | None, reason: str) -> OutputError:
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"The disk is full; {path} was not written.",
+            remedy="Make room, choose another folder with -o, or a smaller --size.",
+        )
+    if number == errno.EFBIG:
+        return OutputError(
+            f"{path} grew larger than its file system or your limits allow.",
+            remedy="Choose another folder with -o, a smaller --size, or a shorter clip.",
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return OutputError(f"{path} may not be written.", remedy="Choose a folder that you may write to.")
+    return OutputError(f"{path} cannot be written: {reason}.", remedy="Choose another folder or name.")
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise OutputError(f"There is no folder {folder}.", remedy="Make it first, or name another.")
+    probe = part_path(folder / "masque")
+    try:  # asking the file system is not enough: a read-only disk says yes to its owner
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise _explained(folder, error.errno, error.strerror or "") from error
+
+
+def _is_same(path: Path, given: Path) -> bool:
+    try:
+        return path.samefile(given)
+    except OSError:  # one of them does not exist
+        return False

@@ -1,0 +1,165 @@
+"""MP4 and WebM files that keep the driving clip's times and sound, and `open_output` for every kind of result."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatar.atomic import flush_to_disk, part_path
+from avatar.frames import RgbImage
+from avatar.outputs.gif import GifWriter
+from avatar.outputs.png_folder import PngFolderWriter
+from avatar.outputs.sound import SoundTrack, open_sound
+from avatar.outputs.target import OutputKind, kind_of, write_errors_explained
+from avatar.outputs.writer import AbortsUnlessCommitted, FrameWriter
+from avatar.sources.facts import DrivingFacts
+
+if TYPE_CHECKING:
+    from av import Packet, VideoFrame
+    from av.video.stream import VideoStream
+
+_CODECS: dict[OutputKind, tuple[str, dict[str, str]]] = {
+    OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast"}),
+    OutputKind.WEBM: ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
+}
+_BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
+_LIMITED = 1  # AVCOL_RANGE_MPEG: what players expect of yuv420p
+
+
+def open_output(
+    path: Path, width_px: int, height_px: int, facts: DrivingFacts, *, audio_from: Path | None = None
+) -> FrameWriter:
+    """Start a result of the kind its name asks for.
+
+    Args:
+        path: .mp4, .webm, .gif, or a folder for PNG frames.
+        width_px, height_px: of every frame that will be written; an odd size is padded by one repeated column or row
+            where the codec needs even ones (MP4, WebM).
+        facts: of the driving clip, for its rate and the grain of its times.
+        audio_from: a file whose first sound track is carried over (MP4, WebM).
+    Raises:
+        UsageError: an unknown ending.
+        OutputError: the place cannot be written to.
+    """
+    kind = kind_of(path)
+    if kind is OutputKind.PNG_FOLDER:
+        return PngFolderWriter(path)
+    if kind is OutputKind.GIF:
+        return GifWriter(path, width_px, height_px)
+    return VideoFileWriter(path, width_px, height_px, facts, audio_from=audio_from)
+
+
+class VideoFileWriter(AbortsUnlessCommitted):
+    """H.264 in MP4 or VP9 in WebM, with BT.709 colours, under a hidden name until `commit`."""
+
+    def __init__(
+        self, target: Path, width_px: int, height_px: int, facts: DrivingFacts, *, audio_from: Path | None = None
+    ) -> None:
+        """Open the hidden file and the encoder. Raises OutputError."""
+        import av
+        from av.video.reformatter import VideoReformatter
+
+        self._target = target.resolve()
+        self._part = part_path(self._target)
+        self._time_base = facts.time_base
+        self._typical_ticks = max(1, round(1 / (facts.rate * facts.time_base)))
+        self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
+        self._durations: dict[int, int] = {}
+        self._reformatter = VideoReformatter()
+        self._sound: SoundTrack | None = None
+        kind = kind_of(target)
+        mp4 = kind is OutputKind.MP4
+        with contextlib.ExitStack() as undo, write_errors_explained(target):
+            undo.callback(self.abort)
+            self._container = av.open(
+                str(self._part),
+                "w",
+                format="mp4" if mp4 else "webm",
+                container_options={"movflags": "faststart"} if mp4 else {},
+            )
+            self._container.metadata["comment"] = "Animated portrait, made with Masque"
+            self._stream = self._add_pictures(_CODECS[kind], width_px + width_px % 2, height_px + height_px % 2, facts)
+            if audio_from is not None:
+                self._sound = open_sound(audio_from, self._container, facts.origin_s)
+            self._container.start_encoding()
+            undo.pop_all()
+        self.notes = list(self._sound.notes) if self._sound else []
+
+    def write(self, rgb: RgbImage, time_s: float) -> None:
+        """Encode the frame before this one, whose length is now known, and keep this one."""
+        tick = round(time_s / self._time_base)
+        with write_errors_explained(self._target):
+            if self._pending is not None:
+                tick = max(tick, self._pending[1] + 1)
+                self._encode(*self._pending, tick - self._pending[1])
+            self._pending = (self._picture(rgb), tick)
+
+    def commit(self, end_s: float | None = None) -> None:
+        """Encode what is left, write the index, and give the file its name."""
+        with write_errors_explained(self._target):
+            if self._pending is not None:
+                frame, tick = self._pending
+                length = self._typical_ticks if end_s is None else round(end_s / self._time_base) - tick
+                self._pending = None
+                self._encode(frame, tick, max(1, length))
+            self._mux(self._stream.encode(None))
+            if self._sound is not None:
+                self._sound.finish()
+                self._sound.close()
+            self._container.close()
+            flush_to_disk(self._part)
+            self._part.replace(self._target)
+
+    def abort(self) -> None:
+        """Close and remove the hidden file."""
+        if self._sound is not None:
+            self._sound.close()
+        if (container := getattr(self, "_container", None)) is not None:
+            with contextlib.suppress(Exception):  # a disk that is full refuses the index too
+                container.close()
+        self._part.unlink(missing_ok=True)
+
+    def _add_pictures(
+        self, codec: tuple[str, dict[str, str]], width_px: int, height_px: int, facts: DrivingFacts
+    ) -> VideoStream:
+        name, options = codec
+        stream: Any = self._container.add_stream(name, rate=facts.rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+        context = stream.codec_context
+        context.time_base = stream.time_base = facts.time_base
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+        return stream  # type: ignore[no-any-return]
+
+    def _picture(self, rgb: RgbImage) -> VideoFrame:
+        from av import VideoFrame
+        from av.video.reformatter import ColorRange, Colorspace, Interpolation
+
+        height, width = rgb.shape[:2]
+        if height % 2 or width % 2:
+            rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
+        return self._reformatter.reformat(
+            frame,
+            format="yuv420p",
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            # Without the two flags every frame comes out one level darker and a little green.
+            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
+            threads=1,
+        )
+
+    def _encode(self, frame: VideoFrame, tick: int, length: int) -> None:
+        frame.pts, frame.time_base, frame.duration = tick, self._time_base, length
+        self._durations[tick] = length
+        if self._sound is not None:
+            self._sound.mux_until(float(tick * self._time_base))
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: list[Packet[Any]]) -> None:
+        for packet in packets:
+            packet.duration = self._durations.pop(packet.pts, self._typical_ticks)
+            self._container.mux(packet)
