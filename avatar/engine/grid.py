@@ -55,20 +55,20 @@ class Grid:
         return np.asarray((at - np.array([self.left, self.top], np.float32)) * np.float32(1 / self.step))
 
 
-def invert(grid: Grid, moved: FloatArray, targets: FloatArray, guess: FloatArray) -> FloatArray:
-    """For each target, the point that `moved` sends there, by Newton's method on a map kept from folding.
+def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
+    """For each point of another grid, the point that `moved` sends there, by Newton's method from a scattered guess.
 
     Args:
         grid: where the forward map is known.
-        moved: (rows, columns, 2), where the grid's points go.
-        targets: (h, w, 2) positions asked about.
-        guess: (h, w, 2) first guess.
+        moved: (rows, columns, 2), where the grid's points go; see `keep_from_folding`.
+        cells: the points asked about.
     Returns:
-        (h, w, 2) positions p with moved(p) = target; where the map folds, a nearby point.
+        (cells.rows, cells.columns, 2) positions p with moved(p) = point.
     """
-    offset = moved - grid.points()
+    points, targets = grid.points(), cells.points()
+    offset = moved - points
     inverse = _inverse_jacobian(offset, grid.step)
-    at = guess
+    at = _scattered_guess(points, moved, cells)
     for _ in range(NEWTON_STEPS):
         miss = targets - at - grid.sample(offset, at)
         j = grid.sample(inverse, at)
@@ -77,6 +77,22 @@ def invert(grid: Grid, moved: FloatArray, targets: FloatArray, guess: FloatArray
         step[..., 1] = j[..., 2] * miss[..., 0] + j[..., 3] * miss[..., 1]
         at = at + step
     return at
+
+
+def _scattered_guess(points: FloatArray, moved: FloatArray, cells: Grid) -> FloatArray:
+    """Where each cell came from, roughly: the mean of the points that landed in it or, failing that, near it."""
+    cell = np.rint(cells._cell(moved)).astype(np.intp).reshape(-1, 2)
+    landed = ((cell >= 0) & (cell < [cells.columns, cells.rows])).all(axis=1)
+    index = cell[landed, 1] * cells.columns + cell[landed, 0]
+    size = cells.rows * cells.columns
+    back = (points - moved).reshape(-1, 2)[landed]
+    sums = [np.bincount(index, weights, size) for weights in (back[:, 0], back[:, 1], np.ones(len(back)))]
+    layer = np.stack(sums, axis=-1).reshape(cells.rows, cells.columns, 3).astype(np.float32)
+    wide = layer
+    for reach in (3, 9, 33):  # fill what is empty from ever further away; zero motion where nothing is near at all
+        wide = cv2.blur(wide, (reach, reach), borderType=cv2.BORDER_REPLICATE)
+        layer = np.where(layer[..., 2:] > 1e-6, layer, wide)
+    return np.asarray(cells.points() + layer[..., :2] / np.maximum(layer[..., 2:], 1e-6), np.float32)
 
 
 def keep_from_folding(moved: FloatArray, step: float, towards: tuple[float, float]) -> FloatArray:

@@ -86,9 +86,8 @@ class PortraitRenderer:
     def _backward_map(self, expression_px: FloatArray, motion: HeadMotion, target: FloatArray) -> FloatArray:
         """Where each pixel of the frame looks in the portrait's texture; (H, W, 2)."""
         finer = np.float32(self._layers.texture_scale)
-        coarse_points = self._coarse.points()
         moved = self._moved(self._background_sheet, self._coarse, expression_px, motion)
-        coarse = invert(self._coarse, moved, coarse_points, 2 * coarse_points - moved)
+        coarse = invert(self._coarse, moved, self._coarse)
         look_up = to_pixels(finer * coarse, self._coarse_step, self.width_px, self.height_px)
 
         around = self._moved(self._around, self._fine, expression_px, motion)
@@ -99,12 +98,10 @@ class PortraitRenderer:
             return look_up
         width, height = int(right - left), int(bottom - top)
         cells = Grid.over_cells(int(left), int(top), width, height, self._fine_step)
-        targets = cells.points()
-        guess = self._coarse.sample(coarse, targets)
-        outer = invert(self._fine, around, targets, guess)
-        inner = invert(self._fine, middle, targets, guess)
+        rigid = self._coarse.sample(coarse, cells.points())
+        outer, inner = invert(self._fine, around, cells), invert(self._fine, middle, cells)
         within = self._fine.inside(outer)[..., None]
-        blended = [finer * (within * found + (1 - within) * guess) for found in (outer, inner)]
+        blended = [finer * (within * found + (1 - within) * rigid) for found in (outer, inner)]
         outer_px, inner_px = (to_pixels(found, self._fine_step, width, height) for found in blended)
         mask = self._middle_mask(target, int(left), int(top), width, height)
         look_up[top:bottom, left:right] = outer_px + mask[..., None] * (inner_px - outer_px)
