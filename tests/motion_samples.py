@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatar.motion.head import rotation_from_angles
 from avatar.motion.track import MotionTrack
 from avatar.tracking import canonical_face, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face
+from avatar.tracking.pose import rotation_from_angles
 
 
 def make_face(

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from motion_samples import make_face
+
+from avatar import library as library_module
+from avatar.errors import FaceError, ImageError, LibraryError
+from avatar.frames import RgbImage
+from avatar.images import save_png
+from avatar.library import Library, library_folder
+from avatar.library_builtin import ASTRONAUT, builtin_avatars
+from avatar.library_names import as_name, check_name, same_name
+from avatar.tracking.face import Face
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Library:
+    return Library(tmp_path / "avatars")
+
+
+def picture(folder: Path, name: str = "mona.png", shade: int = 90) -> Path:
+    path = folder / name
+    save_png(path, np.full((64, 48, 3), shade, np.uint8))
+    return path
+
+
+def one_face(rgb: RgbImage) -> list[Face]:
+    return [make_face()]
+
+
+def no_face(rgb: RgbImage) -> list[Face]:
+    return []
+
+
+
+@pytest.fixture(autouse=True)
+def faces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judge the small sample pictures as if they were 512 pixels wide."""
+    real = library_module.check_portrait
+    wide = np.zeros((512, 512, 3), np.uint8)
+    monkeypatch.setattr(library_module, "check_portrait", lambda rgb, faces: real(wide, faces))
+
+
+def names(library: Library) -> list[str]:
+    return [avatar.name for avatar in library.avatars()]
+
+
+def test_the_astronaut_is_there_from_the_start(library: Library) -> None:
+    if not builtin_avatars():
+        pytest.skip("scikit-image")
+    assert names(library) == [ASTRONAUT]
+    assert library.resolve("astronaut").is_file() and not library.folder.exists()
+    for refused in (lambda: library.remove(ASTRONAUT), lambda: library.rename(ASTRONAUT, "Eileen")):
+        with pytest.raises(LibraryError, match="built in"):
+            refused()
+    assert library.thumbnail(library.find(ASTRONAUT)).shape == (256, 256, 3)
+
+
+def test_an_import_keeps_every_byte_and_its_notes(library: Library, tmp_path: Path) -> None:
+    path = picture(tmp_path, "Mona Lisa.PNG")
+    added = library.add(path, detect=one_face, source='the "Louvre" \\ Paris', licence="public domain\x7f\n")
+    avatar = Library(library.folder).find("mona lisa")
+    assert avatar == added.avatar and avatar.name == "Mona Lisa"
+    assert avatar.picture.read_bytes() == path.read_bytes() and avatar.picture.suffix == ".png"
+    assert avatar.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (avatar.source, avatar.licence) == ('the "Louvre" \\ Paris', "public domain\x7f\n")
+    assert avatar.created.endswith("+00:00") and added.report.ok
+    assert library.thumbnail(avatar).shape == (256, 256, 3)
+    path.unlink()
+    assert library.resolve("MONA LISA") == avatar.picture
+
+
+def test_face_marks_come_back_until_the_picture_changes(library: Library, tmp_path: Path) -> None:
+    avatar = library.add(picture(tmp_path), detect=one_face).avatar
+    face = library.face(avatar)
+    assert face is not None and np.array_equal(face.landmarks, make_face().landmarks)
+    assert face.pose.yaw_deg == pytest.approx(make_face().pose.yaw_deg)
+    picture(avatar.folder, avatar.picture.name, shade=10)
+    assert library.face(library.find(avatar.name)) is None
+    assert library.resolve(avatar.name).is_file()  # an edited picture is still an avatar
+
+
+def test_damaged_face_marks_are_no_marks(library: Library, tmp_path: Path) -> None:
+    avatar = library.add(picture(tmp_path), detect=one_face).avatar
+    (avatar.folder / "face.safetensors").write_bytes(b"\x00" * 40)
+    assert library.face(avatar) is None
+
+
+def test_a_picture_without_a_face_is_refused_unless_asked_for(library: Library, tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match="no face"):
+        library.add(picture(tmp_path), detect=no_face)
+    assert not library.folder.exists()
+    avatar = library.add(picture(tmp_path), detect=no_face, without_face=True).avatar
+    assert library.face(avatar) is None and library.resolve("mona").is_file()
+
+
+def test_what_is_no_picture_is_refused(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_text("not a picture")
+    with pytest.raises(ImageError):
+        library.add(tmp_path / "a.png", detect=one_face)
+    assert not library.folder.exists()
+
+
+@pytest.mark.parametrize("step", ["write", "write_face", "copyfile", "save_png"])
+def test_an_import_that_fails_leaves_nothing(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    library.add(picture(tmp_path, "first.png"), detect=one_face)
+    before = sorted(path.name for path in library.folder.iterdir())
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    owner = {"copyfile": shutil, "save_png": library_module}.get(step, library_module.library_record)
+    monkeypatch.setattr(owner, step, full_disk)
+    with pytest.raises(LibraryError, match="No space left") as caught:
+        library.add(picture(tmp_path, "second.png", 1), detect=one_face)
+    assert "MASQUE_AVATARS" in caught.value.remedy
+    assert sorted(path.name for path in library.folder.iterdir()) == before
+
+
+def test_a_picture_that_changes_while_it_is_copied(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "copyfile", lambda source, target: Path(target).write_bytes(b"half"))
+    with pytest.raises(LibraryError, match="changed while"):
+        library.add(picture(tmp_path), detect=one_face)
+    assert list(library.folder.iterdir()) == []
+
+
+def test_an_unfinished_import_is_not_listed_and_swept_up_later(library: Library, tmp_path: Path) -> None:
+    library.folder.mkdir()
+    old, new = library.folder / ".incoming-old", library.folder / ".incoming-new"
+    for folder in (old, new):
+        folder.mkdir()
+        picture(folder)
+    os.utime(old, (0, 0))
+    assert [name for name in names(library) if name != ASTRONAUT] == []
+    library.add(picture(tmp_path), detect=one_face)
+    assert new.is_dir() and not old.exists()
+
+
+def test_name_collisions(library: Library, tmp_path: Path) -> None:
+    library.add(picture(tmp_path, "mona.png", 1), detect=one_face)
+    with pytest.raises(LibraryError, match="as mona"):
+        library.add(picture(tmp_path, "other.png", 1), detect=one_face)
+    assert library.add(picture(tmp_path, "MONA.png", 2), detect=one_face).avatar.name == "MONA 2"
+    assert library.add(picture(tmp_path, "mona.jpg.png", 3), detect=one_face, name="x").avatar.name == "x"
+    with pytest.raises(LibraryError, match="already"):
+        library.add(picture(tmp_path, "y.png", 4), detect=one_face, name="X")
+    if builtin_avatars():
+        with pytest.raises(LibraryError, match="already"):
+            library.add(picture(tmp_path, "z.png", 5), detect=one_face, name="astronaut")
+
+
+def test_two_imports_at_once_both_arrive(library: Library, tmp_path: Path) -> None:
+    paths = [picture(tmp_path, f"p{shade}.png", shade) for shade in range(6)]
+    threads = [threading.Thread(target=library.add, args=(path,), kwargs={"detect": one_face}) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {f"p{shade}" for shade in range(6)} <= set(names(library))
+
+
+def test_remove_and_restore(library: Library, tmp_path: Path) -> None:
+    for shade in (1, 2):
+        avatar = library.add(picture(tmp_path, "mona.png", shade), detect=one_face).avatar
+        sha256 = avatar.sha256
+        library.remove("Mona")
+        with pytest.raises(LibraryError, match="no avatar"):
+            library.find("mona")
+    assert library.restore("mona").sha256 == sha256  # the one removed last
+    with pytest.raises(LibraryError, match="already"):
+        library.restore("mona")
+    library.rename("mona", "newer")
+    assert library.restore("mona").name == "mona"
+    with pytest.raises(LibraryError, match="was removed"):
+        library.restore("mona")
+    assert {"mona", "newer"} <= set(names(library))
+
+
+def test_rename_and_order(library: Library, tmp_path: Path) -> None:
+    for shade, name in enumerate(("a", "b", "c")):
+        library.add(picture(tmp_path, f"{name}.png", shade), detect=one_face)
+    library.reorder(["c", "a"])
+    assert names(library)[:2] == ["c", "a"]
+    library.rename("c", "Zoë")
+    assert names(library)[:2] == ["Zoë", "a"] and library.find("zoe\u0308").picture.is_file()
+    library.rename("Zoë", "ZOË")  # only the letters' size changes
+    assert names(library)[0] == "ZOË"
+    with pytest.raises(LibraryError, match="already"):
+        library.rename("ZOË", "A")
+    with pytest.raises(LibraryError, match="no avatar"):
+        library.reorder(["nobody"])
+    assert names(library)[:2] == ["ZOË", "a"]
+
+
+def test_what_people_do_to_the_folder(library: Library, tmp_path: Path) -> None:
+    for shade, name in enumerate(("gone", "garbled", "noted")):
+        library.add(picture(tmp_path, f"{name}.png", shade), detect=one_face)
+    (library.folder / "gone" / "picture.png").unlink()
+    (library.folder / "garbled" / "avatar.toml").write_bytes(b"\xff\xfe = [[[")
+    (library.folder / "noted" / "avatar.toml").write_text('picture = "picture.png"\nsource = 7\nmood = "good"\n')
+    (library.folder / "by hand").mkdir()
+    picture(library.folder / "by hand", "me.png")
+    (library.folder / "empty").mkdir()
+    (library.folder / "stray.txt").write_text("hello")
+    (library.folder / "order.toml").write_text("order = 3")
+    found = {avatar.name: avatar for avatar in library.avatars()}
+    assert "picture is missing" in found["gone"].problem and "damaged" in found["garbled"].problem
+    assert found["empty"].problem and "stray.txt" not in found
+    for name in ("noted", "by hand"):
+        assert not found[name].problem and library.resolve(name).is_file()
+    assert found["noted"].source == ""
+    with pytest.raises(LibraryError, match="cannot be used") as caught:
+        library.resolve("gone")
+    assert caught.value.remedy
+    library.remove("garbled")
+    assert "garbled" not in names(library)
+
+
+def test_a_record_cannot_lead_out_of_its_folder(library: Library, tmp_path: Path) -> None:
+    secret = picture(tmp_path, "secret.png")
+    avatar = library.add(picture(tmp_path), detect=one_face).avatar
+    for path in (f"../../{secret.name}", str(secret), "..", ""):
+        (avatar.folder / "avatar.toml").write_text(f"picture = '{path}'\n")
+        assert library.find("mona").problem
+
+
+def test_resolve_takes_a_file_first_and_explains_what_is_missing(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.add(picture(tmp_path), detect=one_face)
+    monkeypatch.chdir(tmp_path)
+    assert library.resolve("mona.png") == Path("mona.png")
+    assert library.resolve("mona") == library.folder / "mona" / "picture.png"
+    with pytest.raises(LibraryError, match=r"Did you mean mona\?"):
+        library.resolve("moma")
+    for missing in ("nothing.jpg", str(tmp_path / "nothing")):
+        with pytest.raises(LibraryError, match="no picture"):
+            library.resolve(missing)
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    library = Library(tmp_path / "file" / "avatars")
+    assert [avatar.name for avatar in library.avatars() if not avatar.builtin] == []
+    with pytest.raises(LibraryError, match="cannot be written"):
+        library.add(picture(tmp_path), detect=one_face)
+
+
+def test_the_folder_can_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MASQUE_AVATARS", str(tmp_path))
+    assert library_folder() == tmp_path == Library().folder
+    monkeypatch.delenv("MASQUE_AVATARS")
+    assert library_folder().name == "avatars"
+
+
+@pytest.mark.parametrize("name", [
+    "", "  ", ".", "..", ".hidden", "a/b", "a\\b", "..\\x", "C:", "con", "NUL.txt", "Lpt1", "x" * 81, "tab\there",
+    "line\nbreak", "a\u202egnp.exe", "zero\u200bwidth", "end.", "what?", "ü" * 79 + "<", "\ud800",
+])  # fmt: skip
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(LibraryError) as caught:
+        check_name(name)
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["Mona Lisa", "Zoë", "蒙娜麗莎", "👩‍🚀", "console", "a-b_c (2)", "São João", "मोना"])
+def test_names_that_are_kept(name: str) -> None:
+    assert check_name(f" {name} ") == name
+
+
+@given(st.text(st.characters(exclude_categories=[]), max_size=300))
+def test_any_file_name_gives_a_usable_name(text: str) -> None:
+    assert check_name(as_name(text)) == as_name(text)
+
+
+def test_accents_and_case_do_not_make_two_names() -> None:
+    assert same_name("ZOE\u0308") == same_name("zoë") and same_name("Straße") == same_name("STRASSE")
