@@ -143,7 +143,7 @@ def _total(answer: http.client.HTTPResponse, start: int, expected_bytes: int | N
 def _receive(answer: http.client.HTTPResponse, part: Path, start: int, total: int | None, progress: Progress) -> None:
     have, target = start, None
     try:
-        while chunk := answer.read(CHUNK_BYTES):
+        while chunk := answer.read1(CHUNK_BYTES):  # read() would lose what came before a silence
             if target is None:  # opened late: a web page must not cost what an earlier attempt brought
                 if start == 0 and looks_like_page(chunk):
                     raise MirrorError("answered with a web page instead of the file (a login page or a proxy's notice)")

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,13 +108,12 @@ class StoredFile:
 
     @contextlib.contextmanager
     def draft(self) -> Iterator[Path]:
-        """A file of our own in the same folder, gone afterwards unless it was given a name."""
-        descriptor, name = tempfile.mkstemp(prefix=f".{self.weight.file}.", suffix=".part", dir=self.folder)
-        os.close(descriptor)
+        """A name of our own in the same folder; what is written there is gone afterwards unless it was renamed."""
+        path = self.folder / f".{self.weight.file}.{uuid.uuid4().hex}.part"
         try:
-            yield Path(name)
+            yield path
         finally:
-            Path(name).unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
     def _noted_as_sound(self) -> bool:
         """Whether the file is the one that was checked last, and the manifest still wants it."""
