@@ -6,6 +6,7 @@ overlapping answers blended by their scores instead of dropped (section 3.4), wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.networks import DETECTOR_SIZE, Network
-from avatar.tracking.region import DETECTION_SCALE, Region, from_box, letterbox
+from avatar.tracking.region import DETECTION_SCALE, Region, from_box
 
 MIN_SCORE = 0.5
 SAME_FACE_IOU = 0.3
@@ -46,21 +47,28 @@ class FaceDetector:
         self._network = network
         self._anchors = _anchors()
 
-    def detect(self, rgb: RgbImage, region: Region | None = None) -> list[Detection]:
-        """Find the faces in a picture, or in an upright square region of it, largest first."""
-        region = region or letterbox(rgb.shape[1], rgb.shape[0])
+    def detect(self, rgb: RgbImage, regions: Sequence[Region]) -> list[Detection]:
+        """Find the faces in upright square regions of a picture, largest first."""
+        if not regions:
+            return []
+        parts = [self._look(rgb, region) for region in regions]
+        found = np.concatenate([points for points, _ in parts])
+        scores = np.concatenate([part for _, part in parts])
+        blends = blend_overlapping(found, scores)
+        faces = [Detection(points[:4], points[4:].reshape(-1, 2), score) for points, score in blends]
+        return sorted(faces, key=lambda detection: detection.area, reverse=True)
+
+    def _look(self, rgb: RgbImage, region: Region) -> tuple[FloatArray, FloatArray]:
+        """Corners and keypoints (N, 16) in pixels of the picture and scores (N,) of what looks like a face."""
         crop = region.crop(rgb, DETECTOR_SIZE, border=cv2.BORDER_CONSTANT)
         values = crop[None].astype(np.float32)
         values *= np.float32(1 / 127.5)
         values -= np.float32(1)
-        coordinates, logits = self._network.run(values)
+        raw, logits = self._network.run(values)
         scores = _sigmoid(logits.reshape(-1))
         likely = np.flatnonzero(scores >= MIN_SCORE)
-        if not likely.size:
-            return []
-        found = _decode(coordinates.reshape(-1, 16)[likely], self._anchors[likely])
-        merged = [_to_picture(points, score, region) for points, score in blend_overlapping(found, scores[likely])]
-        return sorted(merged, key=lambda detection: detection.area, reverse=True)
+        points = _decode(raw.reshape(-1, 16)[likely], self._anchors[likely])
+        return region.to_picture(points.reshape(-1, 2), DETECTOR_SIZE).reshape(-1, 16), scores[likely]
 
 
 def blend_overlapping(found: FloatArray, scores: FloatArray) -> list[tuple[FloatArray, float]]:
@@ -103,11 +111,6 @@ def _decode(raw: FloatArray, anchors: FloatArray) -> FloatArray:
     centre, half = points[:, 0].copy(), points[:, 1] / 2
     points[:, 0], points[:, 1] = centre - half, centre + half
     return points.reshape(-1, 16)
-
-
-def _to_picture(points: FloatArray, score: float, region: Region) -> Detection:
-    placed = region.to_picture(points.reshape(8, 2).astype(np.float32), DETECTOR_SIZE)
-    return Detection(placed[:2].reshape(4), placed[2:], score)
 
 
 def _iou(box: FloatArray, boxes: FloatArray) -> FloatArray:

@@ -13,7 +13,10 @@ from avatar.frames import FloatArray, RgbImage
 
 DETECTION_SCALE = 1.5  # the detector's box holds the face without forehead and chin
 LANDMARK_SCALE = 1.5
-_SMOOTH_SHRINK = 2.0  # from this shrink on, bilinear sampling alone would alias
+_SMOOTH_SHRINK = 2.0  # bilinear sampling alone aliases when it shrinks by more
+MIN_TILE_PX = 128  # a smaller tile would show the detector nothing that a larger one does not
+MAX_TILES = 256
+_WARP_LIMIT = 32_000  # OpenCV's warp refuses pictures with a side of 32767 pixels or more
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,16 @@ class Region:
         offset = np.array([self.x, self.y]) - linear @ (size / 2, size / 2)
         return np.hstack([linear, offset[:, None]])
 
+    def touches(self, width_px: int, height_px: int) -> bool:
+        """Whether the centre lies in a picture of this size, give or take half the region."""
+        reach = max(self.width, self.height) / 2
+        return -reach < self.x < width_px + reach and -reach < self.y < height_px + reach
+
     def crop(self, rgb: RgbImage, size: int, *, border: int = cv2.BORDER_REPLICATE) -> RgbImage:
         """Sample the region as a (size, size, 3) picture; outside the picture `border` decides."""
         matrix = self.matrix(size)
-        shrink = int(max(self.width, self.height) / (size * _SMOOTH_SHRINK))
-        if shrink > 1:
+        shrink = max(1, int(max(self.width, self.height) / (size * _SMOOTH_SHRINK)))
+        if shrink > 1 or max(rgb.shape) > _WARP_LIMIT:
             rgb, matrix = _shrunk(rgb, matrix, size, shrink)
         return np.asarray(
             cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
@@ -77,6 +85,29 @@ def letterbox(width_px: int, height_px: int) -> Region:
     """The smallest upright square region that holds a whole picture, centred on it."""
     side = float(max(width_px, height_px))
     return Region(width_px / 2, height_px / 2, side, side, 0.0)
+
+
+def tiles(width_px: int, height_px: int, parts: int) -> list[Region]:
+    """Upright squares, half overlapping, that together cover a picture: for faces too small to be seen in the whole.
+
+    Args:
+        parts: how many of them, side by side, are as long as the longer side of the picture.
+    Returns:
+        The squares; none if they would be too small or too many to be worth looking at.
+    """
+    side = max(width_px, height_px) / parts
+    columns, rows = _stops(width_px, side), _stops(height_px, side)
+    if side < MIN_TILE_PX or len(columns) * len(rows) > MAX_TILES:
+        return []
+    return [Region(x, y, side, side, 0.0) for y in rows for x in columns]
+
+
+def _stops(length: int, side: float) -> list[float]:
+    """Centres of squares of `side`, at most half a side apart, that cover `length`."""
+    if length <= side:
+        return [length / 2]
+    count = math.ceil((length - side) / (side / 2)) + 1
+    return [float(centre) for centre in np.linspace(side / 2, length - side / 2, count)]
 
 
 def from_box(box: FloatArray, eye: FloatArray, other_eye: FloatArray, scale: float) -> Region:

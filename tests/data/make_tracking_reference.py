@@ -72,7 +72,8 @@ def clip(model: Path, path: Path, every: int) -> tuple[list[int], np.ndarray, np
     with open_landmarker(model, RunningMode.VIDEO) as landmarker, av.open(str(path)) as container:
         for index, frame in enumerate(container.decode(video=0)):
             rgb = np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
-            result = landmarker.detect_for_video(mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb), 1 + round(index * FRAME_MS))
+            image = mediapipe.Image(mediapipe.ImageFormat.SRGB, rgb)
+            result = landmarker.detect_for_video(image, 1 + round(index * FRAME_MS))
             if index % every == 0:
                 kept.append((index, *to_arrays(result, frame.width, frame.height)))
     indices, landmarks, blendshapes = zip(*kept, strict=True)
@@ -90,7 +91,8 @@ def main() -> None:
         indices, landmarks, blendshapes = clip(options.model, options.data / name, every)
         arrays |= {f"{name}/frames": np.array(indices, np.int16)}
         arrays |= {f"{name}/landmarks": landmarks, f"{name}/blendshapes": blendshapes}
-    facts = {"mediapipe": mediapipe.__version__, "steps_per_px": STEPS_PER_PX, "frame_ms": FRAME_MS, "clips": list(CLIPS)}
+    facts = {"mediapipe": mediapipe.__version__, "steps_per_px": STEPS_PER_PX, "frame_ms": FRAME_MS}
+    facts |= {"clips": list(CLIPS)}
     np.savez_compressed(options.out, facts=np.array(json.dumps(facts)), **arrays)
     print(options.out, options.out.stat().st_size, "bytes")
 
