@@ -1,0 +1,133 @@
+"""The iris of a portrait's eye, made whole where the lids hide it, without the lights that glint on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.eye_iris import LUMINANCE, Iris, whiteness
+from avatar.engine.eye_white import smoothstep
+from avatar.frames import FloatArray
+
+HOLE = 1.22  # beyond this many radii nothing of the iris is left
+_RINGS, _SPOKES = 48, 96  # the iris unrolled: radius by angle
+_REACH = 1.45  # its outermost ring, in radii
+_RADII = np.linspace(0, _REACH, _RINGS, dtype=np.float32)
+_WRAP = 16  # spokes repeated at either side, so that filters go round
+
+
+@dataclass(frozen=True, eq=False)
+class Disc:
+    """A whole iris in the pixels of an eye's crop."""
+
+    colour: FloatArray  # (h, w, 3), 0-255 or more: as lit in the middle of the eye
+    cover: FloatArray  # (h, w) in [0, 1]: how far it hides the white
+    glint: FloatArray | None  # (h, w, 3): light to add, 0-255; None where the picture shows none that can be told apart
+
+
+def whole_disc(light: FloatArray, seen: FloatArray, free: FloatArray, iris: Iris) -> Disc:
+    """Complete the iris by what is seen of it at the same distance from its centre.
+
+    Args:
+        light: (h, w, 3) float32, the eye's crop without the lids' shadow, 0-255 or more.
+        seen: (h, w) in [0, 1], where the eye is open.
+        free: (h, w) in [0, 1], where no lash or lid can be meant either: well away from the lids.
+        iris: in pixels of the crop.
+    """
+    polar = _Polar(light.shape[0], light.shape[1], iris)
+    unrolled = polar.unroll(light)
+    visible = polar.unroll(seen)
+    profile = _ring_colours(unrolled, visible)
+    trust = visible * _likely(unrolled, profile, polar.unroll(free))
+    profile = _ring_colours(unrolled, trust)
+    spot = _glints(unrolled, visible, profile)
+    cover, last = _cover(profile)
+    complete = _fill_rings(unrolled, trust * (1 - spot), profile)
+    complete[last:] = complete[last]
+    own = polar.roll(trust * (1 - spot) * (np.arange(_RINGS) < last)[:, None])[..., None]
+    colour = light * own + polar.roll(complete) * (1 - own)
+    glint = np.maximum(light - colour, 0) * polar.roll(spot)[..., None]
+    return Disc(colour, np.interp(polar.radius, _RADII, cover).astype(np.float32), glint if spot.max() > 0.5 else None)
+
+
+class _Polar:
+    """Unrolls an eye's crop about the iris and rolls it up again."""
+
+    def __init__(self, height: int, width: int, iris: Iris) -> None:
+        angle, radius = np.meshgrid(
+            np.linspace(0, 2 * np.pi, _SPOKES, endpoint=False, dtype=np.float32), _RADII * iris.radius_px
+        )
+        self._x, self._y = iris.x_px + radius * np.cos(angle), iris.y_px + radius * np.sin(angle)
+        rows, columns = np.mgrid[:height, :width].astype(np.float32)
+        dx, dy = columns - iris.x_px, rows - iris.y_px
+        self._spoke = np.mod(np.arctan2(dy, dx) / (2 * np.pi), 1).astype(np.float32) * _SPOKES
+        self.radius = np.hypot(dx, dy) / iris.radius_px  # (h, w)
+        self._ring = self.radius / _REACH * (_RINGS - 1)
+
+    def unroll(self, image: FloatArray) -> FloatArray:
+        """(h, w) or (h, w, C) to (rings, spokes) or (rings, spokes, C)."""
+        return np.asarray(cv2.remap(image, self._x, self._y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+    def roll(self, rings: FloatArray) -> FloatArray:
+        """The way back; beyond the outermost ring it is continued."""
+        wrapped = np.concatenate([rings, rings[:, :1]], axis=1).astype(np.float32)
+        return np.asarray(cv2.remap(wrapped, self._spoke, self._ring, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _ring_colours(unrolled: FloatArray, trust: FloatArray) -> FloatArray:
+    """(rings, 3): the usual colour of each ring where it is seen; rings hardly seen take their neighbours'."""
+    profile = np.full((_RINGS, 3), np.nan, np.float32)
+    for index in range(_RINGS):
+        visible = trust[index] > 0.4
+        if visible.sum() >= 5:
+            profile[index] = np.median(unrolled[index, visible], axis=0)
+    good = ~np.isnan(profile[:, 0])
+    if not good.any():
+        return np.broadcast_to(np.median(unrolled.reshape(-1, 3), axis=0), (_RINGS, 3)).astype(np.float32)
+    at = np.arange(_RINGS)
+    return np.stack([np.interp(at, at[good], profile[good, c]) for c in range(3)], axis=-1).astype(np.float32)
+
+
+def _likely(unrolled: FloatArray, profile: FloatArray, free: FloatArray) -> FloatArray:
+    """(rings, spokes): 1 where `free`; near a lid less the more a colour differs from its ring's: lashes and skin do."""
+    away = np.abs(unrolled - profile[:, None]).max(axis=-1)
+    alike = np.exp(-((away / (12 + 0.2 * (profile @ LUMINANCE)[:, None])) ** 2))
+    return np.asarray(free + (1 - free) * alike, np.float32)
+
+
+def _glints(unrolled: FloatArray, visible: FloatArray, profile: FloatArray) -> FloatArray:
+    """(rings, spokes) in [0, 1]: small spots as bright as the white, or nearly, unlike the rest of their ring."""
+    level = whiteness(profile[:, None])  # (rings, 1)
+    inside = _RADII < 0.9
+    bright = (whiteness(unrolled) > np.maximum(level + 45, 0.85 * level[_RADII > HOLE].max())) & inside[:, None] & (visible > 0.3)
+    share = (bright * _RADII[:, None]).sum() / (_SPOKES * _RADII[inside].sum())
+    if not 0.0005 < share < 0.12:
+        return np.zeros_like(visible)
+    wide = cv2.dilate(_wrap(bright.astype(np.float32)), np.ones((9, 11), np.uint8))
+    return np.asarray(cv2.GaussianBlur(wide, (7, 9), 0)[:, _WRAP:-_WRAP])
+
+
+def _cover(profile: FloatArray) -> tuple[FloatArray, int]:
+    """(rings,) how far each ring hides the white, read off its colour between the rim's and the white's; and the last full ring."""
+    rim = profile[(_RADII > 0.8) & (_RADII < 0.92)].mean(axis=0)
+    step = profile[_RADII > HOLE].mean(axis=0) - rim
+    usual = 1 - smoothstep(0.96, 1.12, _RADII)
+    contrast = float(step @ LUMINANCE)
+    read = np.clip(1 - (profile - rim) @ step / max(float(step @ step), 1), 0, 1)
+    read = np.minimum.accumulate(np.where(_RADII < 0.9, 1, read)) * (1 - smoothstep(1.1, HOLE, _RADII))
+    sure = float(np.clip((contrast - 10) / 20, 0, 1))
+    cover = sure * read + (1 - sure) * usual
+    return cover, int(np.argmax(cover < 0.93)) - 1
+
+
+def _fill_rings(unrolled: FloatArray, trust: FloatArray, profile: FloatArray) -> FloatArray:
+    """(rings, spokes, 3): each ring continued from its seen parts, towards the ring's usual colour the further away they are."""
+    colour = cv2.GaussianBlur(_wrap(unrolled * trust[..., None]), (0, 0), sigmaX=3, sigmaY=0.6)[:, _WRAP:-_WRAP]
+    weight = cv2.GaussianBlur(_wrap(trust), (0, 0), sigmaX=3, sigmaY=0.6)[:, _WRAP:-_WRAP, None]
+    return np.asarray((colour + 0.12 * profile[:, None]) / (weight + 0.12), np.float32)
+
+
+def _wrap(rings: FloatArray) -> FloatArray:
+    return np.concatenate([rings[:, -_WRAP:], rings, rings[:, :_WRAP]], axis=1)

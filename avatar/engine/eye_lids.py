@@ -1,0 +1,122 @@
+"""The opening of an eye as two smooth curves between its corners."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.cv import cv2
+from avatar.frames import FloatArray
+
+Side = Literal["right", "left"]  # of the person, not of the picture
+
+TABLE = 64  # samples of each lid curve
+
+# From the corner at the left of an upright picture to the one at its right; both corners belong to both lids.
+UPPER_LID: dict[Side, tuple[int, ...]] = {
+    "right": (33, 246, 161, 160, 159, 158, 157, 173, 133),
+    "left": (362, 398, 384, 385, 386, 387, 388, 466, 263),
+}
+LOWER_LID: dict[Side, tuple[int, ...]] = {
+    "right": (33, 7, 163, 144, 145, 153, 154, 155, 133),
+    "left": (362, 382, 381, 380, 374, 373, 390, 249, 263),
+}
+IRIS_CENTRE: dict[Side, int] = {"right": 468, "left": 473}
+IRIS_RIM: dict[Side, tuple[int, ...]] = {"right": (469, 470, 471, 472), "left": (474, 475, 476, 477)}
+
+
+def _smooth_curve(points: int, samples: int) -> FloatArray:
+    """(samples, points) weights of the Catmull-Rom curve through evenly numbered points; its ends continue straight on."""
+    at = np.linspace(0, points - 1, samples)
+    first = np.minimum(at.astype(int), points - 2)
+    t = at - first
+    weights = np.zeros((samples, points + 2))
+    row = np.arange(samples)
+    weights[row, first] = (-t + 2 * t**2 - t**3) / 2
+    weights[row, first + 1] = (2 - 5 * t**2 + 3 * t**3) / 2
+    weights[row, first + 2] = (t + 4 * t**2 - 3 * t**3) / 2
+    weights[row, first + 3] = (-(t**2) + t**3) / 2
+    inner = weights[:, 1:-1]
+    inner[:, 0] += 2 * weights[:, 0]
+    inner[:, 1] -= weights[:, 0]
+    inner[:, -1] += 2 * weights[:, -1]
+    inner[:, -2] -= weights[:, -1]
+    return inner.astype(np.float32)
+
+
+_CURVE = _smooth_curve(9, 3 * TABLE)
+_STEPS = np.linspace(0, 1, TABLE, dtype=np.float32)
+_RISE = np.linspace(0, 1e-4, 3 * TABLE, dtype=np.float32)  # np.interp wants distinct places
+
+
+@dataclass(frozen=True, eq=False)
+class Lids:
+    """One eye's opening in its own frame: `along` runs from the left corner (0) to the right one (1), `across` is pixels downwards."""
+
+    origin: FloatArray  # (2,) left corner, pixels
+    axis: FloatArray  # (2,) unit vector from the left corner to the right one
+    width_px: float  # from corner to corner
+    upper: FloatArray  # (TABLE,) where the upper lid is across, at `along` = 0 ... 1
+    lower: FloatArray  # (TABLE,) the same of the lower lid, never above the upper one
+
+    @property
+    def down(self) -> FloatArray:
+        """(2,) unit vector across the eye, from the upper lid to the lower one."""
+        return np.array([-self.axis[1], self.axis[0]], np.float32)
+
+    def coordinates(self, points: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
+        """Picture points (..., 2) in pixels as `along` and `across`, each (...)."""
+        offset = np.asarray(points, np.float32) - self.origin
+        return offset @ self.axis / self.width_px, offset @ self.down
+
+    def at(self, along: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Where the upper and the lower lid are across, at places along the eye (H, W), each (H, W)."""
+        place = np.clip(along, 0, 1) * (TABLE - 1)
+        zero = np.zeros_like(place)
+        both = np.stack([self.upper, self.lower], axis=-1)[None]
+        found = cv2.remap(both, place, zero, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return found[..., 0], found[..., 1]
+
+    def points(self, along: FloatArray, across: FloatArray) -> FloatArray:
+        """Back from coordinates (...) to picture points (..., 2) in pixels."""
+        return self.origin + along[..., None] * (self.width_px * self.axis) + across[..., None] * self.down
+
+    def clearance_px(self, points: FloatArray) -> FloatArray:
+        """How far points (H, W, 2) are from the nearer lid, measured across, (H, W); < 0 outside the opening."""
+        along, across = self.coordinates(points)
+        upper, lower = self.at(along)
+        clear = np.minimum(across - upper, lower - across)
+        return np.where((along > 0) & (along < 1), clear, np.minimum(clear, -1)).astype(np.float32)
+
+    def opening_px(self) -> FloatArray:
+        """(TABLE,) height of the opening at `along` = 0 ... 1."""
+        return self.lower - self.upper
+
+
+def read_lids(landmarks: FloatArray, side: Side) -> Lids:
+    """Take one eye's opening from a face's landmarks (478, 2 or 3) in pixels."""
+    upper, lower = landmarks[list(UPPER_LID[side]), :2], landmarks[list(LOWER_LID[side]), :2]
+    across = upper[-1] - upper[0]
+    width_px = max(float(np.hypot(*across)), 1e-3)
+    axis = (across / width_px).astype(np.float32)
+    frame = np.stack([axis / width_px, [-axis[1], axis[0]]], axis=1).astype(np.float32)  # (2, 2)
+    upper_table, lower_table = _table((upper - upper[0]) @ frame), _table((lower - upper[0]) @ frame)
+    middle = (upper_table + lower_table) / 2
+    crossed = upper_table > lower_table  # noise of a shut eye; the gap is nought there
+    return Lids(
+        upper[0].astype(np.float32),
+        axis,
+        width_px,
+        np.where(crossed, middle, upper_table),
+        np.where(crossed, middle, lower_table),
+    )
+
+
+def _table(points: FloatArray) -> FloatArray:
+    """Sample a lid given as (9, 2) along, across; a lid that doubles back at a turned eye's corner is straightened."""
+    curve = _CURVE @ points
+    rising = np.maximum.accumulate(curve[:, 0]) + _RISE
+    return np.interp(_STEPS, rising, curve[:, 1]).astype(np.float32)

@@ -1,0 +1,112 @@
+"""The white of a portrait's eye: what lies behind the iris, and the lid's shadow on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.cv import cv2
+from avatar.engine.eye_iris import LUMINANCE, Iris, whiteness
+from avatar.engine.eye_lids import Lids
+from avatar.frames import FloatArray
+
+_WIDTH, _HEIGHT = 96, 48  # the opening unrolled: along by across
+_OVER = 0.15  # and how far it goes on beyond either lid, in shares of the opening
+_SIDE_REACH = 0.06  # the hole takes its colours from this far beside it, in shares of the eye's width
+
+
+def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:
+    """0 up to `low`, 1 from `high` on, smooth between."""
+    t = np.clip((value - low) / (high - low), 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
+
+
+def white_behind(picture: FloatArray, lids: Lids, iris: Iris, hole: float) -> FloatArray:
+    """What the eye would show without its iris, made of what lies beside it, row by row between the lids.
+
+    A row runs along the eye at one share of the way from the upper lid to the lower one, so the lids' shadow and lashes
+    go on above and below the hole as they are beside it.
+
+    Args:
+        picture: (h, w, 3) float32, 0-255.
+        lids, iris: in pixels of `picture`.
+        hole: what to leave out, in radii of the iris.
+    Returns:
+        (h, w, 3) float32, the whole picture in the unrolled eye's resolution: of use in the hole only.
+    """
+    along, deep = np.meshgrid(
+        np.linspace(0, 1, _WIDTH, dtype=np.float32), np.linspace(-_OVER, 1 + _OVER, _HEIGHT, dtype=np.float32)
+    )
+    upper, lower = lids.at(along)
+    points = lids.points(along, upper + deep * (lower - upper))
+    strip = cv2.remap(picture, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    known = np.linalg.norm(points - iris.centre, axis=-1) > hole * iris.radius_px
+    filled = _fill_rows(strip, known, along)
+
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+    at, deep = depth_between(lids, np.stack([columns, rows], axis=-1))
+    x, y = at * (_WIDTH - 1), (deep + _OVER) / (1 + 2 * _OVER) * (_HEIGHT - 1)
+    return np.asarray(cv2.remap(filled, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def depth_between(lids: Lids, points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Points (h, w, 2) as place along the eye and share of the way from the upper lid (0) to the lower one (1)."""
+    along, across = lids.coordinates(points)
+    upper, lower = lids.at(along)
+    return along, (across - upper) / np.maximum(lower - upper, 0.5)
+
+
+def _fill_rows(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArray) -> FloatArray:
+    """Replace what is not `known` in each row of the unrolled eye (H, W, 3) by a blend of the white on either side."""
+    trust = _whiteness_trust(strip, known, along)
+    first = np.argmax(~known, axis=1, keepdims=True) / (_WIDTH - 1)
+    last = 1 - np.argmax(~known[:, ::-1], axis=1, keepdims=True) / (_WIDTH - 1)
+    whole = known.all(axis=1, keepdims=True)  # a row without a hole lends its colours to its neighbours
+    first, last = np.where(whole, 0.5, first), np.where(whole, 0.5, last)
+    left = _side_colour(strip, trust * (along < first) * np.exp((along - first) / _SIDE_REACH))
+    right = _side_colour(strip, trust * (along > last) * np.exp((last - along) / _SIDE_REACH))
+    t = smoothstep(0, 1, (along - first) / np.maximum(last - first, 1e-3))
+    from_left, from_right = (1 - t) * left[1], t * right[1]
+    fill = (left[0] * from_left[..., None] + right[0] * from_right[..., None]) / (from_left + from_right + 1e-9)[..., None]
+    return np.where(known[..., None], strip, fill).astype(np.float32)
+
+
+def _whiteness_trust(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArray) -> FloatArray:
+    """(H, W): how well a place stands for the white of its row; the corners, skin and lashes stand for little."""
+    white = whiteness(strip)
+    best = np.array([np.percentile(row[k], 85) if k.any() else 0 for row, k in zip(white, known, strict=True)])
+    doubt = np.clip((best[:, None] - white) / (0.2 * best[:, None] + 4), 0, 4)
+    away_from_corners = smoothstep(0.02, 0.15, along) * smoothstep(0.02, 0.15, 1 - along)
+    return np.asarray(known * (np.exp(-(doubt**2)) * away_from_corners + 1e-5), np.float32)
+
+
+def _side_colour(strip: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The colour of one side of the hole in each row (H, 1, 3), smooth over rows, and how far to trust it (H, 1) in [0, 1]."""
+    total = _over_rows(weight.sum(axis=1, keepdims=True))
+    colour = _over_rows((strip * weight[..., None]).sum(axis=1)) / (total + 1e-9)
+    return colour[:, None], total / (total + 0.02 * _WIDTH * _SIDE_REACH)
+
+
+def _over_rows(values: FloatArray) -> FloatArray:
+    """Blur (H, N) along its rows' direction."""
+    return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (1, 7), sigmaX=0, sigmaY=1.5)).reshape(values.shape)
+
+
+def lid_shade(white: FloatArray, along: FloatArray, deep: FloatArray) -> FloatArray:
+    """(h, w) in [0.55, 1]: how much of the light in the middle of the eye reaches each height, read off the white.
+
+    A part only of what the white shows: its edges are lashes and lid as well, which do not darken an iris further down.
+    """
+    luminance = white @ LUMINANCE
+    bins = 24
+    inside = (along > 0.25) & (along < 0.75) & (deep >= 0) & (deep < 1)
+    if np.count_nonzero(inside) < bins:
+        return np.ones_like(deep)
+    index = (deep[inside] * bins).astype(int)
+    count = np.bincount(index, minlength=bins)
+    level = np.bincount(index, luminance[inside], bins) / np.maximum(count, 1)
+    at = (np.arange(bins) + 0.5) / bins
+    level = np.interp(at, at[count > 0], level[count > 0])
+    level = np.convolve(np.pad(level, 2, mode="edge"), np.array([1, 3, 4, 3, 1]) / 12, mode="valid")
+    ratio = 0.4 + 0.6 * np.clip(level / max(np.percentile(level, 90), 1), 0.25, 1)
+    return np.interp(deep, at, ratio).astype(np.float32)
