@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
 
+TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}  # FFmpeg films any .txt as a terminal would show it
 _NS = 1_000_000_000
 
 
@@ -215,9 +216,9 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not moving:
         holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
         raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
-    if moving[0].codec_context is None:
+    if moving[0].codec_context is None or moving[0].codec_context.name in TEXT_CODECS:
         raise VideoError(
-            f"{path.name} is packed with a codec that cannot be read here.",
+            f"{path.name} holds nothing that can be read here as a video.",
             remedy="Convert it to MP4 with H.264 and use that.",
         )
     return moving[0]

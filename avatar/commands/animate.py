@@ -1,0 +1,206 @@
+"""`run.py animate SOURCE DRIVING -o OUT`: make a portrait move as the person in a video does."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avatar.errors import UsageError
+from avatar.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from avatar.animate import AnimateOptions, AnimateResult
+
+FAILED = 1
+_LABELS = {"tracking": "Following the face", "drawing": "Drawing"}
+_HELP = """\
+SOURCE   a picture, or the name of an avatar (run.py avatars list)
+DRIVING  a video, a GIF, a folder of pictures, or a motion template (.masque)
+OUT      .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.
+         An odd width or height is padded to even in .mp4 and .webm, which cannot hold odd ones."""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `animate` and its options to the command line."""
+    parser = subparsers.add_parser(
+        "animate",
+        help="make a portrait move as the person in a video does",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("source", metavar="SOURCE", help="the portrait")
+    add("driving", metavar="DRIVING", type=Path, help="the motion")
+    add("-o", "--output", metavar="OUT", type=Path, required=True, help="the result")
+    switch = argparse.BooleanOptionalAction
+    motion = parser.add_argument_group("motion")
+    way = motion.add_mutually_exclusive_group()
+    way.add_argument(
+        "--relative", dest="relative", action="store_true", default=None,
+        help="carry over how the driver moves away from a neutral frame (default)",
+    )  # fmt: skip
+    way.add_argument("--absolute", dest="relative", action="store_false", help="carry over the driver's pose itself")
+    motion.add_argument(
+        "--adapt-scale", action=switch, default=None, help="a smaller face moves less (default: yes)"
+    )
+    motion.add_argument(
+        "--reference", metavar="auto|first|N", default="auto",
+        help="the neutral frame: the one nearest to the portrait (auto), the first with a face, or a number from 0",
+    )  # fmt: skip
+    motion.add_argument("--strength", metavar="0..2", type=_number, help="how strongly all of it moves (default: 1)")
+    motion.add_argument("--strength-head", metavar="0..2", type=_number, help="the head alone")
+    motion.add_argument("--strength-expression", metavar="0..2", type=_number, help="the expression alone")
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "--crop", metavar="auto|none|X,Y,W,H", default="auto",
+        help="part of SOURCE to use: head and shoulders if the face is small in it (auto), all (none), or a part",
+    )  # fmt: skip
+    result.add_argument("--size", metavar="N", type=int, help="longer side in pixels (default: that of SOURCE)")
+    result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
+    result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
+    engine = parser.add_argument_group("engine")
+    engine.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what draws (default: warp)")
+    engine.add_argument("--model", metavar="NAME|FILE", help="checkpoint, for fomm")
+    engine.add_argument("--config", metavar="YAML", type=Path, help="the checkpoint's description, for fomm")
+    engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where fomm runs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the job and return the exit code."""
+    options = options_of(args)
+    return run_job(options)
+
+
+def run_job(options: AnimateOptions) -> int:
+    """Animate with progress on the terminal; Ctrl-C and a polite kill leave nothing half done."""
+    from avatar.animate import animate
+
+    existed = options.output.exists()
+    try:
+        with _stopped_by_kill(), _Progress() as progress:
+            result = animate(options, progress.report)
+    except KeyboardInterrupt:
+        left = f"{options.output} is untouched." if existed else f"{options.output} was not written."
+        print(f"\nStopped; {left}", file=sys.stderr)
+        return FAILED
+    for note in result.notes:
+        print(note, file=sys.stderr)
+    print(closing_line(result))
+    return 0
+
+
+def options_of(args: argparse.Namespace) -> AnimateOptions:
+    """The job that the command line describes; what it leaves open comes from the settings.
+
+    Raises:
+        UsageError, EngineError: it makes no sense, or asks for what this version does not have.
+    """
+    from avatar.animate import AnimateOptions
+    from avatar.portrait_crop import parse_crop
+    from avatar.settings import load_settings
+
+    if args.engine == "warp" and (args.model or args.config):
+        raise UsageError("--model and --config belong to --engine fomm.", remedy="Leave them out.")
+    _check_device(args.device)
+    motion = load_settings().motion
+    return AnimateOptions(
+        source=args.source,
+        driving=args.driving,
+        output=args.output,
+        engine=args.engine,
+        relative=_first(args.relative, motion.relative),
+        adapt_scale=_first(args.adapt_scale, motion.adapt_scale),
+        reference=_reference(args.reference),
+        strength_head=_first(args.strength_head, args.strength, motion.strength_head),
+        strength_expression=_first(args.strength_expression, args.strength, motion.strength_expression),
+        crop=parse_crop(args.crop),
+        size=args.size,
+        device=args.device,
+        audio=args.audio,
+        side_by_side=args.side_by_side,
+    )
+
+
+def closing_line(result: AnimateResult) -> str:
+    """Engine, device, frames, speed and place, on one line."""
+    total_s = result.tracking_s + result.drawing_s
+    missed = result.frames - result.faces
+    unseen = f" ({missed} without a face)" if missed else ""
+    return (
+        f"{result.engine} on {result.device}: {result.frames} frames{unseen} of {result.width_px} x {result.height_px} "
+        f"in {total_s:.1f} s, {result.frames / max(total_s, 1e-9):.0f} frames/s: {result.output}"
+    )
+
+
+class _Progress:
+    """One bar after the other, as the job goes from stage to stage."""
+
+    def __init__(self) -> None:
+        self._bars = contextlib.ExitStack()
+        self._stage = ""
+        self._bar: ProgressBar | None = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage is."""
+        if stage != self._stage or self._bar is None:
+            self._bars.close()
+            self._stage = stage
+            self._bar = self._bars.enter_context(ProgressBar(_LABELS.get(stage, stage), total or None, "frames"))
+        self._bar.update(done, total or None)
+
+
+@contextlib.contextmanager
+def _stopped_by_kill() -> Iterator[None]:
+    """Let a polite kill (SIGTERM) end the job as Ctrl-C does, which clears up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 2:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2")
+    return value
+
+
+def _reference(text: str) -> str | int:
+    if text in ("auto", "first"):
+        return text
+    if not text.isascii() or not text.isdecimal():
+        raise UsageError(f"--reference {text} is not understood.", remedy="Give auto, first, or a frame number from 0.")
+    return int(text)
+
+
+def _check_device(text: str) -> None:
+    name, _, number = text.partition(":")
+    if not (text in ("auto", "cpu", "cuda", "mps") or (name == "cuda" and number.isdecimal())):
+        raise UsageError(f"There is no device called {text}.", remedy="Give auto, cpu, cuda, cuda:0 or mps.")
+
+
+def _first(*values: Any) -> Any:
+    """The first value that was given."""
+    return next(value for value in values if value is not None)

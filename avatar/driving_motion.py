@@ -1,0 +1,94 @@
+"""What drives: a clip that is followed face by face, or a motion template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from avatar.errors import FaceError
+from avatar.frames import Frame
+from avatar.motion.template import SUFFIX, load_template
+from avatar.motion.track import MotionTrack, track_frames
+from avatar.sources.facts import DrivingFacts, DrivingVideo
+from avatar.sources.video import open_driving
+from avatar.tracking import FaceTracker
+
+MIN_FACES = 3  # frames with a face; fewer are chance finds or a glimpse
+_FINE = Fraction(1, 90_000)  # s; the grain of times where a template sets them
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingMotion:
+    """The motion of a whole clip, with the times its frames are shown at."""
+
+    track: MotionTrack
+    times_ns: tuple[int, ...]  # of every frame, as the clip counts them
+    end_s: float  # when the last frame stops being shown
+    facts: DrivingFacts
+    has_pictures: bool  # False: a template
+
+    @property
+    def faces(self) -> int:
+        """How many frames show a face."""
+        return int((self.track.presence > 0).sum())
+
+
+def is_template(path: Path) -> bool:
+    """Whether a path names a motion template."""
+    return path.suffix.lower() == SUFFIX and not path.is_dir()
+
+
+def read_motion(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
+    """Read a template, or follow the face through a clip without keeping its pictures.
+
+    Args:
+        path: a video, a GIF, a folder of pictures or a template.
+        tracker: is reset first.
+        report: told how many frames of how many (0 = unknown) are done.
+    Raises:
+        VideoError, ImageError, TemplateError: it cannot be read.
+        FaceError: hardly any frame shows a face.
+    """
+    motion = _of_template(load_template(path)) if is_template(path) else _of_clip(path, tracker, report)
+    if motion.faces < MIN_FACES:
+        raise FaceError(
+            f"A face is seen in only {motion.faces} of {len(motion.track)} frames of {path.name}.",
+            remedy="Use a clip in which one face is well lit, in view and turned to the camera.",
+        )
+    return motion
+
+
+def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
+    with open_driving(path) as driving:
+        times_ns: list[int] = []
+        track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
+        return DrivingMotion(track, tuple(times_ns), driving.end_s, driving.facts, has_pictures=True)
+
+
+def _noted(driving: DrivingVideo, times_ns: list[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
+    for frame in driving:
+        times_ns.append(frame.captured_ns)
+        yield frame
+        report(len(times_ns), max(driving.facts.frames_estimate, len(times_ns)))
+
+
+def _of_template(track: MotionTrack) -> DrivingMotion:
+    step_s = float(np.median(np.diff(track.times_s))) if len(track) > 1 else 0.04
+    rate = Fraction(1 / min(max(step_s, 1 / 240), 1.0)).limit_denominator(1001)
+    facts = DrivingFacts(
+        path=Path(track.name),
+        width_px=track.width_px,
+        height_px=track.height_px,
+        rate=rate,
+        time_base=_FINE,
+        duration_s=float(track.times_s[-1] + step_s),
+        frames_estimate=len(track),
+        has_audio=False,
+    )
+    times_ns = tuple(round(float(time_s) * _NS) for time_s in track.times_s)
+    return DrivingMotion(track, times_ns, facts.duration_s, facts, has_pictures=False)

@@ -1,0 +1,74 @@
+"""Encodes on a thread of its own, so that drawing the next frame and packing the last one overlap."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from types import TracebackType
+from typing import Self
+
+from avatar.frames import RgbImage
+from avatar.outputs.writer import FrameWriter
+
+DEPTH = 4  # frames that may wait; at 4K each is 25 MB
+_LOOK_UP_S = 0.1  # how long a full hand-over waits before it looks whether the encoder failed
+
+
+class EncodingThread:
+    """Hands frames to a writer in order; an error of the writer is raised by the next call.
+
+    Use it in a `with` block and call `finish` at its end: leaving without drops what waits and stops.
+    """
+
+    def __init__(self, writer: FrameWriter) -> None:
+        self._writer = writer
+        self._waiting: queue.Queue[tuple[RgbImage, float] | None] = queue.Queue(DEPTH)
+        self._stopping = threading.Event()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="masque-encoder", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def put(self, rgb: RgbImage, time_s: float) -> None:
+        """Hand over one frame; waits while too many wait. Raises what the writer raised."""
+        self._offer((rgb, time_s))
+
+    def finish(self) -> None:
+        """Wait until every frame is written. Raises what the writer raised."""
+        self._offer(None)
+        self._thread.join()
+        self._raise_error()
+
+    def _offer(self, item: tuple[RgbImage, float] | None) -> None:
+        while True:
+            self._raise_error()
+            try:
+                self._waiting.put(item, timeout=_LOOK_UP_S)
+                return
+            except queue.Full:
+                continue
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    item = self._waiting.get(timeout=_LOOK_UP_S)
+                except queue.Empty:
+                    continue
+                if item is None:
+                    return
+                self._writer.write(*item)
+        except BaseException as error:  # outermost frame of the thread: handed to the one that draws
+            self._error = error
