@@ -33,7 +33,9 @@ def prepare(environment: Environment, *, with_models: bool = True) -> None:
 
     Raises:
         SetupError: something is in the way; with a remedy. The next call goes on from there.
+        FileNotFoundError: this copy of Masque lacks a requirements file.
     """
+    environment.missing()  # a copy without its requirements is told at once, not after an environment was made
     try:
         environment.work.mkdir(exist_ok=True)
         with file_lock(environment.work / "lock", on_wait=lambda: _say("Another start sets up already: waiting ...")):

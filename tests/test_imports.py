@@ -1,0 +1,60 @@
+"""Imports run one way, and heavy packages wait until they are needed."""
+
+from __future__ import annotations
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import avatar
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__, "avatar."))
+HEAVY = {"PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam"}
+
+
+def imported_names(path: Path) -> set[str]:
+    """First parts of everything a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add((node.module or "").split(".")[0])
+    return names
+
+
+def loaded_by(*modules: str) -> set[str]:
+    """Packages that a fresh process holds after importing these."""
+    code = f"import sys, {', '.join(modules)}; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_one_module_imports_cv2() -> None:
+    files = [path for folder in ("avatar", "ui", "tests") for path in (ROOT / folder).rglob("*.py")]
+    assert [path for path in files if "cv2" in imported_names(path)] == [ROOT / "avatar" / "cv.py"]
+
+
+def test_the_avatar_package_never_imports_qt_or_the_ui() -> None:
+    assert [path for path in (ROOT / "avatar").rglob("*.py") if imported_names(path) & {"PyQt5", "ui"}] == []
+
+
+def test_importing_everything_loads_nothing_heavy() -> None:
+    assert loaded_by(*MODULES) & HEAVY == set()
+
+
+@pytest.mark.parametrize("module", ["avatar.cli", "avatar.bootstrap", "avatar.weights", "avatar.commands.models"])
+def test_the_way_to_a_command_loads_no_numbers_either(module: str) -> None:
+    assert loaded_by(module) & (HEAVY | {"numpy", "cv2", "scipy"}) == set()
+
+
+def test_importing_cv2_leaves_qt_alone() -> None:
+    code = "import os, avatar.cv; print([name for name in os.environ if name.startswith('QT_QPA')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,64 @@
+"""Settings: what is saved comes back, and what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from avatar.errors import SetupError
+from avatar.settings import MotionSettings, Settings, load_settings, save_settings, settings_path
+
+STRENGTH = st.floats(0.0, 2.0)
+MOTION = st.builds(MotionSettings, st.booleans(), st.booleans(), STRENGTH, STRENGTH)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]))  # half a surrogate pair is no text
+
+
+@given(st.builds(Settings, NAMES, st.integers(1, 64), MOTION))
+def test_what_is_saved_comes_back(settings: Settings) -> None:
+    save_settings(settings)
+    assert load_settings() == settings
+
+
+def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
+    assert load_settings(tmp_path / "absent.toml") == Settings()
+
+
+def test_what_the_file_does_not_name_keeps_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("from_a_newer_version = 1\n[motion]\nstrength_head = 2\n[colours]\nred = 1\n")
+    assert load_settings(file) == Settings(motion=MotionSettings(strength_head=2.0))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("threads = ", "Invalid value"),
+        ("threads = 0", "threads must be from 1 to 64"),
+        ("threads = true", "threads must be of type int, got True"),
+        ("motion = 3", "expected a table, got 3"),
+        ("[motion]\nstrength_head = 2.5", "strength_head must be from 0 to 2"),
+        ("[motion]\nstrength_head = nan", "strength_head must be from 0 to 2"),
+        ("[motion]\nrelative = 'yes'", "relative must be of type bool"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SetupError) as failure:
+        load_settings(file)
+    assert reason in failure.value.what and str(file) in failure.value.what and "delete" in failure.value.remedy
+
+
+def test_a_failed_save_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").mkdir()  # cannot be replaced by a file, whoever runs the tests
+    with pytest.raises(SetupError, match="cannot be saved"):
+        save_settings(Settings(), tmp_path / "settings.toml")
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.toml"]
+
+
+def test_the_users_folder_is_the_place_without_an_override(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASQUE_SETTINGS")
+    assert settings_path().name == "settings.toml" and "masque" in str(settings_path())
