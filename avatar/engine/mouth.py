@@ -1,0 +1,195 @@
+"""What is seen between the lips: teeth, tongue and darkness, or the portrait's own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.mouth_arch import (
+    EYE_SPAN_MM,
+    LOWER,
+    MOUTH_SPAN_MM,
+    OVERBITE_MM,
+    UPPER,
+    ArchView,
+    about_hinge,
+    arch_points,
+)
+from avatar.engine.mouth_frame import (
+    LOWER_INNER,
+    UPPER_INNER,
+    MouthFrame,
+    Opening,
+    Raster,
+    Skull,
+    head_axes,
+    lip_shadow,
+    reach,
+    smooth,
+)
+from avatar.engine.mouth_light import read_light
+from avatar.engine.mouth_own import find_own_teeth, lay_in
+from avatar.engine.mouth_texture import (
+    TONGUE_SIZE,
+    TOOTH_DEPTH_MM,
+    RgbaImage,
+    RowTexture,
+    paint_row,
+    paint_tongue,
+    row_texture,
+)
+from avatar.frames import FloatArray, RgbImage
+
+TEETH_SHOWN_MM = 1.8  # below the upper lip of a mouth at rest
+LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.0, 15.0, 45.0  # behind the lips
+FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
+STRAIGHT = np.eye(3, dtype=np.float32)
+
+
+class MouthInterior:
+    """Draws the inside of one portrait's mouth.
+
+    Upper teeth are fixed to the skull, lower teeth and tongue follow the jaw; the lips of each frame only cut
+    out what is seen. Everything that depends on the portrait alone is painted here, once.
+    """
+
+    def __init__(self, rgb: RgbImage, landmarks: FloatArray) -> None:
+        self._mouth_px = float(np.linalg.norm(landmarks[291] - landmarks[61]))
+        eyes_px = float(np.linalg.norm(landmarks[263] - landmarks[33]))
+        mm_px = min(eyes_px / EYE_SPAN_MM, self._mouth_px / MOUTH_SPAN_MM)
+        light = read_light(rgb, landmarks)
+
+        self._skull = Skull.of(landmarks, _resting_edge(landmarks, mm_px), mm_px)
+        frame = self._skull.on(landmarks, STRAIGHT)
+        self._own_gap = _gaps(frame, landmarks) / frame.px_per_mm  # mm
+        widest_mm = float(self._own_gap.max())
+        self._closed = 1 - smooth((widest_mm * mm_px / self._mouth_px - FORGIVEN) / FORGIVEN)
+
+        own = find_own_teeth(rgb, frame, Opening.of(frame, landmarks), light) if self._closed < 1 else None
+        if own is not None:
+            lower = self._skull.axes[:, 1] * own.edge_down
+            self._skull = replace(self._skull, edge=(self._skull.edge + lower).astype(np.float32))
+            frame = self._skull.on(landmarks, STRAIGHT)
+            own = find_own_teeth(rgb, frame, Opening.of(frame, landmarks), light)
+        if own is not None:
+            light = replace(light, tooth=own.tooth)
+        self._light, self._shows_teeth = light, own is not None
+        self._own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
+
+        density = float(np.clip(1.5 * mm_px, 2.0, 10.0))
+        self._upper_points, self._lower_points = arch_points(UPPER), arch_points(LOWER)
+        upper = paint_row(UPPER, light, density)
+        if own is not None:
+            upper = lay_in(upper, own, ArchView.of(*self._upper_points, frame.to_mouth), UPPER.half_span, density)
+        self._upper = row_texture(upper, UPPER, density)
+        self._lower = row_texture(paint_row(LOWER, light, density), LOWER, density)
+        self._tongue = paint_tongue(light)
+
+    def draw(
+        self, canvas: RgbImage, landmarks: FloatArray, rotation: FloatArray, scale: float, jaw_drop: float
+    ) -> None:
+        """Draw the interior between the lips of a frame, in place.
+
+        Args:
+            canvas: the frame with the portrait already moved.
+            landmarks: (478, 3) of the moved portrait, pixels of the canvas.
+            rotation: (3, 3) of the head against the portrait.
+            scale: canvas pixels per portrait pixel.
+            jaw_drop: of the lower jaw against the portrait, down, in widths of the portrait's mouth.
+        """
+        frame = self._skull.on(landmarks, rotation)
+        change = float(np.sqrt(np.mean((_gaps(frame, landmarks) / frame.px_per_mm - self._own_gap) ** 2)))
+        strength = smooth(change / (0.35 + 0.85 * (1 - self._closed)))
+        opening = Opening.of(frame, landmarks, forgiven=self._own_gap * self._closed * frame.px_per_mm)
+        if strength < 1 / 255 or opening.width < 3 or opening.area / opening.width < 0.02:
+            return
+        raster = Raster.over(opening)
+        drop_mm = self._own_drop + jaw_drop * self._mouth_px / self._skull.px_per_mm
+        rgb = self._paint(raster, opening, frame, drop_mm)
+        coverage = raster.coverage(opening, max(1.0, 0.012 * opening.width) * raster.per_px)
+        raster.blend(canvas, rgb, coverage * strength, frame)
+
+    def _paint(self, raster: Raster, opening: Opening, frame: MouthFrame, drop_mm: float) -> FloatArray:
+        """The interior without its outline: (H, W, 3) float32 over the raster."""
+        light, mm = self._light, frame.px_per_mm
+        open_mm = 1.5 * opening.area / opening.width / mm
+        upper, lower = raster.curves(opening)
+        down, across = raster.down[:, None], raster.across[None]
+
+        rgb = np.empty((len(raster.down), len(raster.across), 3), np.float32)
+        off_middle = np.clip((across - 0.5 * (opening.across[0] + opening.across[-1])) / (0.5 * opening.width), -1, 1)
+        back = light.dark + light.flesh * 0.7 * reach(BACK_DEPTH_MM, open_mm)
+        rgb[:] = (1 - 0.5 * off_middle[..., None] ** 2) * back
+
+        edge_down, lower_view = self._jaw(frame, opening, drop_mm)
+        self._draw_tongue(rgb, raster, frame, edge_down, open_mm)
+        self._draw_row(rgb, raster, self._lower, lower_view, 1.0, reach(LOWER_DEPTH_MM, open_mm))
+        upper_view = ArchView.of(*self._upper_points, frame.to_mouth)
+        self._draw_row(rgb, raster, self._upper, upper_view, -1.0, reach(TOOTH_DEPTH_MM, open_mm))
+
+        shadow = lip_shadow(raster, opening, mm)
+        if not self._shows_teeth:
+            shadow = shadow * (1 + light.sideways * off_middle)
+        rgb *= (shadow * (1 - 0.4 * np.abs(off_middle) ** 3))[..., None]
+        # The wet rim of each lip that turns inwards.
+        below_upper, above_lower = np.maximum(down - upper, 0) / mm, np.maximum(lower - down, 0) / mm
+        rim = 0.7 * np.exp(-((above_lower / 0.9) ** 2)) + 0.45 * np.exp(-((below_upper / 0.6) ** 2))
+        rgb += np.minimum(rim, 0.8)[..., None] * (0.42 * light.lip - rgb)
+        return rgb
+
+    def _jaw(self, frame: MouthFrame, opening: Opening, drop_mm: float) -> tuple[float, ArchView]:
+        """Where the lower incisors' edge is (pixels down), and the lower row as seen."""
+        middle = float(np.interp(0.0, opening.across, opening.lower)) / max(float(frame.to_mouth[1, 1]), 1e-3)
+        # A lip drawn down bares the crowns while the jaw is up; once the jaw is down the lip covers most of them.
+        bared = 2.4 + 4.1 * float(np.exp(-((max(drop_mm, middle, 0.0) / 9.0) ** 2)))
+        drop = min(max(float(np.logaddexp(drop_mm, middle - bared + OVERBITE_MM)), 0.0), 45.0)
+        along, points = self._lower_points
+        points = about_hinge(points - np.array([0, OVERBITE_MM, 0], np.float32), drop)
+        view = ArchView.of(along, points, frame.to_mouth)
+        edge = float(np.interp(0.0, view.across, view.down))
+        missing = (middle - bared) - edge / view.px_per_mm  # a nodding head sees a dropped jaw higher up
+        shift = float(np.logaddexp(0.0, missing)) * view.px_per_mm
+        return edge + shift, replace(view, down=view.down + np.float32(shift))
+
+    def _draw_row(
+        self, rgb: FloatArray, raster: Raster, texture: RowTexture, view: ArchView, sign: float, light: float
+    ) -> None:
+        """Lay a row of teeth over the raster; `sign` +1: crowns below the edge line, -1: above it."""
+        along, edge = view.columns(raster.across)
+        level, density = texture.level(view.px_per_mm * raster.per_px)
+        inward = sign * (raster.down[:, None] - edge) / max(view.px_per_mm, 1e-3)
+        columns, rows = texture.maps(np.broadcast_to(along, inward.shape), inward, density)
+        _over(rgb, cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), light)
+
+    def _draw_tongue(self, rgb: FloatArray, raster: Raster, frame: MouthFrame, edge: float, open_mm: float) -> None:
+        mm = frame.px_per_mm
+        centre = float(frame.to_mouth[0, 2]) * 18
+        width = max(float(frame.to_mouth[0, 0]), 0.3 * mm) * 20
+        top, bottom = edge - (3.5 + 0.5 * open_mm) * mm, edge + 3 * mm
+        x = ((raster.across - centre) / (2 * width) + 0.5) * TONGUE_SIZE - 0.5
+        y = (raster.down - top) / (bottom - top) * TONGUE_SIZE - 0.5
+        columns, rows = np.meshgrid(x.astype(np.float32), np.minimum(y, TONGUE_SIZE - 1).astype(np.float32))
+        rgba = cv2.remap(self._tongue, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        _over(rgb, rgba, reach(TONGUE_DEPTH_MM, open_mm))
+
+
+def _over(rgb: FloatArray, rgba: RgbaImage, light: float) -> None:
+    alpha = rgba[..., 3:].astype(np.float32) * (1 / 255)
+    rgb += alpha * (rgba[..., :3] * np.float32(light) - rgb)
+
+
+def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:
+    """(3,) where the upper incisors' edge is in a portrait, pixels: just below the upper lip and behind it."""
+    axes = head_axes(landmarks)
+    lip = landmarks[13]
+    middle = 0.5 * landmarks[[13, 14, 0, 17]].mean(axis=0) + 0.5 * landmarks[[2, 164]].mean(axis=0)
+    sideways = axes[:, 0] * float(axes[:, 0] @ (middle - lip))
+    return np.asarray(lip + sideways + (TEETH_SHOWN_MM * axes[:, 1] + 2.0 * axes[:, 2]) * mm_px, np.float32)
+
+
+def _gaps(frame: MouthFrame, landmarks: FloatArray) -> FloatArray:
+    """(11,) heights of the opening from corner to corner, pixels along the face's vertical; never negative."""
+    apart = landmarks[list(LOWER_INNER), :2] - landmarks[list(UPPER_INNER), :2]
+    return np.asarray(np.maximum(apart @ frame.axes[1], 0), np.float32)

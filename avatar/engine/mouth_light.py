@@ -1,0 +1,136 @@
+"""What light falls into the mouth of a portrait, read from its skin, its lips and the whites of its eyes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.frames import FloatArray, RgbImage
+
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+CHEEK_RIGHT, CHEEK_LEFT = (50, 205, 207, 187), (280, 425, 427, 411)  # of the person: right is left in the picture
+BROW = (151, 9, 108, 337)
+EYES = (
+    ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7), 468, (469, 470, 471, 472)),
+    ((362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382), 473, (474, 475, 476, 477)),
+)
+# An inner point of a lip beside the outer one across from it.
+LIP_PAIRS = ((13, 0), (82, 37), (312, 267), (14, 17), (87, 84), (317, 314), (178, 181), (402, 405))
+
+FULL_COLOUR = 0.22  # saturation of skin in an ordinary photograph; less of it mutes the mouth as well
+TOOTH_WARMTH = np.array([1.015, 1.0, 0.945], np.float32)  # enamel beside a neutral white
+FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # tongue and gums beside skin, in the same light
+DEPTHS = np.array([0.13, 0.065, 0.06], np.float32)  # the back of the mouth beside skin
+
+
+@dataclass(frozen=True, eq=False)
+class MouthLight:
+    """Colours of a mouth's interior under the portrait's own light; RGB in [0, 255], float32."""
+
+    tooth: FloatArray  # (3,), an upper incisor in full light
+    flesh: FloatArray  # (3,), tongue and gums in full light
+    lip: FloatArray  # (3,), the lips as they are
+    dark: FloatArray  # (3,), where hardly any light comes
+    skin_luma: float  # of the cheeks, [0, 255]
+    sideways: float  # light at the picture's right of the mouth against its middle, about [-0.3, 0.3]
+    colour: float  # [0, 1]: 0 for a grey picture
+
+
+def _luma(rgb: FloatArray) -> FloatArray:
+    return np.asarray(rgb @ LUMA, np.float32)
+
+
+def _patches(rgb: RgbImage, centres: FloatArray, radius: int) -> FloatArray:
+    """(N, 3) mean colours of small squares round (N, 2) points, cut at the picture's border."""
+    height, width = rgb.shape[:2]
+    means = []
+    for x, y in np.rint(centres).astype(int):
+        x, y = min(max(x, 0), width - 1), min(max(y, 0), height - 1)  # noqa: PLW2901
+        patch = rgb[max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1]
+        means.append(patch.reshape(-1, 3).mean(axis=0))
+    return np.asarray(means, np.float32)
+
+
+def _sclera(rgb: RgbImage, landmarks: FloatArray) -> FloatArray | None:
+    """(3,) colour of the lit part of the eye whites; None where there is too little of them."""
+    found = []
+    for outline, centre, rim in EYES:
+        points = landmarks[list(outline), :2]
+        low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int) + 1
+        low, high = np.maximum(low, 0), np.minimum(high, (rgb.shape[1], rgb.shape[0]))
+        if np.any(high - low < 2):
+            continue
+        mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+        cv2.fillPoly(mask, [np.rint(points - low).astype(np.int32)], 255)
+        radius = np.linalg.norm(landmarks[list(rim), :2] - landmarks[centre, :2], axis=1).mean()
+        rows, columns = np.indices(mask.shape)
+        away = np.hypot(columns + low[0] - landmarks[centre, 0], rows + low[1] - landmarks[centre, 1])
+        found.append(rgb[low[1] : high[1], low[0] : high[0]][(mask > 0) & (away > 1.2 * radius)])
+    pixels = np.concatenate(found).astype(np.float32) if found else np.zeros((0, 3), np.float32)
+    if len(pixels) < 12:
+        return None
+    luma = _luma(pixels)
+    return np.asarray(pixels[luma >= np.percentile(luma, 55)].mean(axis=0), np.float32)
+
+
+def _tint(rgb: FloatArray) -> FloatArray:
+    """A colour at luma 1."""
+    return np.asarray(rgb / max(float(_luma(rgb)), 1.0), np.float32)
+
+
+def _saturation(rgb: FloatArray) -> float:
+    return float((rgb.max() - rgb.min()) / max(float(rgb.max()), 1e-3))
+
+
+def _muted(rgb: FloatArray, colour: float) -> FloatArray:
+    """A colour with its saturation scaled by `colour` at the same luma."""
+    grey = _luma(rgb)
+    return np.asarray(grey + (rgb - grey) * colour, np.float32)
+
+
+def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
+    """Read the colours that the interior of a portrait's mouth must have.
+
+    Teeth are never whiter than the eye whites or the brightest skin; tongue and gums keep the relation to
+    the skin that they have in photographs, as far as the picture is coloured at all.
+
+    Args:
+        rgb: the portrait.
+        landmarks: (478, 3) pixels of it.
+    """
+    span = float(np.linalg.norm(landmarks[263, :2] - landmarks[33, :2]))
+    radius = max(int(0.03 * span), 1)
+    right, left, brow = (
+        _patches(rgb, landmarks[list(group), :2], radius) for group in (CHEEK_RIGHT, CHEEK_LEFT, BROW)
+    )
+    skin = np.median(np.concatenate([right, left, brow]), axis=0).astype(np.float32)
+    near = _patches(rgb, landmarks[[*CHEEK_RIGHT[1:], *CHEEK_LEFT[1:]], :2], radius)
+    skin_luma = float(np.median(_luma(near)))
+    colour = float(np.clip(_saturation(skin) / FULL_COLOUR, 0, 1))
+
+    lip_points = np.array([(landmarks[a, :2] + landmarks[b, :2]) / 2 for a, b in LIP_PAIRS], np.float32)
+    lip = np.median(_patches(rgb, lip_points, max(radius // 3, 1)), axis=0).astype(np.float32)
+
+    face = landmarks[:468, :2]
+    low, high = np.maximum(face.min(axis=0), 0).astype(int), np.maximum(face.max(axis=0), 1).astype(int) + 1
+    around = rgb[low[1] : high[1], low[0] : high[0]].reshape(-1, 3)[::7].astype(np.float32)
+    black = np.percentile(around, 0.5, axis=0).astype(np.float32)
+    top = float(np.percentile(_luma(_patches(rgb, face, 0)), 98))
+
+    sclera = _sclera(rgb, landmarks)
+    white = sclera if sclera is not None else skin
+    level = max(0.5 * float(_luma(white)) + 0.7 * skin_luma, 1.25 * skin_luma)
+    level = min(level, max(float(_luma(white)), top), 240.0)
+    tint = (0.4 * _tint(white) + 0.2 * _tint(skin) + 0.4) * (1 + (TOOTH_WARMTH - 1) * colour)
+    strength = min(1.0, 0.42 * _saturation(skin) / max(_saturation(tint), 1e-3))  # small eyes are red at the rims
+    tooth = level * _muted(_tint(255 * tint), strength)
+
+    lit_skin = _tint(skin) * skin_luma
+    dark = np.maximum(_muted(lit_skin * DEPTHS, colour), 0.8 * black)
+    # Strong lipstick or painted lips say something about the picture's reds, but the tongue wears none.
+    flesh = _muted(0.8 * lit_skin * FLESH + 0.2 * 0.8 * lip, colour)
+    balance = float(_luma(left.mean(axis=0)) - _luma(right.mean(axis=0))) / max(2 * skin_luma, 1.0)
+    return MouthLight(tooth, flesh, lip, dark, skin_luma, float(np.clip(balance, -0.3, 0.3)), colour)

@@ -1,0 +1,135 @@
+"""Pictures of teeth and tongue, painted once per avatar in the portrait's own light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.cv import cv2
+from avatar.engine.mouth_arch import ArchShape, arch_points
+from avatar.engine.mouth_light import MouthLight
+from avatar.frames import FloatArray
+
+RgbaImage = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.floating]
+
+EDGE_MARGIN_MM = 2.0  # of nothing before the teeth's edges
+ROOT_MM = 17.0  # from the edge line to the end of the gums
+DEPTH_SHADE_MM = 20.0  # the cheeks' shadow: light falls to 1/e this far behind the incisors
+TOOTH_DEPTH_MM = 2.2  # of the upper incisors behind the lips
+
+
+@dataclass(frozen=True, eq=False)
+class RowTexture:
+    """A row of teeth unrolled: columns along the row, rows from before its edge to behind its gums."""
+
+    levels: tuple[RgbaImage, ...]  # each (H, W, 4), half as large as the one before
+    px_per_mm: float  # of the first level
+    half_span_mm: float  # the columns reach from -half_span_mm to +half_span_mm
+
+    def level(self, px_per_mm: float) -> tuple[RgbaImage, float]:
+        """The level to sample where the canvas has `px_per_mm`, and its own pixels per millimetre."""
+        step = int(np.floor(np.log2(max(self.px_per_mm / max(px_per_mm, 1e-6), 1.0)) + 0.4))
+        step = min(step, len(self.levels) - 1)
+        return self.levels[step], self.px_per_mm / 2**step
+
+    def maps(self, along: FloatArray, inward: FloatArray, density: float) -> tuple[FloatArray, FloatArray]:
+        """Texture pixels of places `along` the row and `inward` from its edge line, both (H, W) mm."""
+        return (along + self.half_span_mm) * density - 0.5, (inward + EDGE_MARGIN_MM) * density - 0.5
+
+
+def row_grid(half_span_mm: float, px_per_mm: float) -> tuple[FloatArray, FloatArray]:
+    """Millimetres along the row (1, W) and inward from its edge line (H, 1) of a texture's pixels."""
+    along = (np.arange(round(2 * half_span_mm * px_per_mm)) + 0.5) / px_per_mm - half_span_mm
+    inward = (np.arange(round((EDGE_MARGIN_MM + ROOT_MM) * px_per_mm)) + 0.5) / px_per_mm - EDGE_MARGIN_MM
+    return along[None].astype(np.float32), inward[:, None].astype(np.float32)
+
+
+def pyramid(rgba: FloatArray) -> tuple[RgbaImage, ...]:
+    """An (H, W, 4) picture in [0, 255] and its halvings; colour is averaged by alpha, so edges keep theirs."""
+    levels = [np.clip(np.rint(rgba), 0, 255).astype(np.uint8)]
+    current = rgba
+    while min(current.shape[:2]) >= 16 and len(levels) < 5:
+        weight = current[..., 3:] / 255 + 1e-3
+        size = (current.shape[1] // 2, current.shape[0] // 2)
+        weighted = np.concatenate([current[..., :3] * weight, weight], axis=2)
+        blended = cv2.resize(weighted, size, interpolation=cv2.INTER_AREA)
+        current = np.concatenate([blended[..., :3] / blended[..., 3:], (blended[..., 3:] - 1e-3) * 255], axis=2)
+        levels.append(np.clip(np.rint(current), 0, 255).astype(np.uint8))
+    return tuple(levels)
+
+
+def _step(value: Numbers, softness: float) -> FloatArray:
+    """0 to 1 over `softness` around value 0."""
+    return np.asarray(np.clip(value / softness + 0.5, 0, 1), np.float32)
+
+
+def _bump(value: Numbers, width: float) -> FloatArray:
+    return np.asarray(np.exp(-((value / width) ** 2)), np.float32)
+
+
+def paint_row(shape: ArchShape, light: MouthLight, px_per_mm: float) -> FloatArray:
+    """A whole row of plausible teeth with their gums.
+
+    Returns:
+        (H, W, 4) RGBA in [0, 255], float32, over `row_grid`.
+    """
+    along, inward = row_grid(shape.half_span, px_per_mm)
+    outer = np.cumsum(shape.widths)
+    tooth = np.minimum(np.searchsorted(outer, np.abs(along)), len(outer) - 1)
+    half = np.asarray(shape.widths, np.float32)[tooth] / 2
+    across = (np.abs(along) - (outer[tooth] - half)) / half  # [-1, 1] within a tooth
+    edge, crown = np.asarray(shape.edges, np.float32)[tooth], np.asarray(shape.heights, np.float32)[tooth]
+
+    softness = max(0.35, 1.2 / px_per_mm)
+    below = inward - edge - 0.9 * np.abs(across) ** 5  # from the edge with its rounded corners
+    gum = edge + crown - 1.9 * np.abs(across) ** 2.2 - inward  # > 0 on the tooth, the gum reaches down between two
+    enamel = _step(below, softness)
+    on_tooth = _step(gum, 2 * softness)
+
+    side = (1 - np.abs(across)) * half  # mm from the contact with the next tooth
+    form = 1 - 0.10 * across**2 - 0.20 * _bump(side, max(0.28, 0.7 / px_per_mm))
+    form = form * (1 - 0.10 * _bump(below, 1.3)) * (1 - 0.10 * _step(2.0 - gum, 3.0))
+    yellow = np.where(tooth == 2, 0.06, 0.02) + 0.05 * _step(2.5 - gum, 4.0)
+    warm = np.stack([1 - 0.2 * yellow, 1 - 0.5 * yellow, 1 - 1.8 * yellow * light.colour], axis=2)
+    crown_rgb = light.tooth * form[..., None] * warm
+    gum_rgb = light.flesh * (0.92 - 0.25 * _step(-gum - 2.5, 5.0))[..., None]
+    rgb = gum_rgb + (crown_rgb - gum_rgb) * on_tooth[..., None]
+
+    row, points = arch_points(shape)
+    behind = np.interp(along, row, points[:, 2] - shape.setback).astype(np.float32)
+    lit = np.exp(-((behind / DEPTH_SHADE_MM) ** 1.5))[..., None]
+    rgb = light.dark + (rgb - light.dark) * lit
+    alpha = enamel * (1 - _step(np.abs(along) - outer[-1] + 1.5, 3.0))
+    return np.concatenate([rgb, 255 * alpha[..., None]], axis=2).astype(np.float32)
+
+
+def row_texture(rgba: FloatArray, shape: ArchShape, px_per_mm: float) -> RowTexture:
+    """The texture to sample from a painted row."""
+    return RowTexture(pyramid(rgba), px_per_mm, shape.half_span)
+
+
+TONGUE_SIZE = 96
+
+
+def paint_tongue(light: MouthLight) -> RgbaImage:
+    """A tongue seen from the front: columns over its width, rows from its back (0) to its tip behind the lower teeth.
+
+    Returns:
+        (TONGUE_SIZE, TONGUE_SIZE, 4) RGBA.
+    """
+    y, x = (np.indices((TONGUE_SIZE, TONGUE_SIZE), dtype=np.float32) + 0.5) / TONGUE_SIZE
+    x = 2 * x - 1
+    top = 0.06 + 0.60 * np.abs(x) ** 2.4  # its outline: a dome
+    body = np.clip((y - top) / 0.22, 0, 1)
+    body = body * body * (3 - 2 * body) * np.clip((1 - np.abs(x)) / 0.10, 0, 1)
+    shade = 0.55 + 0.45 * np.clip((y - 0.05) / 0.5, 0, 1)  # its back lies deeper
+    shade = shade * (1 - 0.25 * np.abs(x) ** 2.5) * (1 - 0.06 * _bump(x, 0.12) * np.clip(1.3 - 1.4 * y, 0, 1))
+    tip = np.clip((y - 0.84 + 0.12 * x**2) / 0.16, 0, 1)  # where it turns down behind the lower teeth
+    shade = shade * (1 - 0.65 * tip**2)
+    sheen = 0.05 * _bump(y - 0.60, 0.16) * _bump(x, 0.45)
+    rgb = light.flesh * shade[..., None] + sheen[..., None] * light.skin_luma
+    rgba = np.clip(np.concatenate([rgb, 255 * body[..., None]], axis=2), 0, 255)
+    return np.asarray(rgba, np.uint8)
