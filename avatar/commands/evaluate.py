@@ -1,0 +1,33 @@
+"""`run.py evaluate SOURCE DRIVING RESULT`: how faithful an animation is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `evaluate` to the command line."""
+    parser = subparsers.add_parser("evaluate", help="measure how faithful an animation is")
+    parser.add_argument("source", metavar="SOURCE", help="the portrait: a picture, or an avatar's name")
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help="the video or template that moved it")
+    parser.add_argument("result", metavar="RESULT", type=Path, help="the animation")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to a file too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, print the table and return the exit code."""
+    from avatar.evaluate import evaluate
+    from avatar.json_report import check_json_target, write_json
+    from avatar.library import Library
+    from avatar.progress import ProgressBar
+
+    check_json_target(args.json, [args.driving, args.result])
+    source = Library().resolve(args.source)
+    with ProgressBar("reading", None, "frames") as bar:
+        evaluation = evaluate(source, args.driving, args.result, progress=bar.update)
+    print(evaluation.table())
+    if args.json is not None:
+        write_json(args.json, evaluation.as_json())
+    return 0

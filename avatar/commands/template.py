@@ -1,0 +1,54 @@
+"""`run.py template DRIVING -o FILE`: keep the motion of a video without anyone's picture."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avatar.progress import ProgressBar
+
+if TYPE_CHECKING:
+    from avatar.frames import Frame
+    from avatar.sources.facts import DrivingVideo
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `template` to the command line."""
+    parser = subparsers.add_parser("template", help="keep the motion of a video without anyone's picture")
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, or a folder of pictures")
+    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="usually NAME.masque")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Track the clip, write the template and return the exit code."""
+    from avatar.errors import UsageError
+    from avatar.motion.template import SUFFIX, save_template
+    from avatar.motion.track import track_frames
+    from avatar.sources.video import open_driving
+    from avatar.tracking import open_tracker
+
+    output: Path = args.output
+    if output.suffix.lower() != SUFFIX:
+        raise UsageError(f"{output.name} does not end in {SUFFIX}.", remedy=f"Try: -o {output.stem}{SUFFIX}")
+    if output.is_dir() or not output.resolve().parent.is_dir():
+        raise UsageError(f"{output} cannot be written there.", remedy="Choose a file in a folder that exists.")
+    tracker = open_tracker()
+    with open_driving(args.driving) as clip, _bar(clip) as bar:
+        track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
+    tracker.close()
+    save_template(track, output)
+    seen = int((track.presence > 0).sum())
+    print(f"{output}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
+    return 0
+
+
+def _bar(clip: DrivingVideo) -> ProgressBar:
+    return ProgressBar("tracking", clip.facts.frames_estimate or None, "frames")
+
+
+def _counted(clip: DrivingVideo, bar: ProgressBar) -> Iterator[Frame]:
+    for count, frame in enumerate(clip, 1):
+        yield frame
+        bar.update(count)

@@ -1,0 +1,143 @@
+"""How faithful an animation is: does the portrait do what the driver does, and does it still look like a photograph?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from avatar.errors import FaceError
+from avatar.evaluate_motion import Channel, compare_tracks, frames_lost, match_frames
+from avatar.evaluate_picture import PictureMeter
+from avatar.frames import Frame, RgbImage
+from avatar.motion.template import SUFFIX, load_template
+from avatar.motion.track import MotionTrack, track_frames
+from avatar.tracking.face import Face
+from avatar.tracking.tracker import FaceTracker
+
+__all__ = ["Channel", "Evaluation", "compare_tracks", "evaluate", "evaluate_frames"]
+
+GAIN_RANGE = (0.7, 1.3)
+SHARPNESS_TARGET = 0.9
+TARGETS = {"yaw": 0.97, "pitch": 0.92, "roll": 0.97, "jawOpen": 0.88, "blink": 0.85, "smile": 0.8, "gaze": 0.8}
+"""Correlations that a good engine reaches, median over many pairs; a single pair may be above or below."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured of one animation."""
+
+    channels: dict[str, Channel]  # by name, in the order of CHANNELS
+    frames: int  # of the result that were compared
+    frames_lost: int  # of those, the ones where the driver shows a face and the result none
+    sharpness: float | None  # detail of the result's face over the portrait's
+    background_change: float | None  # [0, 255], outside the head
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers for a JSON file."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """The same for people, one line per channel."""
+        lines = [f"{'channel':<12} {'correlation':>11} {'gain':>6}  target"]
+        for name, channel in self.channels.items():
+            target = f">= {TARGETS[name]}" if name in TARGETS else ""
+            if channel.correlation is None or channel.gain is None:
+                lines.append(f"{name:<12} {'not moved by the driver':>18}")
+            else:
+                lines.append(f"{name:<12} {channel.correlation:>11.3f} {channel.gain:>6.2f}  {target}".rstrip())
+        lines += ["", f"frames compared    {self.frames}, without a face in the result {self.frames_lost}"]
+        lines.append(f"sharpness          {_number(self.sharpness)} of the portrait's (target >= {SHARPNESS_TARGET})")
+        lines.append(f"background change  {_number(self.background_change)} of 255 outside the head")
+        return "\n".join(lines)
+
+
+def evaluate(
+    source: Path, driving: Path, result: Path, *, progress: Callable[[int], None] = lambda frames: None
+) -> Evaluation:
+    """Compare an animation with the portrait and the clip it was made of.
+
+    Args:
+        source: the portrait.
+        driving: a video, a folder of pictures or a motion template.
+        result: the animation: a video, a GIF or a folder of pictures.
+        progress: called with the number of frames read so far, of the driving clip and then of the result.
+    Raises:
+        ImageError, VideoError, TemplateError: a file cannot be read.
+        FaceError: one of the three shows no face.
+        WeightsError: the face model is missing.
+    """
+    from avatar.images import load_image
+    from avatar.sources.video import open_driving
+
+    rgb = load_image(source)
+    tracker = open_watching_tracker()
+    face = next(iter(tracker.detect(rgb)), None)
+    tracker.close()
+    if face is None:
+        raise FaceError(f"{source.name} shows no face.", remedy="Name the portrait first: SOURCE DRIVING RESULT.")
+    driver = load_template(driving) if driving.suffix == SUFFIX else _track(driving, progress)
+    with open_driving(result) as frames:
+        return evaluate_frames(rgb, face, driver, _counted(frames, progress), name=result.name)
+
+
+def evaluate_frames(
+    source: RgbImage, source_face: Face, driver: MotionTrack, result: Iterable[Frame], *, name: str = "The result"
+) -> Evaluation:
+    """The same for frames that come one at a time; none is kept.
+
+    Raises:
+        FaceError: no frame of the result shows a face.
+    """
+    meter = PictureMeter(source, source_face)
+    tracker = open_watching_tracker(meter.add)
+    try:
+        track = track_frames(result, tracker, name=name)
+    finally:
+        tracker.close()
+    compared = len(match_frames(driver, track)[0])
+    channels = compare_tracks(driver, track)
+    return Evaluation(channels, compared, frames_lost(driver, track), meter.sharpness, meter.background_change)
+
+
+class WatchingTracker(FaceTracker):
+    """A tracker that shows every frame and what it found in it to somebody else."""
+
+    def __init__(self, model: Path, watch: Callable[[RgbImage, Face | None], None]) -> None:
+        super().__init__(model)
+        self._watch = watch
+
+    def track(self, rgb: RgbImage, time_s: float | None = None) -> Face | None:
+        """As `FaceTracker.track`."""
+        face = super().track(rgb, time_s)
+        self._watch(rgb, face)
+        return face
+
+
+def open_watching_tracker(watch: Callable[[RgbImage, Face | None], None] = lambda rgb, face: None) -> WatchingTracker:
+    """A fresh tracker on the face model in the user's cache. Raises: WeightsError."""
+    from avatar.weights import model_path
+
+    return WatchingTracker(model_path("face-landmarker"), watch)
+
+
+def _counted(frames: Iterable[Frame], progress: Callable[[int], None]) -> Iterator[Frame]:
+    for count, frame in enumerate(frames, 1):
+        yield frame
+        progress(count)
+
+
+def _track(clip: Path, progress: Callable[[int], None]) -> MotionTrack:
+    from avatar.sources.video import open_driving
+
+    tracker = open_watching_tracker()
+    try:
+        with open_driving(clip) as frames:
+            return track_frames(_counted(frames, progress), tracker, name=clip.name)
+    finally:
+        tracker.close()
+
+
+def _number(value: float | None) -> str:
+    return "not known" if value is None else f"{value:.2f}"

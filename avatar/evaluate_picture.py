@@ -1,0 +1,112 @@
+"""How good an animation's pictures are: sharpness of the face, stillness of what is not the head."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.cv import cv2
+from avatar.frames import RgbImage
+from avatar.motion.regions import FACE_OVAL
+from avatar.tracking import canonical_face
+from avatar.tracking.face import Face
+
+FACE_SIDE_PX = 192  # faces are compared at this size
+HEAD_SHARE = 1.9  # the head with its hair, as a multiple of the face's hull
+COMPARED_SIDE_PX = 512  # longer side at which backgrounds are compared
+SAME_SHAPE = 0.02  # pictures whose aspect ratios differ by more show different things
+
+Mask = npt.NDArray[np.uint8]  # (H, W), 0 or 255
+
+
+class PictureMeter:
+    """Compares an animation's frames with the portrait, one at a time, so that none has to be kept."""
+
+    def __init__(self, source: RgbImage, face: Face) -> None:
+        self._source, self._face = source, face
+        self._source_detail = face_detail(source, face)
+        self._details: list[float] = []
+        self._changes: list[float] = []
+        self._small: tuple[RgbImage, Mask] | None = None  # the portrait at the size of the frames, its head's hull
+
+    def add(self, rgb: RgbImage, face: Face | None) -> None:
+        """Take one frame of the result; without a face it says nothing and is left out."""
+        if face is None:
+            return
+        self._details.append(face_detail(rgb, face))
+        change = self._background_change(rgb, face)
+        if change is not None:
+            self._changes.append(change)
+
+    @property
+    def sharpness(self) -> float | None:
+        """Detail of the result's face over the portrait's, median over the frames; 1 = as sharp."""
+        if not self._details or self._source_detail <= 0:
+            return None
+        return float(np.median(self._details)) / self._source_detail
+
+    @property
+    def background_change(self) -> float | None:
+        """Mean absolute change of the pixels outside the head, [0, 255], mean over the frames.
+
+        Neck and shoulders count as background here. None: the result does not have the portrait's shape.
+        """
+        return float(np.mean(self._changes)) if self._changes else None
+
+    def _background_change(self, rgb: RgbImage, face: Face) -> float | None:
+        height, width = rgb.shape[:2]
+        source_height, source_width = self._source.shape[:2]
+        if abs(width / height / (source_width / source_height) - 1) > SAME_SHAPE:
+            return None
+        scale = min(1.0, COMPARED_SIDE_PX / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if self._small is None:
+            source = _resize(self._source, size)
+            self._small = source, _head(self._face, size, size[0] / source_width)
+        source, hull = self._small
+        outside = cv2.bitwise_or(hull, _head(face, size, size[0] / width)) == 0
+        if not outside.any():
+            return None
+        return float(np.abs(_resize(rgb, size).astype(np.int16) - source)[outside].mean())
+
+
+def face_detail(rgb: RgbImage, face: Face) -> float:
+    """Mean absolute Laplacian (grey levels) inside the face's outline, the face scaled to a fixed size."""
+    outline = face.landmarks[FACE_OVAL, :2]
+    canonical = canonical_face().points[FACE_OVAL, 1]
+    side = 1.1 * float(np.ptp(canonical)) * face.pose.scale_px  # of the head, so that a turned face keeps its scale
+    corner = (outline.min(axis=0) + outline.max(axis=0)) / 2 - side / 2
+    left, top, whole = round(float(corner[0])), round(float(corner[1])), max(2, round(side))
+    crop = _crop(rgb, left, top, whole)
+    grey = cv2.cvtColor(_resize(crop, (FACE_SIDE_PX, FACE_SIDE_PX)), cv2.COLOR_RGB2GRAY)
+    inside = np.zeros((FACE_SIDE_PX, FACE_SIDE_PX), np.uint8)
+    points = (outline - np.array([left, top])) * (FACE_SIDE_PX / whole)
+    cv2.fillConvexPoly(inside, cv2.convexHull(np.rint(points).astype(np.int32)), 255)
+    if not inside.any():
+        return 0.0
+    return float(np.abs(cv2.Laplacian(grey, cv2.CV_32F))[inside > 0].mean())
+
+
+def _head(face: Face, size: tuple[int, int], scale: float) -> Mask:
+    """The hull of the head in a picture of `size` (width, height) whose face is scaled by `scale`."""
+    points = face.landmarks[:, :2] * scale
+    centre = (points.min(axis=0) + points.max(axis=0)) / 2
+    hull = cv2.convexHull(np.rint((points - centre) * HEAD_SHARE + centre).astype(np.int32))
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    cv2.fillConvexPoly(mask, hull, 255)
+    return mask
+
+
+def _crop(rgb: RgbImage, left: int, top: int, side: int) -> RgbImage:
+    """A square of the picture, its edge pixels repeated where it reaches beyond."""
+    height, width = rgb.shape[:2]
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    return rgb[rows[:, None], columns]
+
+
+def _resize(rgb: RgbImage, size: tuple[int, int]) -> RgbImage:
+    if (rgb.shape[1], rgb.shape[0]) == size:
+        return rgb
+    shrinks = rgb.shape[1] > size[0]
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR))
