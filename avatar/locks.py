@@ -15,7 +15,7 @@ _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
-def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[int]:
     """Hold the lock at `path` for as long as the block runs; wait for whoever holds it.
 
     The system releases it when its holder dies, so a killed process never blocks the next one. The file
@@ -24,6 +24,8 @@ def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> Itera
     Args:
         path: the lock file, made when absent; its folder must exist.
         on_wait: called once if the lock is held by another process.
+    Yields:
+        The descriptor. On POSIX a child that inherits it holds the lock too, even after its parent was killed.
     Raises:
         OSError: the file cannot be made.
     """
@@ -35,7 +37,7 @@ def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> Itera
                 on_wait()
                 told = True
             time.sleep(0.1)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)  # releases the lock
 

@@ -120,13 +120,17 @@ def test_a_killed_installation_is_made_anew(clone: Path, monkeypatch: pytest.Mon
     process = start_elsewhere(clone)
     wait_for(lambda: calls(clone) == ["requirements.txt"])
     process.kill()
-    process.communicate(timeout=10)
-    gate.touch()
+    process.wait(timeout=10)
     place = environment(clone)
     assert place.marker.exists() and not place.is_ready() and not place.is_usable()
     (place.folder / "half-made").touch()
     order(monkeypatch)
-    prepare(place)
+    following = start_elsewhere(clone)
+    assert following.stdout is not None and "waiting" in following.stdout.readline()  # for the pip that lives on
+    gate.touch()
+    said, _ = following.communicate(timeout=20)
+    process.communicate(timeout=10)
+    assert following.returncode == 0, said
     assert place.is_ready() and not (place.folder / "half-made").exists()
 
 

@@ -31,7 +31,7 @@ def run_logged(command: Sequence[str], log: Path, *, append: bool = True) -> tup
         record.write(f"$ {' '.join(command)}\n")
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
-            text=True, encoding="utf-8", errors="replace",
+            text=True, encoding="utf-8", errors="replace", close_fds=False,  # the lock is passed on
         )  # fmt: skip
         try:
             with _StatusLine() as status:

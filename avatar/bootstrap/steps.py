@@ -38,7 +38,8 @@ def prepare(environment: Environment, *, with_models: bool = True) -> None:
     environment.missing()  # a copy without its requirements is told at once, not after an environment was made
     try:
         environment.work.mkdir(exist_ok=True)
-        with file_lock(environment.work / "lock", on_wait=lambda: _say("Another start sets up already: waiting ...")):
+        with file_lock(environment.work / "lock", on_wait=lambda: _say("Another start is at it: waiting ...")) as lock:
+            os.set_inheritable(lock, True)  # a pip that outlives us keeps the next start out until it is done
             if not environment.is_ready():
                 _perform(_steps(environment, with_models))
     except FileNotFoundError:
