@@ -1,0 +1,183 @@
+"""What lies behind the person, made up once per avatar, and the person's own colours along the soft outline.
+
+The background's smooth part is continued under the person by a pyramid; its structure is mirrored across the
+outline, where a moving head uncovers it, and fades into grain deeper inside. Only pixels that certainly are background
+are used, so that nothing of the hair shines through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.backdrop import Backdrop
+from avatar.engine.fields import Mask, as_unit, blurred, distance_to, smooth_fill, typical
+from avatar.engine.guided import enlarged
+from avatar.engine.headroom import Head, shrunk
+from avatar.frames import FloatArray, RgbImage
+
+WORK_SIDE = 640  # px; the smooth part needs no more
+_STRIP_ROWS = 128  # a large picture is worked through in strips, which bounds the memory
+_PERSON = 0.02  # matte above which a pixel is no source of background colours
+_MARGIN = 0.015  # head sizes that are kept clear of the person besides
+_MIRROR_DEPTH = 0.4  # head sizes from the outline at which mirrored structure has faded away
+
+
+def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> RgbImage:
+    """Take the person out of a picture.
+
+    Args:
+        rgb: (H, W, 3).
+        matte: (H, W) in [0, 1], 1 on the person.
+        landmarks: (478, 3) pixels; their size sets the scale of structures.
+    Returns:
+        (H, W, 3), the picture itself where the matte is 0. In the matte's soft zone its colours leave a foreground
+        between 0 and 255 with which the picture can be put together again (`foreground_colors`).
+    """
+    head = Head.of(landmarks)
+    rows, columns = head.box(rgb.shape)
+    part, part_matte = rgb[rows, columns], np.ascontiguousarray(matte[rows, columns])
+    filled = rgb.copy()
+    plan = _plan(np.ascontiguousarray(part), part_matte, head.size)
+    if plan is None:
+        return filled
+    random = np.random.default_rng(0)  # the same picture always gets the same grain
+    for top in range(0, len(part), _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, len(part)))
+        colours = _filled_strip(part, plan, strip, random)
+        colours = _within_reach(colours, part[strip], part_matte[strip])
+        filled[rows, columns][strip] = np.round(255 * colours).astype(np.uint8)
+    return filled
+
+
+def foreground_colors(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> RgbImage:
+    """The person's own colour where background shines through: (I - (1 - alpha) B) / alpha, the mixture solved for it.
+
+    Args:
+        rgb: (H, W, 3), the picture.
+        matte: (H, W) in [0, 1].
+        background: (H, W, 3), from `fill_background`.
+    Returns:
+        (H, W, 3); matte * foreground + (1 - matte) * background gives back the picture. Where the matte is 0, the
+        person's colours continued, so that resampling has something sensible to mix with.
+    """
+    small, _ = shrunk(rgb, WORK_SIDE)
+    size_small = (small.shape[1], small.shape[0])
+    alpha_small = cv2.resize(matte, size_small, interpolation=cv2.INTER_AREA)
+    solid = (alpha_small > 0.97).astype(np.float32) + 0.05 * (alpha_small > 0.8)
+    expected = smooth_fill(small.astype(np.float32), np.minimum(solid, 1))
+    colours = np.empty_like(rgb)
+    size = (rgb.shape[1], rgb.shape[0])
+    for top in range(0, len(rgb), _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, len(rgb)))
+        alpha = matte[strip, :, None]
+        prior = enlarged(expected, size, top, strip.stop - top)
+        missing = rgb[strip] - alpha * prior - (1 - alpha) * background[strip]
+        # Least squares with a slight pull to the expected colour, which decides where alpha is next to nothing.
+        solved = prior + missing * (alpha / (alpha * alpha + 1e-4))
+        solved = np.where(alpha > 0.995, rgb[strip], solved)
+        colours[strip] = np.round(np.clip(solved, 0, 255)).astype(np.uint8)
+    return colours
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """How to fill, on a small picture (h, w); colours in [0, 1]."""
+
+    smooth: FloatArray  # (h, w, 3), the background without its structure
+    known: FloatArray  # (h, w), 1 where the picture shows it
+    mirror: FloatArray  # (h, w, 2), where in the picture a filled pixel's structure comes from, as a step in pixels
+    mirrored: FloatArray  # (h, w) in [0, 1], how much of that structure to take
+    grain: FloatArray  # (h, w), standard deviation
+    scale: float  # small pixels per pixel
+
+
+def _plan(rgb: RgbImage, matte: FloatArray, size: float) -> _Plan | None:
+    """Everything that can be decided on a small picture; None if there is no background to learn from."""
+    small, scale = shrunk(rgb, WORK_SIDE)
+    image = as_unit(small)
+    alpha = cv2.resize(matte, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+    size *= scale
+    reach = max(1, round(_MARGIN * size))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    covered = cv2.dilate((alpha > _PERSON).astype(np.uint8), disc).astype(np.bool_)
+    weight = (~covered).astype(np.float32)
+    if weight.sum() < 16 or min(weight.shape) < 4:
+        return None
+    smooth = Backdrop.learn(image, ~covered, size, rooms=True).colour
+    mirror, valid = _mirror(covered, reach, size)
+    seen = cv2.remap(weight, *_at(mirror), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    mirrored = valid * blurred(cv2.erode(np.asarray(seen), np.ones((3, 3), np.uint8)), 0.015 * size)
+    grain = typical(_roughness(rgb, alpha.shape), ~covered, max(8, round(0.3 * size)), 50)
+    known = np.clip(distance_to(covered) / 2, 0, 1)
+    return _Plan(smooth, known.astype(np.float32), mirror / np.float32(scale), mirrored, grain, scale)
+
+
+def _mirror(covered: Mask, reach: int, size: float) -> tuple[FloatArray, FloatArray]:
+    """Steps across the nearest outline to as far on its other side, and where they are to be trusted.
+
+    The signed distance is smoothed first: the map then is smooth too, and turns jagged hair into a calm line.
+    """
+    depth = distance_to(~covered)
+    signed = blurred(depth - distance_to(covered), 0.08 * size)
+    down, across = np.gradient(signed)
+    steepness = np.hypot(down, across)
+    step = -2 * (np.maximum(signed, depth) + reach)
+    mirror = np.dstack([across, down]) * (step / np.maximum(steepness, 1e-3))[..., None]
+    # Where outlines of two sides meet, the distance has a ridge and the mirror images clash.
+    valid = np.clip((steepness - 0.6) / 0.3, 0, 1) * np.clip((_MIRROR_DEPTH - depth / size) / 0.25, 0, 1)
+    return mirror.astype(np.float32), valid.astype(np.float32)
+
+
+def _at(step: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Positions that lie `step` (H, W, 2) pixels from each pixel, as `remap` wants them."""
+    height, width = step.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return x + step[..., 0], y + step[..., 1]
+
+
+def _roughness(rgb: RgbImage, shape: tuple[int, int]) -> FloatArray:
+    """Standard deviation of the finest grain, in [0, 1], on a picture of `shape` (h, w).
+
+    White noise loses a ninth of its variance when its 3 x 3 mean is taken away; mean |x| of a normal x is 0.8 sigma.
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    fine = cv2.absdiff(grey, cv2.blur(grey, (3, 3)))
+    small = cv2.resize(fine.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(small * np.float32(1.06 / 0.8 / 255), np.float32)
+
+
+def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, random: np.random.Generator) -> FloatArray:
+    """Some rows of the filled picture, (rows, W, 3) in [0, 1]."""
+    height, width = rgb.shape[:2]
+    rows = strip.stop - strip.start
+    maps = np.dstack([plan.known, plan.mirrored, plan.grain])
+    known, mirrored, grain = cv2.split(enlarged(maps, (width, height), strip.start, rows))
+    smooth = enlarged(plan.smooth, (width, height), strip.start, rows)
+    x, y = _at(enlarged(plan.mirror, (width, height), strip.start, rows))
+    y += np.float32(strip.start)
+    half = np.float32(0.5 * plan.scale - 0.5)
+    there = _sampled(rgb, x, y) / np.float32(255) - _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
+    structure = there * mirrored[..., None]
+    noise = random.standard_normal((rows, width), np.float32) * grain * (1 - mirrored)
+    made = np.clip(smooth + structure + noise[..., None], 0, 1)
+    return np.asarray(made + known[..., None] * (as_unit(rgb[strip]) - made), np.float32)
+
+
+def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(sampled, np.float32)
+
+
+def _within_reach(background: FloatArray, rgb: RgbImage, matte: FloatArray) -> FloatArray:
+    """Keep to colours that a foreground between 0 and 1 can turn into the picture.
+
+    Those lie between (I - alpha) / (1 - alpha) and I / (1 - alpha).
+    """
+    image, alpha = as_unit(rgb), matte[..., None]
+    rest = np.maximum(1 - alpha, 1e-3)
+    allowed = np.clip(np.clip(background, (image - alpha) / rest, image / rest), 0, 1)
+    thin = np.clip((0.5 - alpha) / 0.3, 0, 1)  # behind what hardly shows through, a calm background matters more
+    return np.asarray(background + thin * (allowed - background), np.float32)
