@@ -21,7 +21,7 @@ import numpy as np
 
 from avatar.errors import AvatarError, FaceError
 from avatar.evaluate import Evaluation, evaluate_frames
-from avatar.evaluate_sheet import Moment, Sheet, pick_moments
+from avatar.evaluate_sheet import Moment, Sheet, pick_moments, tile
 from avatar.evaluate_table import Pair, write_tables
 from avatar.frames import Frame, RgbImage
 from avatar.images import load_image
@@ -44,8 +44,15 @@ class Clip:
 
     path: Path
     track: MotionTrack
+    every: int  # the track's frames are every n-th of the file's
     moments: tuple[Moment, ...]  # those that go on the sheet
-    thumbnails: dict[int, RgbImage]  # of those, by frame
+    tiles: dict[int, RgbImage]  # of those and of references, by the track's frame
+
+    def tile(self, index: int) -> RgbImage | None:
+        """The driver's head in one frame; a motion template has no pictures."""
+        if index not in self.tiles and self.path.suffix != SUFFIX:
+            self.tiles.update(_tiles(self.path, self.track, self.every, {index}))
+        return self.tiles.get(index)
 
 
 @dataclass(eq=False)
@@ -57,17 +64,13 @@ def read_clip(path: Path, every: int) -> Clip:
     """Track every n-th frame of a clip. Raises: VideoError, TemplateError, FaceError."""
     if path.suffix == SUFFIX:
         track = _thinned(load_template(path), every)
-        return Clip(path, track, pick_moments(track), {})
+        return Clip(path, track, every, pick_moments(track), {})
     tracker = open_tracker()
     with open_driving(path) as frames:
         track = track_frames(itertools.islice(frames, 0, None, every), tracker, name=path.name)
     tracker.close()
     moments = pick_moments(track)
-    wanted = {moment.index for moment in moments}
-    with open_driving(path) as frames:
-        kept = enumerate(itertools.islice(frames, 0, None, every))
-        thumbnails = {index: Sheet.thumbnail(frame.rgb) for index, frame in kept if index in wanted}
-    return Clip(path, track, moments, thumbnails)
+    return Clip(path, track, every, moments, _tiles(path, track, every, {moment.index for moment in moments}))
 
 
 def run_portrait(path: Path, clips: Sequence[Clip], *, size: int | None, sheets: Path | None) -> Iterator[Pair]:
@@ -106,13 +109,13 @@ def _run_pair(
     rgb, face = source
     reference = choose_reference(clip.track, face)
     engine.calibrate_face(clip.track.face(reference), clip.track.width_px)
-    sheet, timer = Sheet(clip.moments, clip.thumbnails), _Timer()
+    sheet, timer = Sheet(clip.moments, clip.tiles, rgb, face.landmarks), _Timer()
     frames = _animated(engine, clip.track, begin_s, sheet, timer)
     started = time.perf_counter()
     evaluation: Evaluation = evaluate_frames(rgb, face, clip.track, frames, name=f"{clip.path.stem} on {portrait}")
     total_ms = 1000 * (time.perf_counter() - started)
     if sheets is not None:
-        sheet.save(sheets / f"{clip.path.stem}--{portrait}.png", rgb, reference, evaluation)
+        sheet.save(sheets / f"{clip.path.stem}--{portrait}.png", clip.tile(reference), evaluation)
     draw_ms = (float(np.median(timer.draw_ms)), float(np.quantile(timer.draw_ms, 0.95)))
     other_ms = (total_ms - sum(timer.draw_ms)) / len(clip.track)
     return Pair(
@@ -130,6 +133,12 @@ def _animated(
         timer.draw_ms.append(1000 * (time.perf_counter() - started))
         sheet.add(index, rgb)
         yield Frame(rgb, index, round(float(time_s) * 1e9))
+
+
+def _tiles(path: Path, track: MotionTrack, every: int, wanted: set[int]) -> dict[int, RgbImage]:
+    with open_driving(path) as frames:
+        kept = enumerate(itertools.islice(frames, 0, None, every))
+        return {index: tile(frame.rgb, track.landmarks) for index, frame in kept if index in wanted}
 
 
 def _thinned(track: MotionTrack, every: int) -> MotionTrack:

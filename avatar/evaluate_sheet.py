@@ -11,12 +11,13 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.evaluate import Evaluation
 from avatar.evaluate_motion import channel_series
-from avatar.frames import RgbImage
+from avatar.frames import FloatArray, RgbImage
 from avatar.images import save_png
 from avatar.motion.track import MotionTrack
 
 COLUMNS = 8
 TILE_PX = 240
+AROUND = 2.1  # side of a tile in face heights
 _TEXT_PX = 18
 # Moments looked for, the most telling first: (label, channel, 1 = where it is largest, -1 = smallest).
 _EXTREMES = (
@@ -48,37 +49,47 @@ def pick_moments(track: MotionTrack) -> tuple[Moment, ...]:
 class Sheet:
     """Collects the tiles of one pair while it is animated."""
 
-    def __init__(self, moments: Sequence[Moment], driving: Mapping[int, RgbImage]) -> None:
-        """Take the moments and the driver's pictures at them; a motion template has none."""
+    def __init__(
+        self, moments: Sequence[Moment], driving: Mapping[int, RgbImage], portrait: RgbImage, landmarks: FloatArray
+    ) -> None:
+        """Take the moments and the driver's tiles at them, none for a motion template; the portrait and its face."""
         self._moments, self._driving = moments, driving
+        self._portrait, self._landmarks = portrait, landmarks
         self._wanted = {moment.index for moment in moments}
         self._drawn: dict[int, RgbImage] = {}
-
-    @staticmethod
-    def thumbnail(rgb: RgbImage) -> RgbImage:
-        """The whole picture in a square tile, (TILE_PX, TILE_PX, 3)."""
-        scale = TILE_PX / max(rgb.shape[:2])
-        width, height = max(1, round(rgb.shape[1] * scale)), max(1, round(rgb.shape[0] * scale))
-        small = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        tile = np.full((TILE_PX, TILE_PX, 3), 24, np.uint8)
-        top, left = (TILE_PX - height) // 2, (TILE_PX - width) // 2
-        tile[top : top + height, left : left + width] = small
-        return tile
 
     def add(self, index: int, rgb: RgbImage) -> None:
         """Keep a drawn frame if it belongs on the sheet."""
         if index in self._wanted:
-            self._drawn[index] = self.thumbnail(rgb)
+            scale = rgb.shape[1] / self._portrait.shape[1]
+            self._drawn[index] = tile(rgb, self._landmarks * scale)
 
-    def save(self, path: Path, portrait: RgbImage, reference: int, evaluation: Evaluation) -> None:
-        """Write the sheet as PNG. Raises: OutputError."""
+    def save(self, path: Path, reference: RgbImage | None, evaluation: Evaluation) -> None:
+        """Write the sheet as PNG; on its left the reference frame (a tile) over the portrait. Raises: OutputError."""
         empty = np.full((TILE_PX, TILE_PX, 3), 24, np.uint8)
         driver = [self._driving.get(moment.index, empty) for moment in self._moments]
         drawn = [self._drawn.get(moment.index, empty) for moment in self._moments]
         labels = [f"{moment.index} {moment.label}" for moment in self._moments]
-        top = np.hstack([_labelled(empty, f"reference {reference}"), *map(_labelled, driver, labels)])
-        below = np.hstack([self.thumbnail(portrait), *drawn])
+        first = _labelled(empty if reference is None else reference, "reference")
+        top = np.hstack([first, *map(_labelled, driver, labels)])
+        below = np.hstack([tile(self._portrait, self._landmarks), *drawn])
         save_png(path, np.vstack([top, below, _caption(top.shape[1], evaluation)]))
+
+
+def tile(rgb: RgbImage, landmarks: FloatArray) -> RgbImage:
+    """The head and what is around it in a square, (TILE_PX, TILE_PX, 3).
+
+    Args:
+        landmarks: (478, 3) or (T, 478, 3), where the face is; of several, the square holds what they have in common.
+    """
+    points = landmarks[..., :2].reshape(-1, 2)
+    low, high = np.quantile(points, 0.02, axis=0), np.quantile(points, 0.98, axis=0)
+    side = AROUND * float((high - low).max())
+    centre = (low + high) / 2
+    scale = TILE_PX / side
+    matrix = np.array([[scale, 0, TILE_PX / 2 - scale * centre[0]], [0, scale, TILE_PX / 2 - scale * centre[1]]])
+    kernel = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpAffine(rgb, matrix, (TILE_PX, TILE_PX), flags=kernel, borderValue=(24, 24, 24)))
 
 
 def _labelled(tile: RgbImage, text: str) -> RgbImage:
