@@ -11,7 +11,7 @@ from avatar.engine.layers import Layers
 from avatar.engine.renderer import PortraitRenderer
 from avatar.errors import EngineError, FaceError
 from avatar.frames import FloatArray, Frame, RgbImage
-from avatar.motion.expression import Expression, transfer
+from avatar.motion.expression import Expression, as_expressing, expression_basis, transfer
 from avatar.motion.head import HeadMotion, head_motion, weaken
 from avatar.tracking import FaceTracker
 from avatar.tracking.face import Face
@@ -35,7 +35,6 @@ class WarpOptions:
 @dataclass(frozen=True, eq=False)
 class _Reference:
     face: Face
-    expression: Expression
     picture_width_px: int | None
 
 
@@ -48,6 +47,7 @@ class WarpEngine:
         self._renderer: PortraitRenderer | None = None
         self._source: Expression | None = None
         self._reference: _Reference | None = None
+        self._reference_expression: Expression | None = None
         self._motion: tuple[FloatArray, HeadMotion] | None = None  # the last one driven by a face
         self._seen_s: float | None = None  # when a face was last seen
         self._frame_s: float | None = None
@@ -71,7 +71,7 @@ class WarpEngine:
             )
         rgb, face = _resized(source_image.rgb, face, self.options.size)
         self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face))
-        self._source = Expression.of(face)
+        self._source, self._reference_expression = Expression.of(face), None
 
     def calibrate(self, driving_frame: Frame) -> None:
         """Keep the driver's face in this frame as the reference frame.
@@ -86,7 +86,8 @@ class WarpEngine:
 
     def calibrate_face(self, face: Face, picture_width_px: int | None = None) -> None:
         """Keep a tracked face as the reference frame; the picture's width serves `adapt_scale=False` only."""
-        self._reference = _Reference(face, Expression.of(face), picture_width_px)
+        self._reference = _Reference(face, picture_width_px)
+        self._reference_expression = None
 
     def animate(self, driving_frame: Frame) -> Frame:
         """Draw the portrait as the driver is now; without calibration the first face seen is the reference."""
@@ -126,8 +127,14 @@ class WarpEngine:
         """Displacement of the portrait's landmarks by expression (478, 3), in its own pose, and the head's motion."""
         assert self._renderer and self._source and self._reference
         options, pose = self.options, self._renderer.face.pose
+        if self._reference_expression is None:
+            reference = Expression.of(self._reference.face)
+            relative = options.relative
+            self._reference_expression = (
+                reference if relative else as_expressing(reference, self._source, expression_basis())
+            )
         shape = transfer(
-            self._source, self._reference.expression, Expression.of(face), strength=options.strength_expression
+            self._source, self._reference_expression, Expression.of(face), strength=options.strength_expression
         )
         expression_px = ((shape - self._source.shape) * np.float32(pose.scale_px)) @ pose.rotation.T
         motion = head_motion(

@@ -7,6 +7,7 @@ proportions; what opens and closes (lids, lips) carries over as a ratio, so that
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,8 +28,11 @@ from avatar.tracking.face import BLENDSHAPES, Face
 
 CLOSED_EYE = 0.03  # lid gap over eye width that the tracker reports for a closed eye
 CLOSED_LIPS = 0.012  # inner lip gap over mouth width that it reports for closed lips
+LID_OVERLAP = 0.13  # of the eye's width: how far a closed upper lid covers the lower one's edge, hiding wet rims
+LID_EAGERNESS = 1.1  # a half-closed eye must look half closed, also where its iris is dark and its white small
 WIDEST_EYE = 1.45  # times the portrait's own opening
 WIDEST_MOUTH = 0.95  # inner lip gap over mouth width
+_LID_PROFILE = np.array([0.75, 0.95, 1.0, 1.0, 1.0, 0.95, 0.75], np.float32)  # less towards the corners
 _BLINK = {eye: BLENDSHAPES.index(name) for eye, name in zip(EYES, ("eyeBlinkRight", "eyeBlinkLeft"), strict=True)}
 
 
@@ -68,6 +72,30 @@ def transfer(source: Expression, reference: Expression, driving: Expression, *, 
     return shape
 
 
+def as_expressing(driver: Expression, source: Expression, basis: FloatArray) -> Expression:
+    """What the driver would look like with the portrait's expression: the reference frame of absolute motion.
+
+    Args:
+        basis: (52, 478, 3) from `expression_basis`.
+    """
+    difference = source.blendshapes - driver.blendshapes
+    return Expression(driver.shape + np.tensordot(difference, basis, axes=1), source.blendshapes)
+
+
+@functools.cache
+def expression_basis() -> FloatArray:
+    """Displacement of the pose-free landmarks per unit of each blendshape; (52, 478, 3). See `fit_expressions`.
+
+    Raises:
+        WeightsError: this copy of the program lacks it.
+    """
+    from safetensors.numpy import load
+
+    from avatar.weights import own_weights
+
+    return load(own_weights("expressions").read_bytes())["basis"].astype(np.float32)
+
+
 def lid_opening(shape: FloatArray, eye: EyeRegion) -> float:
     """Mean gap between the lids over the width of the eye, both in the canonical frame."""
     gap = shape[eye.lower, 1] - shape[eye.upper, 1]
@@ -98,6 +126,8 @@ def _place_lids(
 ) -> None:
     """Set the upper lid so that the eye is as open, relative to the portrait's own opening, as the driver's is."""
     openness = 1 + strength * (_openness(reference, driving, eye) - 1)
+    if openness < 1:
+        openness = 1 - LID_EAGERNESS * (1 - openness)
     openness = float(np.clip(openness, 0.0, WIDEST_EYE))
     width = _distance(source.shape, eye.outer, eye.inner) / _distance(reference.shape, eye.outer, eye.inner)
     drift = (driving.shape - reference.shape)[[eye.outer, eye.inner]].mean(axis=0) * np.float32(strength)
@@ -106,6 +136,8 @@ def _place_lids(
     closed = max(1.0 - openness, 0.0)
     gap = source.shape[eye.lower] - source.shape[eye.upper]
     upper = lower - gap * np.float32(openness)
+    own_width = _distance(source.shape, eye.outer, eye.inner)
+    upper[:, 1] += np.float32(LID_OVERLAP * own_width * closed**2) * _LID_PROFILE
     meet = np.float32(0.12 * closed) * gap  # a closing lower lid comes up a little to meet the upper one
     before = shape[eye.upper].copy()
     shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet

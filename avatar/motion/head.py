@@ -9,7 +9,7 @@ import numpy as np
 
 from avatar.frames import FloatArray
 from avatar.tracking.face import HeadPose
-from avatar.tracking.pose import angles_deg
+from avatar.tracking.pose import angles_deg, rotation_from_angles
 
 YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 42.0, 30.0, 40.0
 SHIFT_LIMIT = 0.75  # in units of the canonical head (outer eye corners), sideways and up or down
@@ -29,16 +29,6 @@ class HeadMotion:
     def still() -> HeadMotion:
         """No motion at all."""
         return HeadMotion(np.eye(3, dtype=np.float32), np.zeros(3, np.float32), 1.0)
-
-
-def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> FloatArray:
-    """The rotation whose `angles_deg` these are; (3, 3) float32."""
-    yaw, pitch, roll = (math.radians(angle) for angle in (yaw_deg, pitch_deg, roll_deg))
-    (cy, sy), (cp, sp), (cr, sr) = ((math.cos(angle), math.sin(angle)) for angle in (-yaw, pitch, roll))
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return np.asarray(about_z @ about_x @ about_y, np.float32)
 
 
 def head_motion(
