@@ -36,14 +36,19 @@ class Moment:
 
 
 def pick_moments(track: MotionTrack) -> tuple[Moment, ...]:
-    """The frames in which the driver's channels are at their extremes, in order of time; at most COLUMNS."""
+    """Frames in which the driver's channels are at their extremes, then evenly spread ones, in order of time.
+
+    At most COLUMNS, and none close to another.
+    """
     series, seen = channel_series(track), track.presence > 0
-    found: dict[int, str] = {}
-    for label, channel, sign in _EXTREMES:
-        index = int(np.argmax(np.where(seen, sign * series[channel], -np.inf)))
-        if len(found) < COLUMNS and index not in found:
-            found[index] = label
-    return tuple(Moment(index, found[index]) for index in sorted(found))
+    extremes = ((int(np.argmax(np.where(seen, sign * series[of], -np.inf))), label) for label, of, sign in _EXTREMES)
+    spread = ((int(index), "") for index in np.linspace(0, len(track) - 1, 2 * COLUMNS))
+    apart = len(track) // (3 * COLUMNS)
+    found: list[Moment] = []
+    for index, label in (*extremes, *spread):
+        if len(found) < COLUMNS and all(abs(index - other.index) > apart for other in found):
+            found.append(Moment(index, label))
+    return tuple(sorted(found, key=lambda moment: moment.index))
 
 
 class Sheet:
