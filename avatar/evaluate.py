@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from avatar.errors import FaceError
 from avatar.evaluate_motion import Channel, compare_tracks, frames_lost, match_frames
@@ -13,6 +16,7 @@ from avatar.evaluate_picture import PictureMeter
 from avatar.frames import Frame, RgbImage
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
+from avatar.portrait_crop import Crop, crop_box
 from avatar.tracking.face import Face
 from avatar.tracking.tracker import FaceTracker
 
@@ -54,30 +58,31 @@ class Evaluation:
 
 
 def evaluate(
-    source: Path, driving: Path, result: Path, *, progress: Callable[[int], None] = lambda frames: None
+    source: Path,
+    driving: Path,
+    result: Path,
+    *,
+    crop: Crop = "auto",
+    progress: Callable[[int], None] = lambda frames: None,
 ) -> Evaluation:
     """Compare an animation with the portrait and the clip it was made of.
 
     Args:
         source: the portrait.
         driving: a video, a folder of pictures or a motion template.
-        result: the animation: a video, a GIF or a folder of pictures.
+        result: the animation: a video, a GIF or a folder of pictures, without the driver at its side.
+        crop: which part of the portrait was animated, as `animate` was told.
         progress: called with the number of frames read so far, of the driving clip and then of the result.
     Raises:
         ImageError, VideoError, TemplateError: a file cannot be read.
         FaceError: one of the three shows no face.
         WeightsError: the face model is missing.
     """
-    from avatar.images import load_image
     from avatar.sources.video import open_driving
 
-    rgb = load_image(source)
-    tracker = open_watching_tracker()
-    face = next(iter(tracker.detect(rgb)), None)
-    tracker.close()
-    if face is None:
-        raise FaceError(f"{source.name} shows no face.", remedy="Name the portrait first: SOURCE DRIVING RESULT.")
-    driver = load_template(driving) if driving.suffix == SUFFIX else _track(driving, progress)
+    with contextlib.closing(open_watching_tracker()) as tracker:
+        rgb, face = find_portrait(source, tracker, crop)
+    driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress)
     with open_driving(result) as frames:
         return evaluate_frames(rgb, face, driver, _counted(frames, progress), name=result.name)
 
@@ -91,14 +96,32 @@ def evaluate_frames(
         FaceError: no frame of the result shows a face.
     """
     meter = PictureMeter(source, source_face)
-    tracker = open_watching_tracker(meter.add)
-    try:
+    with contextlib.closing(open_watching_tracker(meter.add)) as tracker:
         track = track_frames(result, tracker, name=name)
-    finally:
-        tracker.close()
     compared = len(match_frames(driver, track)[0])
     channels = compare_tracks(driver, track)
     return Evaluation(channels, compared, frames_lost(driver, track), meter.sharpness, meter.background_change)
+
+
+def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> tuple[RgbImage, Face]:
+    """The part of a picture that `animate` takes, and its face.
+
+    Raises:
+        ImageError: the picture cannot be read.
+        FaceError: it shows no face.
+    """
+    from avatar.images import load_image
+
+    picture = load_image(path)
+    height, width = picture.shape[:2]
+    face = next(iter(tracker.detect(picture)), None)
+    box = crop_box(crop, width, height, face)
+    if (box.width, box.height) != (width, height):
+        picture = np.ascontiguousarray(box.of(picture))
+        face = next(iter(tracker.detect(picture)), None)
+    if face is None:
+        raise FaceError(f"{path.name} shows no face.", remedy="Choose a portrait that shows one from the front.")
+    return picture, face
 
 
 class WatchingTracker(FaceTracker):
@@ -131,12 +154,8 @@ def _counted(frames: Iterable[Frame], progress: Callable[[int], None]) -> Iterat
 def _track(clip: Path, progress: Callable[[int], None]) -> MotionTrack:
     from avatar.sources.video import open_driving
 
-    tracker = open_watching_tracker()
-    try:
-        with open_driving(clip) as frames:
-            return track_frames(_counted(frames, progress), tracker, name=clip.name)
-    finally:
-        tracker.close()
+    with contextlib.closing(open_watching_tracker()) as tracker, open_driving(clip) as frames:
+        return track_frames(_counted(frames, progress), tracker, name=clip.name)
 
 
 def _number(value: float | None) -> str:

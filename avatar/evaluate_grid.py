@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatar.errors import AvatarError, FaceError
-from avatar.evaluate import Evaluation, evaluate_frames
+from avatar.evaluate import Evaluation, evaluate_frames, find_portrait
 from avatar.evaluate_sheet import Moment, Sheet, pick_moments, tile
 from avatar.evaluate_table import Pair, write_tables
 from avatar.frames import Frame, RgbImage
-from avatar.images import load_image
 from avatar.motion.reference import choose_reference
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
@@ -77,11 +76,11 @@ def run_portrait(path: Path, clips: Sequence[Clip], *, size: int | None, sheets:
     """Animate one portrait by every clip and measure each result; a pair that fails says why."""
     from avatar.engine.warp import WarpEngine, WarpOptions
 
-    rgb = load_image(path)
     tracker = open_tracker()
-    face = next(iter(tracker.detect(rgb)), None)
-    if face is None:
-        yield from (Pair(clip.path.stem, path.stem, failure="no face in the portrait") for clip in clips)
+    try:
+        rgb, face = find_portrait(path, tracker)
+    except FaceError as error:
+        yield from (Pair(clip.path.stem, path.stem, failure=error.what) for clip in clips)
         return
     engine = WarpEngine(tracker, WarpOptions(size=size))
     started = time.perf_counter()
