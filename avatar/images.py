@@ -156,10 +156,10 @@ def _reason(error: Exception) -> str:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Turn and mirror as the camera's EXIF note says; a note that makes no sense is ignored."""
-    try:
+    with warnings.catch_warnings(), contextlib.suppress(*_DAMAGED):
+        warnings.simplefilter("ignore")  # Pillow's remarks on broken EXIF are of no use to anybody
         return ImageOps.exif_transpose(picture)
-    except _DAMAGED:
-        return picture
+    return picture
 
 
 def _pixels(picture: Image.Image) -> tuple[RgbImage, AlphaImage | None]:

@@ -8,6 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.sources.video import open_input
+
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer, OutputContainer
@@ -118,11 +120,10 @@ class SoundTrack:
 
 def open_sound(path: Path, output: OutputContainer, origin_s: Fraction) -> SoundTrack | None:
     """The sound of `path`, or None where it has none that can be read."""
-    import av
     from av.error import FFmpegError
 
     try:
-        source = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
+        source = open_input(path)
     except (OSError, FFmpegError) as error:
         logger.warning("%s: its sound cannot be read (%s)", path.name, error)
         return None

@@ -56,7 +56,7 @@ class RgbConverter:
 
     def convert(self, frame: VideoFrame) -> RgbImage:
         """(H, W, 3) uint8 of the clip's size, also where this frame's own size or colours differ."""
-        if frame.colorspace == SPACE_UNSPECIFIED:
+        if frame.colorspace == SPACE_UNSPECIFIED and not frame.format.is_rgb:
             frame.colorspace = 1 if min(frame.width, frame.height) >= HD_HEIGHT_PX else 5  # BT.709, BT.601
         has_alpha = any(component.is_alpha for component in frame.format.components)
         plain = self._reformatter.reformat(

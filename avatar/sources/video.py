@@ -26,7 +26,12 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
 
-TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}  # FFmpeg films any .txt as a terminal would show it
+# FFmpeg would also follow playlists to other files and addresses, and film any text as a terminal shows it.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,asf,ogg,gif,apng,"
+    "mjpeg,mxf,nut,dv,rm,wtv,vob,webp_anim,yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,image2,"
+    "mp3,wav,flac,aac,ac3,aiff,caf"
+)
 _NS = 1_000_000_000
 
 
@@ -181,14 +186,21 @@ def _check_file(path: Path) -> None:
         raise VideoError(f"{path.name} is empty (0 bytes).", remedy="Copy or download it again.")
 
 
-def _open_container(path: Path) -> InputContainer:
+def open_input(path: Path) -> InputContainer:
+    """Open a media file with FFmpeg. Raises: OSError, FFmpegError or ValueError, as PyAV has it."""
     import av
+
+    # The prefix keeps a colon in a name from being read as a protocol.
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    container: InputContainer = av.open(f"file:{path}", options=options)
+    return container
+
+
+def _open_container(path: Path) -> InputContainer:
     from av.error import FFmpegError
 
     try:
-        # The prefix keeps a colon in a name from being read as a protocol; the list keeps playlists off the network.
-        container: InputContainer = av.open(f"file:{path}", options={"protocol_whitelist": "file"})
-        return container
+        return open_input(path)
     except PermissionError as error:
         raise VideoError(f"{path} may not be read.", remedy="Change its permissions, or copy it.") from error
     except (FFmpegError, ValueError) as error:
@@ -216,7 +228,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     if not moving:
         holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
         raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
-    if moving[0].codec_context is None or moving[0].codec_context.name in TEXT_CODECS:
+    if moving[0].codec_context is None:
         raise VideoError(
             f"{path.name} holds nothing that can be read here as a video.",
             remedy="Convert it to MP4 with H.264 and use that.",
