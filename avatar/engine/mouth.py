@@ -42,8 +42,9 @@ from avatar.engine.mouth_texture import (
 )
 from avatar.frames import FloatArray, RgbImage
 
-TEETH_SHOWN_MM = 1.8  # below the upper lip of a mouth at rest
-LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.0, 15.0, 45.0  # behind the lips
+MOST_BARED_MM = 11.0  # of upper teeth and gums above the incisors' edge, in the widest smile
+TEETH_SHOWN_MM = 2.1  # below the upper lip of a mouth at rest
+LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 4.0, 16.0, 33.0  # behind the lips
 FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
 STRAIGHT = np.eye(3, dtype=np.float32)
 
@@ -99,7 +100,7 @@ class MouthInterior:
             scale: canvas pixels per portrait pixel.
             jaw_drop: of the lower jaw against the portrait, down, in widths of the portrait's mouth.
         """
-        frame = self._skull.on(landmarks, rotation)
+        frame = self._skull.on(landmarks, rotation, scale)
         change = float(np.sqrt(np.mean((_gaps(frame, landmarks) / frame.px_per_mm - self._own_gap) ** 2)))
         strength = smooth(change / (0.35 + 0.85 * (1 - self._closed)))
         opening = Opening.of(frame, landmarks, forgiven=self._own_gap * self._closed * frame.px_per_mm)
@@ -120,13 +121,13 @@ class MouthInterior:
 
         rgb = np.empty((len(raster.down), len(raster.across), 3), np.float32)
         off_middle = np.clip((across - 0.5 * (opening.across[0] + opening.across[-1])) / (0.5 * opening.width), -1, 1)
-        back = light.dark + light.flesh * 0.7 * reach(BACK_DEPTH_MM, open_mm)
-        rgb[:] = (1 - 0.5 * off_middle[..., None] ** 2) * back
+        back = light.dark + light.flesh * 0.45 * reach(BACK_DEPTH_MM, open_mm)
+        rgb[:] = (1 - 0.55 * off_middle[..., None] ** 2) * back
 
         edge_down, lower_view = self._jaw(frame, opening, drop_mm)
         self._draw_tongue(rgb, raster, frame, edge_down, open_mm)
         self._draw_row(rgb, raster, self._lower, lower_view, 1.0, reach(LOWER_DEPTH_MM, open_mm))
-        upper_view = ArchView.of(*self._upper_points, frame.to_mouth)
+        upper_view = self._upper_row(frame, opening)
         self._draw_row(rgb, raster, self._upper, upper_view, -1.0, reach(TOOTH_DEPTH_MM, open_mm))
 
         shadow = lip_shadow(raster, opening, mm)
@@ -139,9 +140,16 @@ class MouthInterior:
         rgb += np.minimum(rim, 0.8)[..., None] * (0.42 * light.lip - rgb)
         return rgb
 
+    def _upper_row(self, frame: MouthFrame, opening: Opening) -> ArchView:
+        """The upper row as seen. A lip that rises further than a lip can takes the teeth along, or they would float."""
+        view = ArchView.of(*self._upper_points, frame.to_mouth)
+        bared = -_around_middle(opening, opening.upper, frame).max() / view.px_per_mm
+        lift = float(np.logaddexp(0.0, bared - MOST_BARED_MM)) * view.px_per_mm
+        return replace(view, down=view.down - np.float32(lift))
+
     def _jaw(self, frame: MouthFrame, opening: Opening, drop_mm: float) -> tuple[float, ArchView]:
         """Where the lower incisors' edge is (pixels down), and the lower row as seen."""
-        middle = float(np.interp(0.0, opening.across, opening.lower)) / max(float(frame.to_mouth[1, 1]), 1e-3)
+        middle = float(_around_middle(opening, opening.lower, frame).max()) / max(float(frame.to_mouth[1, 1]), 1e-3)
         # A lip drawn down bares the crowns while the jaw is up; once the jaw is down the lip covers most of them.
         bared = 2.4 + 4.1 * float(np.exp(-((max(drop_mm, middle, 0.0) / 9.0) ** 2)))
         drop = min(max(float(np.logaddexp(drop_mm, middle - bared + OVERBITE_MM)), 0.0), 45.0)
@@ -166,18 +174,24 @@ class MouthInterior:
     def _draw_tongue(self, rgb: FloatArray, raster: Raster, frame: MouthFrame, edge: float, open_mm: float) -> None:
         mm = frame.px_per_mm
         centre = float(frame.to_mouth[0, 2]) * 18
-        width = max(float(frame.to_mouth[0, 0]), 0.3 * mm) * 20
-        top, bottom = edge - (3.5 + 0.5 * open_mm) * mm, edge + 3 * mm
+        width = max(float(frame.to_mouth[0, 0]), 0.3 * mm) * 18.5
+        top, bottom = edge - (2.5 + 0.5 * open_mm) * mm, edge + 3 * mm
         x = ((raster.across - centre) / (2 * width) + 0.5) * TONGUE_SIZE - 0.5
         y = (raster.down - top) / (bottom - top) * TONGUE_SIZE - 0.5
         columns, rows = np.meshgrid(x.astype(np.float32), np.minimum(y, TONGUE_SIZE - 1).astype(np.float32))
         rgba = cv2.remap(self._tongue, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        _over(rgb, rgba, reach(TONGUE_DEPTH_MM, open_mm))
+        _over(rgb, rgba, 0.9 * reach(TONGUE_DEPTH_MM, open_mm))
 
 
 def _over(rgb: FloatArray, rgba: RgbaImage, light: float) -> None:
     alpha = rgba[..., 3:].astype(np.float32) * (1 / 255)
     rgb += alpha * (rgba[..., :3] * np.float32(light) - rgb)
+
+
+def _around_middle(opening: Opening, curve: FloatArray, frame: MouthFrame) -> FloatArray:
+    """Heights of a lip in front of the incisors."""
+    reach_px = 7.0 * frame.px_per_mm * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    return np.interp(reach_px, opening.across, curve).astype(np.float32)
 
 
 def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:

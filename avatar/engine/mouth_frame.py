@@ -26,7 +26,7 @@ def smooth(value: float) -> float:
 
 def reach(depth_mm: float, open_mm: float) -> float:
     """Share of the outer light that gets `depth_mm` into a mouth open by `open_mm`."""
-    return float(1 / (1 + (depth_mm / (0.8 * max(open_mm, 0.0) + 1.0)) ** 2))
+    return float(1 / (1 + (depth_mm / (0.8 * max(open_mm, 0.0) + 1.0)) ** 3))
 
 
 def _curve_weights(points: int) -> FloatArray:
@@ -88,11 +88,15 @@ class Skull:
         nose = landmarks[list(NOSE_BASE)].mean(axis=0)
         return Skull(landmarks[list(SKULL)].astype(np.float32), nose, edge, head_axes(landmarks), px_per_mm)
 
-    def on(self, landmarks: FloatArray, rotation: FloatArray) -> MouthFrame:
-        """Place it under (478, 3) moved landmarks: scaled orthography, size and place fitted, turn as given."""
+    def on(self, landmarks: FloatArray, rotation: FloatArray, scale: float = 1.0) -> MouthFrame:
+        """Place it under (478, 3) moved landmarks: scaled orthography, turn as given, place and size fitted.
+
+        The size stays within a factor 3 of `scale`, canvas pixels per portrait pixel.
+        """
         turned = (self.points - self.points.mean(axis=0)) @ rotation[:2].T
         moved = landmarks[list(SKULL), :2]
         zoom = float(np.sum(turned * (moved - moved.mean(axis=0))) / max(float(np.sum(turned**2)), 1e-6))
+        zoom = min(max(zoom, scale / 3), scale * 3)
         origin = landmarks[list(NOSE_BASE), :2].mean(axis=0) + zoom * rotation[:2] @ (self.edge - self.nose)
         px_per_mm = max(zoom * self.px_per_mm, 1e-3)
         seen = px_per_mm * (rotation @ self.axes)[:2]
@@ -178,7 +182,8 @@ class Raster:
         down = self.down[:, None]
         high = np.maximum(down - half, upper)
         low = np.minimum(down + half, lower)
-        return np.asarray(np.clip(low - high, 0, None) / (2 * half), np.float32)
+        share = np.clip(low - high, 0, None) / (2 * half)
+        return np.asarray(cv2.blur(share.astype(np.float32), (3, 1)), np.float32)  # where a lip runs upright
 
     def sample(self, picture: RgbImage, frame: MouthFrame) -> FloatArray:
         """(H, W, 3) float32: what a picture shows there."""

@@ -11,7 +11,7 @@ from avatar.frames import FloatArray, RgbImage
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
-CHEEK_RIGHT, CHEEK_LEFT = (50, 205, 207, 187), (280, 425, 427, 411)  # of the person: right is left in the picture
+CHEEK_RIGHT, CHEEK_LEFT = (50, 36, 205, 207), (280, 266, 425, 427)  # of the person: right is left in the picture
 BROW = (151, 9, 108, 337)
 EYES = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7), 468, (469, 470, 471, 472)),
@@ -21,9 +21,9 @@ EYES = (
 LIP_PAIRS = ((13, 0), (82, 37), (312, 267), (14, 17), (87, 84), (317, 314), (178, 181), (402, 405))
 
 FULL_COLOUR = 0.22  # saturation of skin in an ordinary photograph; less of it mutes the mouth as well
-TOOTH_WARMTH = np.array([1.015, 1.0, 0.945], np.float32)  # enamel beside a neutral white
+TOOTH_WARMTH = np.array([1.0, 1.0, 0.90], np.float32)  # enamel beside a neutral white
 FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # tongue and gums beside skin, in the same light
-DEPTHS = np.array([0.13, 0.065, 0.06], np.float32)  # the back of the mouth beside skin
+DEPTHS = np.array([0.29, 0.145, 0.13], np.float32)  # the back of the mouth beside skin
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,29 +107,28 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
         _patches(rgb, landmarks[list(group), :2], radius) for group in (CHEEK_RIGHT, CHEEK_LEFT, BROW)
     )
     skin = np.median(np.concatenate([right, left, brow]), axis=0).astype(np.float32)
-    near = _patches(rgb, landmarks[[*CHEEK_RIGHT[1:], *CHEEK_LEFT[1:]], :2], radius)
-    skin_luma = float(np.median(_luma(near)))
+    skin_luma = float(np.percentile(_luma(np.concatenate([right, left])), 60))
     colour = float(np.clip(_saturation(skin) / FULL_COLOUR, 0, 1))
 
     lip_points = np.array([(landmarks[a, :2] + landmarks[b, :2]) / 2 for a, b in LIP_PAIRS], np.float32)
     lip = np.median(_patches(rgb, lip_points, max(radius // 3, 1)), axis=0).astype(np.float32)
 
     face = landmarks[:468, :2]
-    low, high = np.maximum(face.min(axis=0), 0).astype(int), np.maximum(face.max(axis=0), 1).astype(int) + 1
-    around = rgb[low[1] : high[1], low[0] : high[0]].reshape(-1, 3)[::7].astype(np.float32)
-    black = np.percentile(around, 0.5, axis=0).astype(np.float32)
-    top = float(np.percentile(_luma(_patches(rgb, face, 0)), 98))
+    tones = _patches(rgb, face, 0)
+    black = np.percentile(tones, 1, axis=0).astype(np.float32)
+    top = float(np.percentile(_luma(tones), 98))
 
     sclera = _sclera(rgb, landmarks)
     white = sclera if sclera is not None else skin
     level = max(0.5 * float(_luma(white)) + 0.7 * skin_luma, 1.25 * skin_luma)
-    level = min(level, max(float(_luma(white)), top), 240.0)
+    level = min(level, max(float(_luma(white)), top), 1.6 * skin_luma, 240.0)
     tint = (0.4 * _tint(white) + 0.2 * _tint(skin) + 0.4) * (1 + (TOOTH_WARMTH - 1) * colour)
     strength = min(1.0, 0.42 * _saturation(skin) / max(_saturation(tint), 1e-3))  # small eyes are red at the rims
     tooth = level * _muted(_tint(255 * tint), strength)
 
     lit_skin = _tint(skin) * skin_luma
-    dark = np.maximum(_muted(lit_skin * DEPTHS, colour), 0.8 * black)
+    black *= min(0.8, 0.3 * skin_luma / max(float(_luma(black)), 1.0))  # a flat drawing has no black to go by
+    dark = np.maximum(_muted(lit_skin * DEPTHS, colour), black)
     # Strong lipstick or painted lips say something about the picture's reds, but the tongue wears none.
     flesh = _muted(0.8 * lit_skin * FLESH + 0.2 * 0.8 * lip, colour)
     balance = float(_luma(left.mean(axis=0)) - _luma(right.mean(axis=0))) / max(2 * skin_luma, 1.0)

@@ -103,6 +103,16 @@ def lay_in(row: FloatArray, own: OwnTeeth, view: ArchView, half_span_mm: float, 
     rgb = cv2.remap(own.rgb, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     share = cv2.remap(own.share, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)[..., None]
     mixed = row.copy()
-    mixed[..., :3] += share * (rgb - row[..., :3])
+    mixed[..., :3] *= _matching(row, rgb, share, 6.0 * px_per_mm)[..., None]
+    mixed[..., :3] += share * (rgb - mixed[..., :3])
     mixed[..., 3:] += share * (255 - row[..., 3:])
     return mixed
+
+
+def _matching(row: FloatArray, rgb: FloatArray, share: FloatArray, spread_px: float) -> FloatArray:
+    """(1, W) how much brighter the portrait's own teeth are than painted ones, spread over the columns beside them."""
+    weight = (share[..., 0] * row[..., 3] / 255).astype(np.float32)
+    own, painted = ((weight * (colours[..., :3] @ LUMA)).sum(axis=0) for colours in (rgb, row))
+    own, painted = (cv2.GaussianBlur(line[None], (0, 0), spread_px) for line in (own, painted))
+    floor = 0.01 * float(painted.max()) + 1e-3  # far from any own tooth the painted ones stay as they are
+    return np.asarray(np.clip((own + floor) / (painted + floor), 0.5, 2.2), np.float32)

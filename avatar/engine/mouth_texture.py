@@ -80,22 +80,30 @@ def paint_row(shape: ArchShape, light: MouthLight, px_per_mm: float) -> FloatArr
     outer = np.cumsum(shape.widths)
     tooth = np.minimum(np.searchsorted(outer, np.abs(along)), len(outer) - 1)
     half = np.asarray(shape.widths, np.float32)[tooth] / 2
-    across = (np.abs(along) - (outer[tooth] - half)) / half  # [-1, 1] within a tooth
-    edge, crown = np.asarray(shape.edges, np.float32)[tooth], np.asarray(shape.heights, np.float32)[tooth]
+    across = (np.abs(along) - (outer[tooth] - half)) / half  # [-1, 1] within a tooth, 1 away from the middle
+    each = np.sin(7.0 * tooth + 3.0 * (along > 0))  # no two teeth are alike; (1, W) in [-1, 1]
+    edge = np.asarray(shape.edges, np.float32)[tooth] + 0.22 * each
+    crown = np.asarray(shape.heights, np.float32)[tooth] + 0.3 * each
 
     softness = max(0.35, 1.2 / px_per_mm)
-    below = inward - edge - 0.9 * np.abs(across) ** 5  # from the edge with its rounded corners
+    rounding = 0.8 * np.clip(-across, 0, 1) ** 5 + 1.3 * np.clip(across, 0, 1) ** 4  # the far corner is rounder
+    pointed = np.where(tooth == 2, 0.9 * np.abs(across + 0.1), 0.0)
+    below = inward - edge - rounding - pointed  # from the edge
     gum = edge + crown - 1.9 * np.abs(across) ** 2.2 - inward  # > 0 on the tooth, the gum reaches down between two
     enamel = _step(below, softness)
     on_tooth = _step(gum, 2 * softness)
 
     side = (1 - np.abs(across)) * half  # mm from the contact with the next tooth
-    form = 1 - 0.10 * across**2 - 0.20 * _bump(side, max(0.28, 0.7 / px_per_mm))
-    form = form * (1 - 0.10 * _bump(below, 1.3)) * (1 - 0.10 * _step(2.0 - gum, 3.0))
-    yellow = np.where(tooth == 2, 0.06, 0.02) + 0.05 * _step(2.5 - gum, 4.0)
-    warm = np.stack([1 - 0.2 * yellow, 1 - 0.5 * yellow, 1 - 1.8 * yellow * light.colour], axis=2)
-    crown_rgb = light.tooth * form[..., None] * warm
-    gum_rgb = light.flesh * (0.92 - 0.25 * _step(-gum - 2.5, 5.0))[..., None]
+    contact = _bump(side, max(0.22, 0.6 / px_per_mm))
+    up = np.clip(below / np.maximum(crown, 1), 0, 1.2)
+    form = (1 + 0.03 * each) * (1 - 0.16 * np.abs(across - 0.1) ** 2.5 - 0.06 * up)
+    form = form * (1 - 0.10 * _bump(below, 1.0)) * (1 - 0.10 * _step(1.5 - gum, 3.0))
+    form = form + 0.09 * _bump(across + 0.15, 0.4) * _bump(up - 0.45, 0.28)  # the front of a tooth is a bulge
+    form = np.minimum(form / 1.06, 1.0)
+    yellow = np.where(tooth == 2, 0.05, 0.015) + 0.05 * _step(2.5 - gum, 4.0) + 0.06 * contact
+    warm = np.stack([1 - 0.2 * yellow, 1 - 0.5 * yellow, 1 - 1.8 * yellow], axis=2) ** np.float32(light.colour)
+    crown_rgb = light.tooth * (form * (1 - 0.17 * contact))[..., None] * warm
+    gum_rgb = light.flesh * (0.72 - 0.30 * _step(-gum - 2.5, 5.0))[..., None]
     rgb = gum_rgb + (crown_rgb - gum_rgb) * on_tooth[..., None]
 
     row, points = arch_points(shape)
@@ -123,7 +131,7 @@ def paint_tongue(light: MouthLight) -> RgbaImage:
     y, x = (np.indices((TONGUE_SIZE, TONGUE_SIZE), dtype=np.float32) + 0.5) / TONGUE_SIZE
     x = 2 * x - 1
     top = 0.06 + 0.60 * np.abs(x) ** 2.4  # its outline: a dome
-    body = np.clip((y - top) / 0.22, 0, 1)
+    body = np.clip((y - top) / 0.30, 0, 1)
     body = body * body * (3 - 2 * body) * np.clip((1 - np.abs(x)) / 0.10, 0, 1)
     shade = 0.55 + 0.45 * np.clip((y - 0.05) / 0.5, 0, 1)  # its back lies deeper
     shade = shade * (1 - 0.25 * np.abs(x) ** 2.5) * (1 - 0.06 * _bump(x, 0.12) * np.clip(1.3 - 1.4 * y, 0, 1))
