@@ -45,6 +45,7 @@ class GifWriter(AbortsUnlessCommitted):
             self._spool: Any = av.open(str(self._spool_path), "w", format="matroska")
             self._stream: Any = self._spool.add_stream("ffv1", rate=25)
             self._stream.width, self._stream.height, self._stream.pix_fmt = width_px, height_px, "bgr0"
+            self._spool.start_encoding()  # opens the file: better now than after the first frame is drawn
 
     def write(self, rgb: RgbImage, time_s: float) -> None:
         """Keep a frame; one that follows too closely for a GIF is left out."""

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _CODECS: dict[OutputKind, tuple[str, dict[str, str]]] = {
-    OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast"}),
+    # Without B-frames the stored order is the shown order; with them MP4's two notes of its length would disagree.
+    OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0"}),
     OutputKind.WEBM: ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
 }
 _BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
@@ -67,7 +68,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
         self._time_base = facts.time_base
         self._typical_ticks = max(1, round(1 / (facts.rate * facts.time_base)))
         self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
-        self._durations: dict[int, int] = {}
+        self._durations: dict[int, int] = {}  # by time stamp, of the frames inside the encoder
         self._reformatter = VideoReformatter()
         self._sound: SoundTrack | None = None
         kind = kind_of(target)
@@ -102,9 +103,9 @@ class VideoFileWriter(AbortsUnlessCommitted):
         with write_errors_explained(self._target):
             if self._pending is not None:
                 frame, tick = self._pending
-                length = self._typical_ticks if end_s is None else round(end_s / self._time_base) - tick
+                end = tick + self._typical_ticks if end_s is None else max(tick + 1, round(end_s / self._time_base))
                 self._pending = None
-                self._encode(frame, tick, max(1, length))
+                self._encode(frame, tick, end - tick)
             self._mux(self._stream.encode(None))
             if self._sound is not None:
                 self._sound.finish()
@@ -161,5 +162,5 @@ class VideoFileWriter(AbortsUnlessCommitted):
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
-            packet.duration = self._durations.pop(packet.pts, self._typical_ticks)
+            packet.duration = self._durations.pop(packet.pts or 0, self._typical_ticks)
             self._container.mux(packet)
