@@ -1,0 +1,115 @@
+"""The commands avatars, template, evaluate and bench, as a terminal sees them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatar.cli import main
+from avatar.cv import cv2
+from avatar.errors import WeightsError
+from avatar.frames import RgbImage
+from avatar.images import load_image, save_png
+from avatar.library_builtin import builtin_avatars
+from avatar.motion.template import load_template
+from avatar.weights import model_path
+
+
+@pytest.fixture(autouse=True)
+def own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MASQUE_AVATARS", str(tmp_path / "library"))
+
+
+@pytest.fixture(scope="module")
+def astronaut() -> RgbImage:
+    try:
+        model_path("face-landmarker")
+    except WeightsError as error:
+        pytest.skip(f"face model: {error}")
+    if not builtin_avatars():
+        pytest.skip("scikit-image")
+    head = load_image(builtin_avatars()[0].picture)[:280, 90:370]
+    return cv2.resize(head, (560, 560), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture
+def portrait(tmp_path: Path, astronaut: RgbImage) -> Path:
+    save_png(tmp_path / "Eileen.png", astronaut)
+    return tmp_path / "Eileen.png"
+
+
+@pytest.fixture
+def clip(tmp_path: Path, astronaut: RgbImage) -> Path:
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in range(8):
+        turn = cv2.getRotationMatrix2D((280, 280), 8 * np.sin(number), 0.5)
+        turned = cv2.warpAffine(astronaut, turn, (560, 560), borderMode=cv2.BORDER_REPLICATE)
+        save_png(folder / f"{number:03}.png", turned)
+    return folder
+
+
+def test_an_avatar_comes_and_goes(portrait: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["avatars", "add", str(portrait), "--source", "NASA", "--licence", "public domain"]) == 0
+    assert main(["avatars", "list"]) == 0
+    assert "Eileen" in (shown := capsys.readouterr().out) and "NASA; public domain" in shown and "built in" in shown
+    assert main(["avatars", "remove", "eileen"]) == 0
+    assert "avatars restore Eileen" in capsys.readouterr().out
+    assert main(["avatars", "restore", "Eileen"]) == 0
+    assert main(["avatars", "remove", "Astronaut"]) == 1
+    assert "built in" in capsys.readouterr().err
+
+
+def test_the_good_files_are_added_though_one_is_bad(
+    portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_png(tmp_path / "blank.png", np.zeros((300, 300, 3), np.uint8))
+    assert main(["avatars", "add", str(tmp_path / "blank.png"), str(portrait), str(tmp_path / "missing.png")]) == 1
+    said = capsys.readouterr()
+    assert "Eileen is added" in said.out and "no face" in said.err and "missing.png" in said.err
+    assert main(["avatars", "add", str(portrait), str(portrait), "--name", "x"]) == 2
+
+
+def test_check_says_why_not(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["avatars", "check", str(portrait)]) == 0
+    assert "can be animated" in capsys.readouterr().out
+    assert main(["avatars", "check", "astronaut"]) == 0
+    save_png(tmp_path / "blank.png", np.zeros((300, 300, 3), np.uint8))
+    capsys.readouterr()
+    assert main(["avatars", "check", str(tmp_path / "blank.png")]) == 1
+    assert "cannot be animated" in (said := capsys.readouterr().out) and "- There is no face" in said
+
+
+def test_a_clip_becomes_a_template(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "nod.masque"
+    assert main(["template", str(clip), "-o", str(target)]) == 0
+    assert "8 frames" in capsys.readouterr().out
+    track = load_template(target)
+    assert len(track) == 8 and np.ptp([track.face(number).pose.roll_deg for number in range(8)]) > 10
+
+
+def test_wrong_use_of_template(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for target in (tmp_path / "nod.mp4", tmp_path / "missing" / "nod.masque"):
+        assert main(["template", str(clip), "-o", str(target)]) == 2
+    assert main(["template", str(tmp_path / "none.mp4"), "-o", str(tmp_path / "nod.masque")]) == 1
+    assert not list(tmp_path.glob("*.masque"))
+
+
+def test_evaluate_prints_a_table_and_writes_json(
+    portrait: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    assert main(["evaluate", str(portrait), str(clip), str(clip), "--json", str(report)]) == 0
+    shown = capsys.readouterr().out
+    assert "roll" in shown and "sharpness" in shown and "not moved" in shown
+    facts = json.loads(report.read_text())
+    assert facts["channels"]["roll"]["correlation"] == pytest.approx(1) and facts["frames_lost"] == 0
+    assert main(["evaluate", str(portrait), str(clip), str(clip), "--json", str(tmp_path / "no" / "r.json")]) == 2
+    assert main(["evaluate", str(portrait), str(tmp_path / "none.mp4"), str(clip)]) == 1
+
+
+def test_bench_refuses_no_frames() -> None:
+    assert main(["bench", "--frames", "0"]) == 2
