@@ -200,8 +200,8 @@ def _least_alpha(colour: FloatArray, ground: FloatArray, deviation: FloatArray) 
     """
     above = colour - ground
     excess = np.abs(above) - (deviation + 0.5 / 255)[:, None]
-    room = np.clip(np.where(above > 0, 1 - ground, ground), 0.1, 1)
-    return np.asarray((excess / room).max(axis=1), np.float32)
+    share = excess / np.clip(np.where(above > 0, 1 - ground, ground), 0.1, 1)
+    return np.asarray(np.maximum(np.maximum(share[:, 0], share[:, 1]), share[:, 2]), np.float32)
 
 
 def _best_mixture(

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.fields import Mask, as_unit, blurred
-from avatar.engine.headroom import Head
+from avatar.engine.fields import Mask, as_unit, blurred, distance_to
+from avatar.engine.headroom import Head, shrunk
 from avatar.frames import FloatArray, RgbImage
 
 logger = logging.getLogger(__name__)
@@ -19,6 +19,7 @@ MODEL = Path(__file__).resolve().parent.parent.parent / "models" / "person-segme
 _NETWORK_SIDE = 256
 _NETWORK_OUTPUT = ("activation_10",)  # (1, 256, 256, 1) in [0, 1]
 _GRABCUT_SIDE = 320
+_ROOMS = (1.6, 1.35, 1.15, 1.0)  # how much room GrabCut gives hair and hats: the first that leaves some background
 _FACE_MUST_BE = 0.7  # mean over the face below which an opinion cannot be right
 
 
@@ -42,8 +43,11 @@ def find_person(rgb: RgbImage, head: Head) -> CoarsePerson:
     return CoarsePerson(by_shape(rgb.shape, head), "shape", 0.2)
 
 
-def by_shape(shape: tuple[int, ...], head: Head) -> FloatArray:
-    """A skull with hair, a neck and shoulders of usual proportions around the face, soft outside; (H, W)."""
+def by_shape(shape: tuple[int, ...], head: Head, *, room: float = 1.0) -> FloatArray:
+    """A skull with hair, a neck and shoulders of usual proportions around the face, soft outside; (H, W).
+
+    With more `room`, as large as hats and long hair make it.
+    """
     height, width = shape[:2]
     down = head.landmarks[152, :2] - head.landmarks[10, :2]
     down = down / max(float(np.linalg.norm(down)), 1e-3)
@@ -51,8 +55,8 @@ def by_shape(shape: tuple[int, ...], head: Head) -> FloatArray:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     x, y = (x - middle[0]) / head.size, (y - middle[1]) / head.size
     along, across = x * down[0] + y * down[1], x * down[1] - y * down[0]
-    skull = 1 - np.hypot(across / 0.72, (along + 0.18) / 0.98)
-    shoulders = np.minimum(y - 0.3, 0.42 + 1.3 * np.clip(y - 0.75, 0, 1.0) - np.abs(x))
+    skull = 1 - np.hypot(across / (0.72 * room), (along + 0.18) / (0.98 * room))
+    shoulders = np.minimum(y - 0.3, 0.42 * room + 1.3 * room * np.clip(y - 0.75 / room, 0, 1.0) - np.abs(x))
     return np.asarray(np.clip(0.5 + 4 * np.maximum(skull, shoulders), 0, 1), np.float32)
 
 
@@ -76,13 +80,17 @@ def _by_network(rgb: RgbImage, head: Head) -> FloatArray | None:
 
 def _by_colours(rgb: RgbImage, head: Head) -> FloatArray | None:
     """GrabCut (Rother et al. 2004), seeded by the usual shape; None where it finds no background."""
-    scale = min(1.0, _GRABCUT_SIDE / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    shape = by_shape(small.shape, head.scaled(scale))
+    small, scale = shrunk(rgb, _GRABCUT_SIDE)
+    head = head.scaled(scale)
+    shape = by_shape(small.shape, head)
     trimap = np.where(shape > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    trimap[shape <= 0] = cv2.GC_BGD
-    trimap[(shape > 0.97) & (blurred(shape, 0.1 * head.size * scale) > 0.97)] = cv2.GC_FGD
-    trimap[head.scaled(scale).face(small.shape)] = cv2.GC_FGD
+    for room in _ROOMS:
+        outside = by_shape(small.shape, head, room=room) <= 0
+        if outside.mean() > 0.04:
+            break
+    trimap[outside] = cv2.GC_BGD
+    trimap[(shape > 0.97) & (blurred(shape, 0.1 * head.size) > 0.97)] = cv2.GC_FGD
+    trimap[head.face(small.shape)] = cv2.GC_FGD
     if not ((trimap == cv2.GC_BGD).sum() > 50 and (trimap == cv2.GC_FGD).sum() > 50):
         return None
     cv2.setRNGSeed(1)  # GrabCut starts from random clusters
@@ -93,7 +101,7 @@ def _by_colours(rgb: RgbImage, head: Head) -> FloatArray | None:
         logger.info("GrabCut found nothing: %s", error)
         return None
     person = np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.float32)
-    soft = blurred(cv2.medianBlur(person, 5), max(1.0, 0.02 * head.size * scale))
+    soft = blurred(cv2.medianBlur(person, 5), max(1.0, 0.02 * head.size))
     return np.asarray(cv2.resize(soft, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR))
 
 
@@ -103,10 +111,8 @@ def _without_others(probability: FloatArray, face: Mask, size: float) -> FloatAr
     thin = np.ones((2 * max(1, round(0.04 * size)) + 1,) * 2, np.uint8)
     _, label = cv2.connectedComponents(cv2.morphologyEx((probability > 0.5).astype(np.uint8), cv2.MORPH_OPEN, thin))
     counts = np.bincount(label[face & (label > 0)], minlength=1)
-    ours = (label == int(counts.argmax())).astype(np.float32)
-    reach = max(3, round(0.15 * size)) | 1
-    near = cv2.dilate(ours, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    return np.asarray(probability * blurred(near, 0.3 * reach), np.float32)
+    away = distance_to(label == int(counts.argmax()))
+    return np.asarray(probability * np.clip(2 - away / (0.15 * size + 1), 0, 1), np.float32)
 
 
 def _weighed(probability: FloatArray, face: Mask, source: str) -> CoarsePerson:
