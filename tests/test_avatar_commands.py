@@ -10,27 +10,14 @@ import pytest
 
 from avatar.cli import main
 from avatar.cv import cv2
-from avatar.errors import WeightsError
 from avatar.frames import RgbImage
 from avatar.images import load_image, save_png
 from avatar.library_builtin import builtin_avatars
 from avatar.motion.template import load_template
-from avatar.weights import model_path
-
-
-@pytest.fixture(autouse=True)
-def own_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MASQUE_AVATARS", str(tmp_path / "library"))
 
 
 @pytest.fixture(scope="module")
-def astronaut() -> RgbImage:
-    try:
-        model_path("face-landmarker")
-    except WeightsError as error:
-        pytest.skip(f"face model: {error}")
-    if not builtin_avatars():
-        pytest.skip("scikit-image")
+def astronaut(face_model: Path) -> RgbImage:
     head = load_image(builtin_avatars()[0].picture)[:280, 90:370]
     return cv2.resize(head, (560, 560), interpolation=cv2.INTER_CUBIC)
 

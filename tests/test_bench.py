@@ -2,23 +2,20 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatar.bench import LIVE, STAGES, WARM_UP, BenchReport, Spread, bench_portrait, driving_pictures, run_bench
-from avatar.errors import LibraryError, WeightsError
 from avatar.frames import RgbImage
 from avatar.portrait import ear_to_ear_px
 from avatar.tracking import open_tracker
 
 
 @pytest.fixture(scope="module")
-def portrait() -> RgbImage:
-    try:
-        return bench_portrait(320, 240)
-    except (LibraryError, WeightsError) as error:
-        pytest.skip(f"for the bench: {error}")
+def portrait(face_model: Path) -> RgbImage:
+    return bench_portrait(320, 240)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 from motion_samples import make_face, make_track, swaying_track
 
 from avatar.cv import cv2
-from avatar.errors import FaceError, UsageError, WeightsError
+from avatar.errors import FaceError, UsageError
 from avatar.evaluate import Evaluation, evaluate
 from avatar.evaluate_motion import (
     CHANNELS,
@@ -227,15 +227,7 @@ def test_a_report_does_not_overwrite_an_input(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def astronaut() -> RgbImage:
-    try:
-        from avatar.weights import model_path
-
-        model_path("face-landmarker")
-    except WeightsError as error:
-        pytest.skip(f"face model: {error}")
-    if not builtin_avatars():
-        pytest.skip("scikit-image")
+def astronaut(face_model: Path) -> RgbImage:
     return np.ascontiguousarray(load_image(builtin_avatars()[0].picture)[:300, 75:375])
 
 

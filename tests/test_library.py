@@ -17,7 +17,7 @@ from avatar.errors import FaceError, ImageError, LibraryError
 from avatar.frames import RgbImage
 from avatar.images import save_png
 from avatar.library import Library, library_folder
-from avatar.library_builtin import ASTRONAUT, builtin_avatars
+from avatar.library_builtin import ASTRONAUT
 from avatar.library_names import as_name, check_name, same_name
 from avatar.tracking.face import Face
 
@@ -55,8 +55,6 @@ def names(library: Library) -> list[str]:
 
 
 def test_the_astronaut_is_there_from_the_start(library: Library) -> None:
-    if not builtin_avatars():
-        pytest.skip("scikit-image")
     assert names(library) == [ASTRONAUT]
     assert library.resolve("astronaut").is_file() and not library.folder.exists()
     for refused in (lambda: library.remove(ASTRONAUT), lambda: library.rename(ASTRONAUT, "Eileen")):
@@ -157,9 +155,8 @@ def test_name_collisions(library: Library, tmp_path: Path) -> None:
     assert library.add(picture(tmp_path, "mona.jpg.png", 3), detect=one_face, name="x").avatar.name == "x"
     with pytest.raises(LibraryError, match="already"):
         library.add(picture(tmp_path, "y.png", 4), detect=one_face, name="X")
-    if builtin_avatars():
-        with pytest.raises(LibraryError, match="already"):
-            library.add(picture(tmp_path, "z.png", 5), detect=one_face, name="astronaut")
+    with pytest.raises(LibraryError, match="already"):
+        library.add(picture(tmp_path, "z.png", 5), detect=one_face, name="astronaut")
 
 
 def test_two_imports_at_once_both_arrive(library: Library, tmp_path: Path) -> None:

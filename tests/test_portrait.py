@@ -8,7 +8,7 @@ import pytest
 from motion_samples import close_eyes, make_face
 
 from avatar.cv import cv2
-from avatar.errors import FaceError, WeightsError
+from avatar.errors import FaceError
 from avatar.frames import RgbImage
 from avatar.images import load_image
 from avatar.library_builtin import builtin_avatars
@@ -100,19 +100,13 @@ def test_every_remark_has_a_remedy() -> None:
 
 
 @pytest.fixture(scope="module")
-def tracker() -> FaceTracker:
-    try:
-        return open_tracker()
-    except WeightsError as error:
-        pytest.skip(f"face model: {error}")
+def tracker(face_model: Path) -> FaceTracker:
+    return open_tracker()
 
 
 @pytest.fixture(scope="module")
 def astronaut() -> RgbImage:
-    found = builtin_avatars()
-    if not found:
-        pytest.skip("scikit-image")
-    return load_image(found[0].picture)
+    return load_image(builtin_avatars()[0].picture)
 
 
 def look(tracker: FaceTracker, rgb: RgbImage) -> PortraitReport:
@@ -148,8 +142,5 @@ def test_noise_has_no_face(tracker: FaceTracker) -> None:
 
 
 @pytest.mark.parametrize("name", ["mona_lisa", "pearl_earring", "sfhq_003"])
-def test_known_portraits_are_fine(tracker: FaceTracker, name: str) -> None:
-    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "portraits" / f"{name}.jpg"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not here")
-    assert look(tracker, load_image(path)).ok
+def test_known_portraits_are_fine(tracker: FaceTracker, shared_data: Path, name: str) -> None:
+    assert look(tracker, load_image(shared_data / "portraits" / f"{name}.jpg")).ok
