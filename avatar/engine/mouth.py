@@ -44,7 +44,7 @@ from avatar.frames import FloatArray, RgbImage
 
 MOST_BARED_MM = 11.0  # of upper teeth and gums above the incisors' edge, in the widest smile
 TEETH_SHOWN_MM = 2.1  # below the upper lip of a mouth at rest
-LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 4.0, 16.0, 33.0  # behind the lips
+LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.5, 16.0, 33.0  # behind the lips
 FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
 STRAIGHT = np.eye(3, dtype=np.float32)
 
@@ -133,7 +133,9 @@ class MouthInterior:
         shadow = lip_shadow(raster, opening, mm)
         if not self._shows_teeth:
             shadow = shadow * (1 + light.sideways * off_middle)
-        rgb *= (shadow * (1 - 0.4 * np.abs(off_middle) ** 3))[..., None]
+        shadow = shadow * (1 - 0.4 * np.abs(off_middle) ** 3)
+        glow = 0.85 * light.dark  # light strays everywhere: no shade is quite black
+        rgb += (1 - shadow)[..., None] * (glow - rgb)
         # The wet rim of each lip that turns inwards.
         below_upper, above_lower = np.maximum(down - upper, 0) / mm, np.maximum(lower - down, 0) / mm
         rim = 0.7 * np.exp(-((above_lower / 0.9) ** 2)) + 0.45 * np.exp(-((below_upper / 0.6) ** 2))
@@ -143,21 +145,22 @@ class MouthInterior:
     def _upper_row(self, frame: MouthFrame, opening: Opening) -> ArchView:
         """The upper row as seen. A lip that rises further than a lip can takes the teeth along, or they would float."""
         view = ArchView.of(*self._upper_points, frame.to_mouth)
-        bared = -_around_middle(opening, opening.upper, frame).max() / view.px_per_mm
+        in_front = np.interp(7.0 * frame.px_per_mm * np.linspace(-1, 1, 5), opening.across, opening.upper)
+        bared = -float(in_front.max()) / view.px_per_mm
         lift = float(np.logaddexp(0.0, bared - MOST_BARED_MM)) * view.px_per_mm
         return replace(view, down=view.down - np.float32(lift))
 
     def _jaw(self, frame: MouthFrame, opening: Opening, drop_mm: float) -> tuple[float, ArchView]:
         """Where the lower incisors' edge is (pixels down), and the lower row as seen."""
-        middle = float(_around_middle(opening, opening.lower, frame).max()) / max(float(frame.to_mouth[1, 1]), 1e-3)
+        lowest = float(opening.lower.max()) / max(float(frame.to_mouth[1, 1]), 1e-3)
         # A lip drawn down bares the crowns while the jaw is up; once the jaw is down the lip covers most of them.
-        bared = 2.4 + 4.1 * float(np.exp(-((max(drop_mm, middle, 0.0) / 9.0) ** 2)))
-        drop = min(max(float(np.logaddexp(drop_mm, middle - bared + OVERBITE_MM)), 0.0), 45.0)
+        bared = 2.4 + 4.1 * float(np.exp(-((max(drop_mm, lowest, 0.0) / 9.0) ** 2)))
+        drop = min(max(float(np.logaddexp(drop_mm, lowest - bared + OVERBITE_MM)), 0.0), 45.0)
         along, points = self._lower_points
         points = about_hinge(points - np.array([0, OVERBITE_MM, 0], np.float32), drop)
         view = ArchView.of(along, points, frame.to_mouth)
         edge = float(np.interp(0.0, view.across, view.down))
-        missing = (middle - bared) - edge / view.px_per_mm  # a nodding head sees a dropped jaw higher up
+        missing = (lowest - bared) - edge / view.px_per_mm  # a nodding head sees a dropped jaw higher up
         shift = float(np.logaddexp(0.0, missing)) * view.px_per_mm
         return edge + shift, replace(view, down=view.down + np.float32(shift))
 
@@ -169,7 +172,8 @@ class MouthInterior:
         level, density = texture.level(view.px_per_mm * raster.per_px)
         inward = sign * (raster.down[:, None] - edge) / max(view.px_per_mm, 1e-3)
         columns, rows = texture.maps(np.broadcast_to(along, inward.shape), inward, density)
-        _over(rgb, cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), light)
+        rgba = cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        _over(rgb, rgba, light, self._light.dark)
 
     def _draw_tongue(self, rgb: FloatArray, raster: Raster, frame: MouthFrame, edge: float, open_mm: float) -> None:
         mm = frame.px_per_mm
@@ -180,18 +184,13 @@ class MouthInterior:
         y = (raster.down - top) / (bottom - top) * TONGUE_SIZE - 0.5
         columns, rows = np.meshgrid(x.astype(np.float32), np.minimum(y, TONGUE_SIZE - 1).astype(np.float32))
         rgba = cv2.remap(self._tongue, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        _over(rgb, rgba, 0.9 * reach(TONGUE_DEPTH_MM, open_mm))
+        _over(rgb, rgba, 0.9 * reach(TONGUE_DEPTH_MM, open_mm), self._light.dark)
 
 
-def _over(rgb: FloatArray, rgba: RgbaImage, light: float) -> None:
+def _over(rgb: FloatArray, rgba: RgbaImage, light: float, dark: FloatArray) -> None:
+    """Lay a layer over (H, W, 3) `rgb`, as bright as the `light` that reaches it and never below `dark`."""
     alpha = rgba[..., 3:].astype(np.float32) * (1 / 255)
-    rgb += alpha * (rgba[..., :3] * np.float32(light) - rgb)
-
-
-def _around_middle(opening: Opening, curve: FloatArray, frame: MouthFrame) -> FloatArray:
-    """Heights of a lip in front of the incisors."""
-    reach_px = 7.0 * frame.px_per_mm * np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-    return np.interp(reach_px, opening.across, curve).astype(np.float32)
+    rgb += alpha * (rgba[..., :3] * np.float32(light) + (1 - light) * dark - rgb)
 
 
 def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:

@@ -12,6 +12,7 @@ from avatar.frames import FloatArray, RgbImage
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 CHEEK_RIGHT, CHEEK_LEFT = (50, 36, 205, 207), (280, 266, 425, 427)  # of the person: right is left in the picture
+AROUND_MOUTH = (164, 57, 287, 43, 273, 18, 83, 313)
 BROW = (151, 9, 108, 337)
 EYES = (
     ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7), 468, (469, 470, 471, 472)),
@@ -21,7 +22,7 @@ EYES = (
 LIP_PAIRS = ((13, 0), (82, 37), (312, 267), (14, 17), (87, 84), (317, 314), (178, 181), (402, 405))
 
 FULL_COLOUR = 0.22  # saturation of skin in an ordinary photograph; less of it mutes the mouth as well
-TOOTH_WARMTH = np.array([1.0, 1.0, 0.90], np.float32)  # enamel beside a neutral white
+TOOTH_WARMTH = np.array([1.03, 1.0, 0.915], np.float32)  # enamel beside a neutral white
 FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # tongue and gums beside skin, in the same light
 DEPTHS = np.array([0.29, 0.145, 0.13], np.float32)  # the back of the mouth beside skin
 
@@ -34,7 +35,7 @@ class MouthLight:
     flesh: FloatArray  # (3,), tongue and gums in full light
     lip: FloatArray  # (3,), the lips as they are
     dark: FloatArray  # (3,), where hardly any light comes
-    skin_luma: float  # of the cheeks, [0, 255]
+    skin_luma: float  # of the skin in the mouth's light, [0, 255]
     sideways: float  # light at the picture's right of the mouth against its middle, about [-0.3, 0.3]
     colour: float  # [0, 1]: 0 for a grey picture
 
@@ -107,7 +108,9 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
         _patches(rgb, landmarks[list(group), :2], radius) for group in (CHEEK_RIGHT, CHEEK_LEFT, BROW)
     )
     skin = np.median(np.concatenate([right, left, brow]), axis=0).astype(np.float32)
-    skin_luma = float(np.percentile(_luma(np.concatenate([right, left])), 60))
+    around = _patches(rgb, landmarks[list(AROUND_MOUTH), :2], max(radius // 2, 1))
+    skin_luma = 0.6 * float(np.percentile(_luma(np.concatenate([right, left])), 60))
+    skin_luma += 0.4 * float(np.percentile(_luma(around), 70))  # shaded by a moustache or a raised collar
     colour = float(np.clip(_saturation(skin) / FULL_COLOUR, 0, 1))
 
     lip_points = np.array([(landmarks[a, :2] + landmarks[b, :2]) / 2 for a, b in LIP_PAIRS], np.float32)

@@ -18,7 +18,7 @@ Numbers = npt.NDArray[np.floating]
 EDGE_MARGIN_MM = 2.0  # of nothing before the teeth's edges
 ROOT_MM = 17.0  # from the edge line to the end of the gums
 DEPTH_SHADE_MM = 20.0  # the cheeks' shadow: light falls to 1/e this far behind the incisors
-TOOTH_DEPTH_MM = 2.2  # of the upper incisors behind the lips
+TOOTH_DEPTH_MM = 3.0  # of the upper incisors behind the lips
 
 
 @dataclass(frozen=True, eq=False)
