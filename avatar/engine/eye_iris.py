@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.eye_lids import IRIS_CENTRE, IRIS_RIM, Lids, Side, read_lids
+from avatar.engine.eye_lids import IRIS_CENTRE, IRIS_RIM, SIDES, Lids, Side, read_lids
 from avatar.frames import FloatArray, RgbImage
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -23,12 +23,16 @@ class Iris:
     x_px: float
     y_px: float
     radius_px: float
-    contrast: float  # how much darker than the white of the eye its rim is, in [0, 1] of the picture's range; < 0: brighter
+    contrast: float  # how much darker than the white around its rim is, in shares of the eyes' brightest; about 0.2 to 0.5 where it is plain
 
     @property
     def centre(self) -> FloatArray:
         """(2,) x, y in pixels."""
         return np.array([self.x_px, self.y_px], np.float32)
+
+    def moved(self, by_px: FloatArray) -> Iris:
+        """The same iris in a picture whose origin lies elsewhere."""
+        return replace(self, x_px=self.x_px + float(by_px[0]), y_px=self.y_px + float(by_px[1]))
 
 
 def whiteness(picture: npt.NDArray[np.generic]) -> FloatArray:
@@ -49,16 +53,28 @@ def find_irises(rgb: RgbImage, landmarks: FloatArray) -> dict[Side, Iris]:
         rgb: (H, W, 3) uint8, the portrait or a crop of it.
         landmarks: (478, 3) float32, in pixels of `rgb`.
     """
-    sides: tuple[Side, Side] = ("right", "left")
-    guesses = {side: _tracked_circle(landmarks, side) for side in sides}
+    guesses = {side: _tracked_circle(landmarks, side) for side in SIDES}
     radius = max(float(np.mean([guess[2] for guess in guesses.values()])), 1.0)
     picture = cv2.GaussianBlur(whiteness(rgb) / 255, (0, 0), max(0.5, 0.06 * radius))
-    free = {side: _fit(picture, landmarks, side, guesses[side], np.geomspace(0.7, 1.7, 12)) for side in sides}
+    free = {side: _fit(picture, landmarks, side, guesses[side], np.geomspace(0.7, 1.7, 12)) for side in SIDES}
     pairs = [
-        {side: _fit(picture, landmarks, side, guesses[side], np.linspace(0.96, 1.04, 3) * other.radius_px / guesses[side][2]) for side in sides}
+        {side: _fit(picture, landmarks, side, guesses[side], np.linspace(0.96, 1.04, 3) * other.radius_px / guesses[side][2]) for side in SIDES}
         for other in free.values()
     ]
-    return max(pairs, key=lambda pair: sum(iris.contrast for iris in pair.values()))
+    best = max(pairs, key=lambda pair: sum(iris.contrast for iris in pair.values()))
+    bright = max(_brightness(picture, landmarks), 0.05)
+    return {side: replace(iris, contrast=iris.contrast / bright) for side, iris in best.items()}
+
+
+def _brightness(picture: FloatArray, landmarks: FloatArray) -> float:
+    """How white the brightest parts of both eyes' openings are."""
+    along, share = np.meshgrid(np.linspace(0.05, 0.95, 40, dtype=np.float32), np.linspace(0.1, 0.9, 12, dtype=np.float32))
+    openings = []
+    for side in SIDES:
+        lids = read_lids(landmarks, side)
+        upper, lower = lids.at(along)
+        openings.append(_sample(picture, lids.points(along, upper + share * (lower - upper))))
+    return float(np.percentile(np.stack(openings), 90))
 
 
 def _fit(picture: FloatArray, landmarks: FloatArray, side: Side, guess: FloatArray, radii: npt.NDArray[np.float64]) -> Iris:

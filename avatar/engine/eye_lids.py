@@ -13,6 +13,7 @@ from avatar.frames import FloatArray
 
 Side = Literal["right", "left"]  # of the person, not of the picture
 
+SIDES: tuple[Side, Side] = ("right", "left")
 TABLE = 64  # samples of each lid curve
 
 # From the corner at the left of an upright picture to the one at its right; both corners belong to both lids.

@@ -13,10 +13,11 @@ from avatar.frames import FloatArray
 _WIDTH, _HEIGHT = 96, 48  # the opening unrolled: along by across
 _OVER = 0.15  # and how far it goes on beyond either lid, in shares of the opening
 _SIDE_REACH = 0.06  # the hole takes its colours from this far beside it, in shares of the eye's width
+_CORNER_SHADE = 0.4  # how much darker a corner of the eye is taken to be where the iris hides it
 
 
 def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:
-    """0 up to `low`, 1 from `high` on, smooth between."""
+    """0 at `low`, 1 at `high`, smooth between and constant beyond, in either order."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return np.asarray(t * t * (3 - 2 * t), np.float32)
 
@@ -68,6 +69,8 @@ def _fill_rows(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArra
     t = smoothstep(0, 1, (along - first) / np.maximum(last - first, 1e-3))
     from_left, from_right = (1 - t) * left[1], t * right[1]
     fill = (left[0] * from_left[..., None] + right[0] * from_right[..., None]) / (from_left + from_right + 1e-9)[..., None]
+    hidden = (1 - left[1]) * smoothstep(0.35, 0.0, along) + (1 - right[1]) * smoothstep(0.65, 1.0, along)
+    fill = fill * (1 - _CORNER_SHADE * hidden)[..., None]  # no side of the iris shows how the corner looks
     return np.where(known[..., None], strip, fill).astype(np.float32)
 
 

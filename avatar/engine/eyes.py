@@ -8,44 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
+from avatar.engine.eye_ball import EyeBall
 from avatar.engine.eye_iris import find_irises
 from avatar.engine.eye_lids import IRIS_CENTRE, Lids, Side, read_lids
-from avatar.engine.eye_texture import EyeTexture, take_apart
+from avatar.engine.eye_seam import Seam
+from avatar.engine.eye_texture import take_apart
+from avatar.engine.eye_white import smoothstep
 from avatar.frames import FloatArray, RgbImage
 
+_SURE_OF_IRIS = (0.16, 0.25)  # contrast of its rim: below the first the eye is not taken apart, above the second it is
 _GLINT_FOLLOWS = 0.5  # a light's image in the cornea moves about half as far as the pupil: it sits near the cornea's centre
-_FULL_TURN = math.sin(math.radians(35))  # of the eyeball; further out the iris only creeps
-
-
-@dataclass(frozen=True, eq=False)
-class _Ball:
-    """The eyeball as a sphere seen from far away, in pixels of the eye's crop of the portrait."""
-
-    centre: FloatArray  # (2,)
-    radius_px: float
-    reach_px: float  # how far from its centre the iris may be
-
-    @staticmethod
-    def of(lids: Lids, iris_radius_px: float) -> _Ball:
-        """An eyeball is 24 mm wide, its iris 12 mm, the opening about 30 mm: drawn irises may be larger."""
-        radius_px = max(0.42 * lids.width_px, 1.6 * iris_radius_px)
-        reach_px = min(_FULL_TURN * radius_px, max(0.56 * lids.width_px - iris_radius_px, 0.08 * lids.width_px))
-        return _Ball(lids.origin + lids.axis * (lids.width_px / 2), radius_px, reach_px)
-
-    def foreshortening(self, iris: FloatArray) -> FloatArray:
-        """(2, 2): how a disc at `iris` (2,) is squeezed towards the ball's centre, for it faces away there."""
-        offset = iris - self.centre
-        distance = float(np.hypot(*offset))
-        tilt = min(distance / self.radius_px, 0.8)
-        direction = offset / max(distance, 1e-6)
-        return (np.eye(2) - (1 - math.sqrt(1 - tilt * tilt)) * np.outer(direction, direction)).astype(np.float32)
-
-    def hold(self, iris: FloatArray) -> FloatArray:
-        """Where an iris goes that is asked to go to `iris` (2,): there, or softly held within reach."""
-        offset = iris - self.centre
-        distance = max(float(np.hypot(*offset)) / self.reach_px, 1e-6)
-        held = distance if distance < 0.75 else 0.75 + 0.25 * math.tanh((distance - 0.75) / 0.25)
-        return np.asarray(self.centre + offset * (held / distance), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +31,13 @@ class _Patch:
     across: FloatArray  # (h, w)
 
     @staticmethod
-    def around(lids: Lids, canvas: RgbImage) -> _Patch | None:
-        """The opening's box, or None where it lies outside the canvas."""
+    def around(lids: Lids, canvas: RgbImage, margin_px: float) -> _Patch | None:
+        """The opening's box with a margin, or None where it lies outside the canvas."""
         places = np.linspace(0, lids.width_px, len(lids.upper), dtype=np.float32)[:, None] * lids.axis + lids.origin
         edge = np.concatenate([places + table[:, None] * lids.down for table in (lids.upper, lids.lower)])
         height, width = canvas.shape[:2]
-        left, top = (max(int(v), 0) for v in np.floor(edge.min(axis=0)))
-        right, bottom = (min(int(v), limit) for v, limit in zip(np.ceil(edge.max(axis=0)) + 1, (width, height), strict=True))
+        left, top = (max(int(v), 0) for v in np.floor(edge.min(axis=0) - margin_px))
+        right, bottom = (min(int(v), limit) for v, limit in zip(np.ceil(edge.max(axis=0) + margin_px) + 1, (width, height), strict=True))
         if right <= left or bottom <= top:
             return None
         x, y = np.arange(left, right, dtype=np.float32)[None], np.arange(top, bottom, dtype=np.float32)[:, None]
@@ -93,50 +65,79 @@ class EyeLayer:
             side: which of the person's eyes.
         """
         self._side = side
-        eyes = [read_lids(landmarks, each) for each in ("right", "left")]
-        both, corner = _crop(rgb, [point for lids in eyes for point in (lids.origin, lids.origin + lids.axis * lids.width_px)], 1.0)
-        iris = find_irises(both, landmarks[:, :2] - corner)[side]
+        face, corner = _crop(rgb, [read_lids(landmarks, each) for each in ("right", "left")], 0.5)
+        irises = find_irises(face, landmarks[:, :2] - corner)
+        iris = irises[side].moved(corner)
+        plain = float(np.mean([each.contrast for each in irises.values()]))
+        self._sure = float(smoothstep(*_SURE_OF_IRIS, np.float32(plain)))  # how far to trust the parts; both eyes alike
+        eye, corner = _crop(rgb, [read_lids(landmarks, side)], 0.4)
+        self._corner = corner  # of the eye's crop in the portrait
+        self._iris = iris.moved(-corner)
         self._lids = read_lids(landmarks[:, :2] - corner, side)
-        self._iris = iris
-        self._corner = corner
-        self._off_track = iris.centre - (landmarks[IRIS_CENTRE[side], :2] - corner)  # the tracker's iris is not quite the picture's
-        self._ball = _Ball.of(self._lids, iris.radius_px)
-        self._texture: EyeTexture = take_apart(both, self._lids, iris)
+        self._off_track = iris.centre - landmarks[IRIS_CENTRE[side], :2]  # the tracker's iris is not quite the picture's
+        self._ball = EyeBall.of(self._lids, iris.radius_px)
+        self._texture = take_apart(eye, self._lids, self._iris)
+        self._picture = eye.astype(np.float32)
+        self._seam = Seam(self._picture, self._lids)
 
     def draw(self, canvas: RgbImage, landmarks: FloatArray, iris_px: FloatArray, affine: FloatArray) -> None:
         """Draw the eye between its lids, in place.
 
         Args:
-            canvas: (H, W, 3) uint8, the output frame; only the eye's opening changes.
+            canvas: (H, W, 3) uint8, the output frame; only the eye's opening and, while it shuts, the lids' edges change.
             landmarks: (478, 2 or 3) float32, where the portrait's landmarks have gone, canvas pixels.
             iris_px: (2,) where the iris's centre is to go, canvas pixels; held within the eyeball's reach.
             affine: (2, 3) takes portrait pixels to canvas pixels, for what is rigid: the eye's socket.
         """
         lids = read_lids(landmarks, self._side)
-        patch = _Patch.around(lids, canvas)
-        if patch is None or float(lids.opening_px().max()) < 0.5:
+        scale = max(float(lids.down @ affine[:, :2] @ self._lids.down), 1e-3)
+        opening_px = lids.opening_px() / scale
+        closing = self._seam.closing(opening_px)
+        patch = _Patch.around(lids, canvas, self._seam.reach_px(lids) if closing > 0 else 0)
+        if patch is None:
             return
-        turn = affine[:, :2].astype(np.float32)
-        back = np.linalg.inv(turn).astype(np.float32)
         upper, lower = lids.at(patch.along)
         below, above = patch.across - upper, lower - patch.across
-        scale = max(float(lids.down @ turn @ self._lids.down), 1e-3)
         at = self._beside_lids(patch.along, below, above, scale)
+        view = patch.view(canvas)
+        drawn = view.astype(np.float32)
+        if closing > 0:
+            self._seam.draw(drawn, at, patch.along, below, above, lids.width_px, closing)
+        if float(opening_px.max()) > 0.5:
+            soft_px = max(1.0, 0.012 * lids.width_px)
+            edge = np.clip(np.minimum(below, above) / soft_px, 0, 1)[..., None]
+            back = np.linalg.inv(affine[:, :2]).astype(np.float32)
+            place = (patch.points - affine[:, 2]) @ back.T - self._corner  # in the crop, the socket held still
+            wanted = back @ (iris_px - affine[:, 2]) - self._corner + self._off_track
+            centre = self._ball.turn(self._iris.centre, wanted)
+            ball = self._eyeball(at, place, centre, opening_px)
+            if self._sure < 1:
+                ball = ball * self._sure + self._shifted(at, patch.along, below, above, centre) * (1 - self._sure)
+            drawn += edge * (ball - drawn)
+        view[...] = cv2.convertScaleAbs(np.maximum(drawn, 0))
+
+    def _eyeball(self, at: FloatArray, place: FloatArray, centre: FloatArray, opening_px: FloatArray) -> FloatArray:
+        """What lies between the lids, (h, w, 3) in 0-255 or a little beyond.
+
+        Args:
+            at: (h, w, 2) where the pixels look in the crop if they go with the lids.
+            place: (h, w, 2) where they look if they stay in the socket.
+            centre: (2,) where the iris goes, in the crop.
+            opening_px: (TABLE,) between the lids, in the portrait's scale.
+        """
+        own = self._iris.centre
+        into = self._ball.foreshortening(own) @ np.linalg.inv(self._ball.foreshortening(centre))
         white = self._sample(self._texture.white, at)
-        place = (patch.points - affine[:, 2]) @ back.T - self._corner  # (h, w, 2) in the crop, socket held still
-        wanted = back @ (iris_px - affine[:, 2]) - self._corner + self._off_track
-        iris, cover, shift = self._iris_at(place, wanted)
-        drawn = white[..., :3]
-        drawn = drawn + cover * (iris * white[..., 3:] - drawn)
+        disc = self._sample(self._texture.iris, (place - centre) @ into.T.astype(np.float32) + own)
+        iris, cover = disc[..., :3], disc[..., 3:]
+        drawn = white[..., :3] + cover * (iris * white[..., 3:] - white[..., :3])
+        shift = centre - own
         if self._texture.glint is not None:
             drawn += self._sample(self._texture.glint, place - _GLINT_FOLLOWS * shift) * cover
-        stillness = self._stillness(shift, lids.opening_px() / scale)
+        stillness = self._stillness(shift, opening_px)
         if stillness > 0.01:
             drawn += stillness * self._sample(self._texture.rest, at)
-        soft_px = max(1.0, 0.012 * lids.width_px)
-        edge = np.clip(np.minimum(below, above) / soft_px, 0, 1)[..., None]
-        view = patch.view(canvas)
-        view[...] = np.clip(view + edge * (drawn - view) + 0.5, 0, 255).astype(np.uint8)
+        return np.asarray(drawn)
 
     def _beside_lids(self, along: FloatArray, below: FloatArray, above: FloatArray, scale: float) -> FloatArray:
         """Where in the crop (h, w, 2) the lids' own places lie: near each lid as far from it as in the portrait, stretched between."""
@@ -146,13 +147,11 @@ class EyeLayer:
         across = from_upper + (t * t * (3 - 2 * t)) * (lower - above / scale - from_upper)
         return self._lids.points(along, across)
 
-    def _iris_at(self, place: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """The turned iris (h, w, 3), how far it covers the white (h, w, 1), and how far it has moved (2,)."""
-        own = self._iris.centre
-        centre = self._ball.hold(wanted) + own - self._ball.hold(own)
-        into = self._ball.foreshortening(own) @ np.linalg.inv(self._ball.foreshortening(centre))
-        disc = self._sample(self._texture.iris, (place - centre) @ into.T.astype(np.float32) + own)
-        return disc[..., :3], disc[..., 3:], centre - own
+    def _shifted(self, at: FloatArray, along: FloatArray, below: FloatArray, above: FloatArray, centre: FloatArray) -> FloatArray:
+        """The portrait's own eye, (h, w, 3), pulled towards where it looks: for eyes that cannot be taken apart."""
+        deep = np.clip(below / np.maximum(below + above, 1e-3), 0, 1)
+        pull = 4 * deep * (1 - deep) * smoothstep(0, 0.3, along) * smoothstep(1, 0.7, along)
+        return self._sample(self._picture, at - pull[..., None] * (centre - self._iris.centre))
 
     def _stillness(self, shift: FloatArray, opening_px: FloatArray) -> float:
         """1 where the eye looks and opens as in the portrait, falling to 0: how far the picture's own details still fit."""
@@ -166,10 +165,10 @@ class EyeLayer:
         return np.asarray(cv2.remap(texture, at.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT))
 
 
-def _crop(rgb: RgbImage, corners: list[FloatArray], margin: float) -> tuple[RgbImage, FloatArray]:
-    """Cut out what lies around points, with a margin in shares of their extent; the cut and its upper left corner (2,)."""
-    points = np.stack(corners)
-    pad = margin * float(np.ptp(points, axis=0).max()) / 2
+def _crop(rgb: RgbImage, eyes: list[Lids], margin: float) -> tuple[RgbImage, FloatArray]:
+    """Cut out eyes with a margin in shares of their extent; the cut and its upper left corner (2,)."""
+    points = np.stack([point for lids in eyes for point in (lids.origin, lids.origin + lids.axis * lids.width_px)])
+    pad = margin * float(np.ptp(points, axis=0).max())
     height, width = rgb.shape[:2]
     left, top = np.clip(np.floor(points.min(axis=0) - pad), 0, [width - 2, height - 2]).astype(int)
     right, bottom = np.clip(np.ceil(points.max(axis=0) + pad), [left + 2, top + 2], [width, height]).astype(int)
