@@ -32,6 +32,7 @@ from avatar.engine.mouth_frame import (
 from avatar.engine.mouth_light import read_light
 from avatar.engine.mouth_own import find_own_teeth, lay_in
 from avatar.engine.mouth_texture import (
+    EDGE_MARGIN_MM,
     TONGUE_SIZE,
     TOOTH_DEPTH_MM,
     RgbaImage,
@@ -170,10 +171,17 @@ class MouthInterior:
         """Lay a row of teeth over the raster; `sign` +1: crowns below the edge line, -1: above it."""
         along, edge = view.columns(raster.across)
         level, density = texture.level(view.px_per_mm * raster.per_px)
-        inward = sign * (raster.down[:, None] - edge) / max(view.px_per_mm, 1e-3)
+        margin = EDGE_MARGIN_MM * view.px_per_mm
+        if sign > 0:
+            part = slice(int(np.searchsorted(raster.down, edge.min() - margin)), None)
+        else:
+            part = slice(0, int(np.searchsorted(raster.down, edge.max() + margin)))
+        inward = sign * (raster.down[part, None] - edge) / max(view.px_per_mm, 1e-3)
+        if len(inward) == 0:
+            return
         columns, rows = texture.maps(np.broadcast_to(along, inward.shape), inward, density)
         rgba = cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        _over(rgb, rgba, light, self._light.dark)
+        _over(rgb[part], rgba, light, self._light.dark)
 
     def _draw_tongue(self, rgb: FloatArray, raster: Raster, frame: MouthFrame, edge: float, open_mm: float) -> None:
         mm = frame.px_per_mm
@@ -181,16 +189,24 @@ class MouthInterior:
         width = max(float(frame.to_mouth[0, 0]), 0.3 * mm) * 18.5
         top, bottom = edge - (2.5 + 0.5 * open_mm) * mm, edge + 3 * mm
         x = ((raster.across - centre) / (2 * width) + 0.5) * TONGUE_SIZE - 0.5
-        y = (raster.down - top) / (bottom - top) * TONGUE_SIZE - 0.5
+        part = slice(int(np.searchsorted(raster.down, top)), None)
+        y = (raster.down[part] - top) / (bottom - top) * TONGUE_SIZE - 0.5
+        if len(y) == 0:
+            return
         columns, rows = np.meshgrid(x.astype(np.float32), np.minimum(y, TONGUE_SIZE - 1).astype(np.float32))
         rgba = cv2.remap(self._tongue, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
-        _over(rgb, rgba, 0.9 * reach(TONGUE_DEPTH_MM, open_mm), self._light.dark)
+        _over(rgb[part], rgba, 0.9 * reach(TONGUE_DEPTH_MM, open_mm), self._light.dark)
 
 
 def _over(rgb: FloatArray, rgba: RgbaImage, light: float, dark: FloatArray) -> None:
     """Lay a layer over (H, W, 3) `rgb`, as bright as the `light` that reaches it and never below `dark`."""
-    alpha = rgba[..., 3:].astype(np.float32) * (1 / 255)
-    rgb += alpha * (rgba[..., :3] * np.float32(light) + (1 - light) * dark - rgb)
+    layer = rgba.astype(np.float32)
+    alpha = layer[..., 3:] * np.float32(1 / 255)
+    colours = layer[..., :3] * np.float32(light)
+    colours += np.float32(1 - light) * dark
+    colours -= rgb
+    colours *= alpha
+    rgb += colours
 
 
 def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:

@@ -209,15 +209,16 @@ class Raster:
         width, height = (int(v) for v in high - low)
         if width <= 0 or height <= 0:
             return
-        rgba = cv2.merge([*cv2.split(rgb), 255 * alpha])
-        rgba = cv2.convertScaleAbs(np.maximum(rgba, 0))  # rounds, and stops at 255
+        colours = cv2.convertScaleAbs(np.maximum(rgb, 0))  # rounds, and stops at 255
+        rgba = cv2.merge([*cv2.split(colours), cv2.convertScaleAbs(alpha, alpha=255)])
         shift = frame.axes @ (low - frame.origin) - np.array([self.across[0], self.down[0]])
         matrix = self.per_px * np.concatenate([frame.axes, shift[:, None]], axis=1)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         warped = cv2.warpAffine(rgba, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_CONSTANT)
         box = canvas[low[1] : high[1], low[0] : high[0]]
         weight = warped[..., 3].astype(np.float32) * np.float32(1 / 255)
-        box[:] = cv2.blendLinear(np.ascontiguousarray(warped[..., :3]), np.ascontiguousarray(box), weight, 1 - weight)
+        drawn = cv2.cvtColor(warped, cv2.COLOR_RGBA2RGB)
+        box[:] = cv2.blendLinear(drawn, np.ascontiguousarray(box), weight, 1 - weight)
 
 
 def lip_shadow(raster: Raster, opening: Opening, px_per_mm: float) -> FloatArray:
