@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,7 +26,7 @@ class PictureMeter:
 
     def __init__(self, source: RgbImage, face: Face) -> None:
         self._source, self._face = source, face
-        self._source_detail = face_detail(source, face)
+        self._source_detail: float | None = None  # of the portrait at the size of the frames
         self._details: list[float] = []
         self._changes: list[float] = []
         self._small: tuple[RgbImage, Mask] | None = None  # the portrait at the size of the frames, its head's hull
@@ -33,6 +35,8 @@ class PictureMeter:
         """Take one frame of the result; without a face it says nothing and is left out."""
         if face is None:
             return
+        if self._source_detail is None:
+            self._source_detail = self._portrait_detail(rgb)
         self._details.append(face_detail(rgb, face))
         change = self._background_change(rgb, face)
         if change is not None:
@@ -40,8 +44,11 @@ class PictureMeter:
 
     @property
     def sharpness(self) -> float | None:
-        """Detail of the result's face over the portrait's, median over the frames; 1 = as sharp."""
-        if not self._details or self._source_detail <= 0:
+        """Detail of the result's face over the portrait's, median over the frames; 1 = as sharp.
+
+        A result of another size is held against the portrait scaled to that size.
+        """
+        if not self._details or not self._source_detail:
             return None
         return float(np.median(self._details)) / self._source_detail
 
@@ -53,11 +60,24 @@ class PictureMeter:
         """
         return float(np.mean(self._changes)) if self._changes else None
 
-    def _background_change(self, rgb: RgbImage, face: Face) -> float | None:
+    def _is_of_portrait_shape(self, rgb: RgbImage) -> bool:
         height, width = rgb.shape[:2]
         source_height, source_width = self._source.shape[:2]
-        if abs(width / height / (source_width / source_height) - 1) > SAME_SHAPE:
+        return abs(width / height / (source_width / source_height) - 1) <= SAME_SHAPE
+
+    def _portrait_detail(self, rgb: RgbImage) -> float:
+        if not self._is_of_portrait_shape(rgb):
+            return face_detail(self._source, self._face)
+        scale = rgb.shape[1] / self._source.shape[1]
+        pose = replace(self._face.pose, scale_px=self._face.pose.scale_px * scale)
+        face = replace(self._face, landmarks=(self._face.landmarks + 0.5) * scale - 0.5, pose=pose)
+        return face_detail(_resize(self._source, (rgb.shape[1], rgb.shape[0])), face)
+
+    def _background_change(self, rgb: RgbImage, face: Face) -> float | None:
+        if not self._is_of_portrait_shape(rgb):
             return None
+        height, width = rgb.shape[:2]
+        source_width = self._source.shape[1]
         scale = min(1.0, COMPARED_SIDE_PX / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if self._small is None:

@@ -58,6 +58,9 @@ class Summary:
     lowest_pair: str
     pairs: int
     met: int  # pairs that reach the target by themselves
+    clear_correlation: float | None  # median over the pairs whose driver moves it well above the tracker's noise
+    clear_gain: float | None
+    clear_pairs: int
 
 
 def write_tables(folder: Path, pairs: Sequence[Pair]) -> None:
@@ -80,36 +83,42 @@ def markdown(pairs: Sequence[Pair], summaries: Sequence[Summary]) -> str:
 
 
 def _summary(name: str, pairs: Sequence[Pair]) -> Summary | None:
-    found: list[tuple[float, float, str]] = []
+    found: list[tuple[float, float, str, bool]] = []
     for pair in pairs:
-        channel = _channel(pair, name)
+        channel = None if pair.evaluation is None else pair.evaluation.channels.get(name)
         if channel is not None and channel.correlation is not None and channel.gain is not None:
-            found.append((channel.correlation, channel.gain, pair.name))
+            found.append((channel.correlation, channel.gain, pair.name, channel.clear))
     if not found:
         return None
-    lowest = min(found)
-    target = TARGETS.get(name, -1.0)
-    met = sum(correlation >= target for correlation, _, _ in found)
-    correlation, gain = median(item[0] for item in found), median(item[1] for item in found)
-    return Summary(name, correlation, gain, lowest[0], lowest[2], len(found), met)
-
-
-def _channel(pair: Pair, name: str) -> Channel | None:
-    return None if pair.evaluation is None else pair.evaluation.channels.get(name)
+    clear = [item for item in found if item[3]]
+    lowest, target = min(found), TARGETS.get(name, -1.0)
+    return Summary(
+        name,
+        correlation=median(item[0] for item in found),
+        gain=median(item[1] for item in found),
+        lowest=lowest[0],
+        lowest_pair=lowest[2],
+        pairs=len(found),
+        met=sum(item[0] >= target for item in found),
+        clear_correlation=median(item[0] for item in clear) if clear else None,
+        clear_gain=median(item[1] for item in clear) if clear else None,
+        clear_pairs=len(clear),
+    )
 
 
 def _channel_table(summaries: Sequence[Summary]) -> str:
     low, high = GAIN_RANGE
     rows = [
-        "| channel | correlation, median | target | gain, median | lowest correlation | pairs | of them at target |",
-        "|---|---|---|---|---|---|---|",
+        "| channel | correlation, median | target | gain, median | lowest correlation | pairs | of them at target "
+        "| clearly moved: correlation x gain, pairs |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for item in summaries:
         gain = f"{item.gain:.2f}" + ("" if low <= item.gain <= high else " **out**")
         met = item.met if item.name in TARGETS else ""
         rows.append(
             f"| {item.name} | {item.correlation:.3f} | {_target(item)} | {gain} "
-            f"| {item.lowest:.2f} ({item.lowest_pair}) | {item.pairs} | {met} |"
+            f"| {item.lowest:.2f} ({item.lowest_pair}) | {item.pairs} | {met} | {_clear(item)} |"
         )
     return "\n".join(rows)
 
@@ -119,6 +128,12 @@ def _target(item: Summary) -> str:
         return ""
     short = TARGETS[item.name] - item.correlation
     return f"{TARGETS[item.name]} " + (f"**missed by {short:.3f}**" if short > 0 else "met")
+
+
+def _clear(item: Summary) -> str:
+    if item.clear_correlation is None or item.clear_gain is None:
+        return ""
+    return f"{item.clear_correlation:.3f} x{item.clear_gain:.2f}, {item.clear_pairs}"
 
 
 def _picture_table(pairs: Sequence[Pair]) -> str:

@@ -54,6 +54,14 @@ def test_half_the_motion_has_half_the_gain() -> None:
         assert channels[name].gain == pytest.approx(0.5, abs=0.03), name
 
 
+def test_motion_just_above_the_noise_is_moved_but_not_clear() -> None:
+    faint = make_track([make_face(yaw=value, jawOpen=0.3 + 0.05 * value) for value in np.sin(np.arange(40))])
+    channels = compare_tracks(faint, faint)
+    for name in ("yaw", "jawOpen"):
+        assert channels[name].correlation == pytest.approx(1) and not channels[name].clear
+    assert compare_tracks(swaying_track(), swaying_track())["yaw"].clear
+
+
 def test_the_opposite_motion_correlates_negatively() -> None:
     channels = compare_tracks(swaying_track(), swaying_track(gain=-1))
     assert channels["yaw"].correlation == pytest.approx(-1) and channels["smile"].correlation == pytest.approx(-1)
@@ -182,6 +190,7 @@ def test_a_smaller_result_is_compared_at_its_size() -> None:
     small = cv2.resize(picture(), (200, 200), interpolation=cv2.INTER_AREA)
     meter.add(small, make_face(scale=45, centre=(99.75, 99.75)))
     assert meter.background_change is not None and meter.background_change < 1
+    assert meter.sharpness == pytest.approx(1, abs=0.02)
 
 
 def evaluation(yaw: float, *, lost: int = 0) -> Evaluation:
@@ -200,6 +209,7 @@ def test_a_grid_is_summed_up_by_medians(tmp_path: Path) -> None:
     pairs.append(Pair("clip", "nobody", failure="no face in the portrait"))
     (summary,) = summarise(pairs)
     assert (summary.correlation, summary.lowest, summary.lowest_pair, summary.met) == (0.98, 0.5, "clip on p0", 2)
+    assert (summary.clear_correlation, summary.clear_pairs) == (0.98, 3)
     text = markdown(pairs, [summary])
     assert "0.97 met" in text and "1.50 **out**" in text and "no face in the portrait" in text
     write_tables(tmp_path, pairs)
