@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
+
+STALE_S = 3600.0  # a part that nobody wrote to for so long belongs to no running job
 
 
 def part_path(target: Path) -> Path:
     """A hidden, unused name beside `target`, so that the final rename stays on one file system."""
     return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+
+
+def remove_stale_parts(target: Path) -> None:
+    """Remove what jobs for `target` left that were killed or lost their power: hidden parts nobody writes to."""
+    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.????????.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_S:
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 @contextlib.contextmanager

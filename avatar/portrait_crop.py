@@ -35,7 +35,7 @@ def parse_crop(text: str) -> Crop:
     """Read what --crop was given. Raises: UsageError."""
     if text in ("auto", "none"):
         return text
-    if not re.fullmatch(r"\d{1,6},\d{1,6},\d{1,6},\d{1,6}", text):
+    if not re.fullmatch(r"[0-9]{1,6}(,[0-9]{1,6}){3}", text):
         raise UsageError(
             f"--crop {text} is not understood.", remedy="Give auto, none, or X,Y,W,H in pixels: --crop 100,40,512,512"
         )

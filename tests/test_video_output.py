@@ -5,6 +5,7 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,28 @@ def test_a_full_disk_is_called_by_its_name(tmp_path: Path, name: str, monkeypatc
     with pytest.raises(OutputError, match="disk is full"):
         write(tmp_path / name, list(noise))
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_a_killed_job_left_is_cleared_later(tmp_path: Path, name: str) -> None:
+    old, fresh = tmp_path / f".{name}.0123abcd.part", tmp_path / f".{name}.4567abcd.part"
+    for part in (old, fresh):
+        if name == "frames":
+            part.mkdir()
+        else:
+            part.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    write(tmp_path / name, [plain(5)] * 2)
+    assert names(tmp_path) == sorted([fresh.name, name])
+
+
+def test_times_finer_than_mp4_can_count(tmp_path: Path) -> None:
+    facts = replace(STEADY, time_base=Fraction(1, 10_000_000_000))
+    with open_output(tmp_path / "out.mp4", 64, 48, facts) as writer:
+        for number in range(5):
+            writer.write(plain(number), number / 25)
+        writer.commit(0.2)
+    assert times_ms(tmp_path / "out.mp4") == [0, 40, 80, 120, 160]
 
 
 def test_kinds_of_result(tmp_path: Path) -> None:

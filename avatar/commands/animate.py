@@ -23,7 +23,7 @@ FAILED = 1
 _LABELS = {"tracking": "Following the face", "drawing": "Drawing"}
 _HELP = """\
 SOURCE   a picture, or the name of an avatar (run.py avatars list)
-DRIVING  a video, a GIF, a folder of pictures, or a motion template (.masque)
+DRIVING  a video, a GIF, a folder of pictures, a motion template (.masque), or idle: the built-in motion
 OUT      .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.
          An odd width or height is padded to even in .mp4 and .webm, which cannot hold odd ones."""
 
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     return run_job(options)
 
 
-def run_job(options: AnimateOptions) -> int:
+def run_job(options: AnimateOptions, *, show_notes: bool = True) -> int:
     """Animate with progress on the terminal; Ctrl-C and a polite kill leave nothing half done."""
     from avatar.animate import animate
 
@@ -91,7 +91,7 @@ def run_job(options: AnimateOptions) -> int:
         left = f"{options.output} is untouched." if existed else f"{options.output} was not written."
         print(f"\nStopped; {left}", file=sys.stderr)
         return FAILED
-    for note in result.notes:
+    for note in result.notes if show_notes else ():
         print(note, file=sys.stderr)
     print(closing_line(result))
     return 0
@@ -113,7 +113,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     motion = load_settings().motion
     return AnimateOptions(
         source=args.source,
-        driving=args.driving,
+        driving=_driving(args.driving),
         output=args.output,
         engine=args.engine,
         relative=_first(args.relative, motion.relative),
@@ -165,7 +165,7 @@ class _Progress:
 
 @contextlib.contextmanager
 def _stopped_by_kill() -> Iterator[None]:
-    """Let a polite kill (SIGTERM) end the job as Ctrl-C does, which clears up."""
+    """Let a polite kill and a closed terminal end the job as Ctrl-C does, which clears up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -173,11 +173,19 @@ def _stopped_by_kill() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _driving(path: Path) -> Path:
+    from avatar.motion.idle import idle_path
+
+    return idle_path() if path == Path("idle") and not path.exists() else path
 
 
 def _number(text: str) -> float:

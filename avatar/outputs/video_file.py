@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatar.atomic import flush_to_disk, part_path
+from avatar.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.frames import RgbImage
 from avatar.outputs.gif import GifWriter
 from avatar.outputs.png_folder import PngFolderWriter
@@ -26,6 +27,7 @@ _CODECS: dict[OutputKind, tuple[str, dict[str, str]]] = {
     OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0"}),
     OutputKind.WEBM: ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
 }
+_FINEST = Fraction(1, 1_000_000)  # s; MP4 counts ticks per second in 32 bits
 _BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
 _LIMITED = 1  # AVCOL_RANGE_MPEG: what players expect of yuv420p
 
@@ -46,6 +48,7 @@ def open_output(
         OutputError: the place cannot be written to.
     """
     kind = kind_of(path)
+    remove_stale_parts(path.resolve())
     if kind is OutputKind.PNG_FOLDER:
         return PngFolderWriter(path)
     if kind is OutputKind.GIF:
@@ -65,8 +68,8 @@ class VideoFileWriter(AbortsUnlessCommitted):
 
         self._target = target.resolve()
         self._part = part_path(self._target)
-        self._time_base = facts.time_base
-        self._typical_ticks = max(1, round(1 / (facts.rate * facts.time_base)))
+        self._time_base = max(facts.time_base, _FINEST)
+        self._typical_ticks = max(1, round(1 / (facts.rate * self._time_base)))
         self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
         self._durations: dict[int, int] = {}  # by time stamp, of the frames inside the encoder
         self._reformatter = VideoReformatter()
@@ -130,7 +133,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
         stream: Any = self._container.add_stream(name, rate=facts.rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         context = stream.codec_context
-        context.time_base = stream.time_base = facts.time_base
+        context.time_base = stream.time_base = self._time_base
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
         return stream  # type: ignore[no-any-return]
