@@ -47,18 +47,18 @@ class FaceDetector:
         self._network = network
         self._anchors = _anchors()
 
-    def detect(self, rgb: RgbImage, regions: Sequence[Region]) -> list[Detection]:
+    def detect(self, rgb: RgbImage, regions: Sequence[Region], min_score: float = MIN_SCORE) -> list[Detection]:
         """Find the faces in upright square regions of a picture, largest first."""
         if not regions:
             return []
-        parts = [self._look(rgb, region) for region in regions]
+        parts = [self._look(rgb, region, min_score) for region in regions]
         found = np.concatenate([points for points, _ in parts])
         scores = np.concatenate([part for _, part in parts])
         blends = blend_overlapping(found, scores)
         faces = [Detection(points[:4], points[4:].reshape(-1, 2), score) for points, score in blends]
         return sorted(faces, key=lambda detection: detection.area, reverse=True)
 
-    def _look(self, rgb: RgbImage, region: Region) -> tuple[FloatArray, FloatArray]:
+    def _look(self, rgb: RgbImage, region: Region, min_score: float) -> tuple[FloatArray, FloatArray]:
         """Corners and keypoints (N, 16) in pixels of the picture and scores (N,) of what looks like a face."""
         crop = region.crop(rgb, DETECTOR_SIZE, border=cv2.BORDER_CONSTANT)
         values = crop[None].astype(np.float32)
@@ -66,7 +66,7 @@ class FaceDetector:
         values -= np.float32(1)
         raw, logits = self._network.run(values)
         scores = _sigmoid(logits.reshape(-1))
-        likely = np.flatnonzero(scores >= MIN_SCORE)
+        likely = np.flatnonzero(scores >= min_score)
         points = _decode(raw.reshape(-1, 16)[likely], self._anchors[likely])
         return region.to_picture(points.reshape(-1, 2), DETECTOR_SIZE).reshape(-1, 16), scores[likely]
 

@@ -42,6 +42,11 @@ class Region:
         reach = max(self.width, self.height) / 2
         return -reach < self.x < width_px + reach and -reach < self.y < height_px + reach
 
+    def surroundings(self, times: float) -> Region:
+        """An upright square round the same centre, `times` as wide."""
+        side = max(self.width, self.height) * times
+        return Region(self.x, self.y, side, side, 0.0)
+
     def crop(self, rgb: RgbImage, size: int, *, border: int = cv2.BORDER_REPLICATE) -> RgbImage:
         """Sample the region as a (size, size, 3) picture; outside the picture `border` decides."""
         matrix = self.matrix(size)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,11 +19,14 @@ from avatar.tracking.region import Region, from_landmarks, letterbox, tiles
 from avatar.tracking.smoothing import landmark_filter
 
 MIN_PRESENCE = 0.5
+UNSURE_SCORE = 0.1  # of the detector, for guesses
+MAX_GUESSES = 3
 MIN_SIDE_PX = 8.0  # below this a region is a few pixels wide and says nothing
 PATIENCE = 30  # frames for which we wait for a lost face before we follow another one
-STILL_PARTS = (2, 4, 8, 16, 32, 64)  # how finely a still is cut while no face is found; 16 and up for panoramas
-VIDEO_PARTS = (2,)
-TILES_EVERY = 5  # frames between two close looks while no face is in sight; a close look costs some 10 ms
+SMALL_FACE = 0.25  # of the picture's longer side; of faces whose region is smaller the first look misses many
+NEARBY = 3.0  # where a face was just lost, this many of its regions' widths are looked at closely
+TILES_EVERY = 5  # frames between two close looks at everything while no face is in sight; one costs some 10 ms
+STILL_PARTS = (4, 8, 16, 32, 64)  # how finely a still is cut while no face is found; 16 and up for panoramas
 FRAME_S = 1 / 30  # assumed where the caller gives no times
 
 
@@ -88,10 +90,16 @@ class FaceTracker:
         return self._face(mesh.presence, self._smoothed(mesh.landmarks, time_s))
 
     def detect(self, rgb: RgbImage) -> list[Face]:
-        """All faces of a still, largest first; small ones are looked for only where there is no large one."""
-        meshes = _distinct(self._search(_checked(rgb), STILL_PARTS))
-        meshes.sort(key=lambda mesh: mesh.next_region.width, reverse=True)
+        """All faces of a still, largest first; tiny ones are looked for only where there is no larger one."""
+        rgb = _checked(rgb)
+        meshes = self._search(rgb, _ever_closer(rgb.shape[1], rgb.shape[0]))
         return [self._face(mesh.presence, mesh.landmarks) for mesh in meshes]
+
+    def guess_boxes(self, rgb: RgbImage) -> list[FloatArray]:
+        """(4,) left, top, right, bottom of what may be faces though `detect` was not sure; likeliest first."""
+        rgb = _checked(rgb)
+        found = self._detector.detect(rgb, [letterbox(rgb.shape[1], rgb.shape[0])], UNSURE_SCORE)
+        return [detection.box for detection in sorted(found, key=lambda detection: -detection.score)[:MAX_GUESSES]]
 
     def reset(self) -> None:
         """Forget the followed face; the next picture starts afresh."""
@@ -107,8 +115,15 @@ class FaceTracker:
     def _search_again(self, rgb: RgbImage) -> _Mesh | None:
         if self._filter:
             self._filter.reset()
-        parts = VIDEO_PARTS if self._lost % TILES_EVERY == 0 else ()
-        return next(self._search(rgb, parts, self._may_be_lost_one), None)
+        height_px, width_px = rgb.shape[:2]
+        whole = letterbox(width_px, height_px)
+        quarters = tiles(width_px, height_px, 2) if self._lost % TILES_EVERY == 0 else []
+        if self._last_region is None:
+            found = self._search(rgb, [[whole], [whole, *quarters]])
+        else:
+            near = self._last_region.surroundings(NEARBY)
+            found = self._search(rgb, [[whole, near], quarters], self._may_be_lost_one)
+        return found[0] if found else None
 
     def _may_be_lost_one(self, detection: Detection) -> bool:
         """False for another face while we still wait for the lost one; the longer ago, the further it may have gone."""
@@ -119,23 +134,25 @@ class FaceTracker:
         return math.hypot(region.x - last.x, region.y - last.y) < reach and 0.5 < region.width / last.width < 2
 
     def _search(
-        self, rgb: RgbImage, parts: Iterable[int], accept: Callable[[Detection], bool] = lambda _: True
-    ) -> Iterator[_Mesh]:
-        """Faces in the whole picture, large ones first; if there is none, in ever smaller parts of it.
+        self, rgb: RgbImage, looks: Iterable[Sequence[Region]], accept: Callable[[Detection], bool] = lambda _: True
+    ) -> list[_Mesh]:
+        """Faces, largest first. Each look is a few squares of the picture; the first to show a face is the last.
 
-        A second pass over each face starts from its landmarks, as tracking does, and so sits as it will in a video.
+        Only where the first look shows nothing but small faces, of which it misses many, the second has a say as well.
         """
-        height_px, width_px = rgb.shape[:2]
-        looks: Iterator[list[Region]] = (tiles(width_px, height_px, part) for part in parts)
-        for regions in itertools.chain([[letterbox(width_px, height_px)]], looks):
-            any_face = False
-            for detection in filter(accept, self._detector.detect(rgb, regions)):
-                mesh = self._mesh(rgb, detection.region())
-                if mesh is not None:
-                    any_face = True
-                    yield self._mesh(rgb, mesh.next_region) or mesh
-            if any_face:
-                return
+        best: list[_Mesh] = []
+        for number, regions in enumerate(looks):
+            found = (self._settled(rgb, detection) for detection in filter(accept, self._detector.detect(rgb, regions)))
+            meshes = _distinct(mesh for mesh in found if mesh is not None)
+            best = sorted(meshes, key=lambda mesh: -mesh.next_region.width) or best
+            if best and (number > 0 or best[0].next_region.width > SMALL_FACE * max(rgb.shape)):
+                break
+        return best
+
+    def _settled(self, rgb: RgbImage, detection: Detection) -> _Mesh | None:
+        """A second pass starts from landmarks, as tracking does: a face sits in a still as it will in a video."""
+        first = self._mesh(rgb, detection.region())
+        return first and (self._mesh(rgb, first.next_region) or first)
 
     def _mesh(self, rgb: RgbImage, region: Region) -> _Mesh | None:
         if not (min(region.width, region.height) >= MIN_SIDE_PX and region.touches(rgb.shape[1], rgb.shape[0])):
@@ -158,6 +175,15 @@ def _checked(rgb: RgbImage) -> RgbImage:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"rgb must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     return np.ascontiguousarray(rgb)  # OpenCV takes no mirrored views
+
+
+def _ever_closer(width_px: int, height_px: int) -> Iterator[list[Region]]:
+    """What to look at in a still: all of it, then whole and in quarters, then ever smaller parts."""
+    whole = letterbox(width_px, height_px)
+    yield [whole]
+    yield [whole, *tiles(width_px, height_px, 2)]
+    for parts in STILL_PARTS:
+        yield tiles(width_px, height_px, parts)
 
 
 def _distinct(meshes: Iterable[_Mesh]) -> list[_Mesh]:

@@ -1,0 +1,108 @@
+"""From the 68 points that older face trackers give to the 478 points of the face mesh.
+
+The mean face is turned and scaled until it fits (a similarity seen from far away), then bent smoothly so that it
+passes near the 68 points. Depth comes from the mean face alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.frames import FloatArray
+from avatar.tracking.canonical import CanonicalFace
+from avatar.tracking.pose import Float64Array, fit_similarity
+
+# The mesh point next to each of the 68 (Sagonas et al. 2013, 300 Faces in-the-Wild, figure 1).
+MESH_OF_68 = np.array([
+    127, 234, 93, 132, 172, 136, 149, 148, 152, 377, 378, 365, 397, 361, 323, 454, 356,  # jaw line from the right ear
+    70, 63, 105, 66, 107, 336, 296, 334, 293, 300,  # brows
+    168, 197, 195, 4, 98, 97, 2, 326, 327,  # nose: bridge to tip, then below the nostrils
+    33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380,  # eyes
+    61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91,  # lips, outer edge
+    78, 81, 13, 311, 308, 402, 14, 178,  # lips, inner edge
+])  # fmt: skip
+_LOWER_LIP_ROWS = (  # from the inner edge outwards
+    (95, 88, 178, 87, 14, 317, 402, 318, 324),
+    (96, 89, 179, 86, 15, 316, 403, 319, 325),
+    (77, 90, 180, 85, 16, 315, 404, 320, 307),
+)
+_LIPS_APART = (0.1, 0.075, 0.05)  # eye distances, by row
+_JAW, _BROWS, _NOSE, _EYES, _LIPS = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
+_FACE_ROUNDS = 200  # of a few microseconds each; a face turned by 45 degrees needs about 100
+
+
+@dataclass(frozen=True, eq=False)
+class SparseFit:
+    """A mesh fitted to 68 points."""
+
+    landmarks: FloatArray  # (478, 3) as in `Face`
+    misfit: float  # how far off the rigid fit leaves the points, in distances between the outer eye corners
+
+
+def mesh_from_68(points: npt.NDArray[np.floating], canonical: CanonicalFace, *, stiffness: float = 0.05) -> SparseFit:
+    """Fit the mesh to 68 points of a face.
+
+    Args:
+        points: (68, 2), pixels of the picture, in the order of the 300-W annotation.
+        canonical: the head to start from.
+        stiffness: 0 passes through the points exactly; more follows them less and smooths their errors away.
+    """
+    head = canonical.points.astype(np.float64)
+    scale, rotation, shift = _fit_from_afar(head[MESH_OF_68], np.asarray(points, np.float64))
+    rigid = scale * head @ rotation.T + shift
+    wanted = points - rigid[MESH_OF_68, :2]
+    places = _open_mouthed(head)
+    bent = _spline(places[MESH_OF_68], wanted / scale, places, stiffness / _trust())
+    landmarks = rigid.copy()
+    landmarks[:, :2] += bent * scale
+    misfit = float(np.sqrt(np.average((wanted / scale) ** 2 @ (1, 1), weights=_trust())))
+    return SparseFit(landmarks.astype(np.float32), misfit)
+
+
+def _open_mouthed(head: Float64Array) -> Float64Array:
+    """The head with its lips apart: a smooth bend cannot part points that lie on each other."""
+    parted = head.copy()
+    for row, gap in zip(_LOWER_LIP_ROWS, _LIPS_APART, strict=True):
+        parted[list(row), 1] += gap
+    return parted
+
+
+def _trust() -> Float64Array:
+    """How much each of the 68 points says about the head; jaw points slide along it when it turns."""
+    trust = np.ones(len(MESH_OF_68))
+    trust[_JAW], trust[_BROWS], trust[_LIPS] = 0.2, 0.5, 0.5
+    return trust
+
+
+def _fit_from_afar(head: Float64Array, points: Float64Array) -> tuple[float, Float64Array, Float64Array]:
+    """Similarity whose first two rows bring (N, 3) `head` nearest to (N, 2) `points`, by turns with the unseen depth.
+
+    Given the depth the fit is closed, given the fit the depth is; each step can only bring the points nearer.
+    """
+    depth = np.zeros(len(points))
+    for _ in range(_FACE_ROUNDS):
+        scale, rotation, shift = fit_similarity(head, np.column_stack([points, depth]), _trust())
+        depth = (scale * head @ rotation.T + shift)[:, 2]
+    shift[2] = 0  # the canonical head's origin has no depth; only differences mean anything
+    return scale, rotation, shift
+
+
+def _spline(knots: Float64Array, values: Float64Array, places: Float64Array, stiffness: Float64Array) -> Float64Array:
+    """Smoothing thin-plate spline in space: kernel r plus an affine part (Wahba 1990, section 2.4).
+
+    Args:
+        knots: (N, 3).
+        values: (N, D) to be followed at the knots.
+        places: (M, 3) to evaluate at.
+        stiffness: (N,), how little each knot is followed.
+    """
+    count = len(knots)
+    kernel = -np.linalg.norm(knots[:, None] - knots[None], axis=-1) + np.diag(stiffness)
+    affine = np.column_stack([np.ones(count), knots])
+    system = np.block([[kernel, affine], [affine.T, np.zeros((4, 4))]])
+    solved = np.linalg.solve(system, np.vstack([values, np.zeros((4, values.shape[1]))]))
+    reach = -np.linalg.norm(places[:, None] - knots[None], axis=-1)
+    return np.asarray(reach @ solved[:count] + np.column_stack([np.ones(len(places)), places]) @ solved[count:])

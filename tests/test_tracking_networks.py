@@ -1,0 +1,44 @@
+"""The two runtimes give one answer, and either may be absent."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatar.tracking import FaceTracker
+from avatar.tracking.networks import open_networks
+
+
+def test_both_runtimes_agree(face_model: Path) -> None:
+    litert, opencv = (open_networks(face_model, runtime=name) for name in ("litert", "opencv"))
+    rng = np.random.default_rng(0)
+    inputs = {
+        "detector": rng.uniform(-1, 1, (1, 128, 128, 3)),
+        "mesh": rng.uniform(0, 1, (1, 256, 256, 3)),
+        "blendshapes": rng.uniform(100, 300, (1, 146, 2)),
+    }
+    for name, values in inputs.items():
+        ours = getattr(litert, name).run(values.astype(np.float32))
+        theirs = getattr(opencv, name).run(values.astype(np.float32))
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.size == other.size
+            np.testing.assert_allclose(one.reshape(-1), other.reshape(-1), atol=2e-3 * max(1, np.abs(one).max()))
+
+
+def test_tracker_works_without_litert(face_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from skimage import data
+
+    (expected,) = FaceTracker(face_model).detect(data.astronaut())
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)  # importing it now fails
+    assert open_networks(face_model).runtime == "opencv"
+    (face,) = FaceTracker(face_model).detect(data.astronaut())
+    np.testing.assert_allclose(face.landmarks, expected.landmarks, atol=0.1)
+    np.testing.assert_allclose(face.blendshapes, expected.blendshapes, atol=0.01)
+
+
+def test_litert_is_taken_where_it_is_installed(face_model: Path) -> None:
+    pytest.importorskip("ai_edge_litert.interpreter")
+    assert open_networks(face_model).runtime == "litert"
