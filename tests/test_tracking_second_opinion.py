@@ -166,5 +166,10 @@ def test_the_real_network_runs_on_weights_of_the_right_shape(tmp_path: Path) -> 
         shapes = models.FAN(4).state_dict()
     path = tmp_path / "2DFAN4-11f355bf06.pth.tar"
     torch.save({name: torch.full(part.shape, 0.01, dtype=part.dtype) for name, part in shapes.items()}, path)
-    maps = FanNetwork(path).run(np.zeros((1, 3, 256, 256), np.float32))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # several would wait for each other on a busy machine
+    try:
+        maps = FanNetwork(path).run(np.zeros((1, 3, 256, 256), np.float32))
+    finally:
+        torch.set_num_threads(threads)
     assert maps.shape == (68, FAN_MAP, FAN_MAP) and np.isfinite(maps).all()

@@ -4,6 +4,9 @@ The mean face has to come from the landmark network itself, since its depth is i
 face is brought to a common frame (generalized Procrustes analysis, Gower 1975), faces that look aside or make a face
 are left out, and the mean is made symmetric, so that yaw and roll of a face that looks straight ahead are zero.
 
+The numbers that ship come from the 90 people of the Face Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0,
+doi 10.6084/m9.figshare.5047666), whose pictures are taken straight from the front.
+
 Weights say how rigid a point is: the inverse variance of what a neutral and a smiling picture of one person disagree
 on after alignment, over points that lie on bone (forehead, temples, bridge of the nose, cheek-bones).
 """
@@ -32,6 +35,7 @@ RIGID = {
     "cheek-bones": (454, 234, 447, 227, 345, 116, 372, 143, 340, 111, 323, 93),
     "eye corners": (33, 263, 133, 362),
 }
+MAX_CROOKED = 0.05  # mean distance of a point from its partner's mirror image, over that from the middle
 _EAR, _OTHER_EAR = 234, 454
 _EYE, _OTHER_EYE = 33, 263
 
@@ -68,7 +72,8 @@ def find_mirror(face: npt.NDArray[np.floating], rounds: int = 10) -> npt.NDArray
         partner = np.asarray(linear_sum_assignment(distance**2)[1])
         scale, rotation, shift = fit_similarity(flipped[partner], face, np.ones(len(face)))
         flipped = scale * flipped @ rotation.T + shift
-    if not np.array_equal(partner[partner], np.arange(len(face))):
+    apart = np.linalg.norm(flipped[partner] - face, axis=1).mean() / np.linalg.norm(face, axis=1).mean()
+    if apart > MAX_CROOKED or not np.array_equal(partner[partner], np.arange(len(face))):
         raise ValueError("the mean face is too crooked to pair its left and right points")
     return partner
 
@@ -157,12 +162,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("folder", type=Path, help="pictures NAME_neutral.jpg and NAME_smiling.jpg")
     parser.add_argument("--model", type=Path, required=True, help="face_landmarker.task")
     parser.add_argument("--out", type=Path, default=Path("models/canonical-face.safetensors"))
+    parser.add_argument("--credit", default="pictures of our own", help="whose pictures they are; noted in the file")
     options = parser.parse_args(arguments)
     any_head = CanonicalFace(
         np.eye(LANDMARKS, 3, dtype=np.float32), np.ones(LANDMARKS, np.float32), np.arange(LANDMARKS, dtype=np.int32)
     )
     pairs = read_pairs(options.folder, FaceTracker(options.model, canonical=any_head))
-    save_file(fit(pairs), options.out, metadata={"pictures": f"{len(pairs)} neutral and smiling pairs"})
+    save_file(fit(pairs), options.out, metadata={"pictures": f"{len(pairs)} pairs in {options.credit}"})
     print(f"{options.out}: mean of {len(pairs)} faces")
 
 
