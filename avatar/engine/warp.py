@@ -138,7 +138,7 @@ class WarpEngine:
         )
         expression_px = ((shape - self._source.shape) * np.float32(pose.scale_px)) @ pose.rotation.T
         motion = head_motion(
-            pose, self._reference.face.pose, face.pose, strength=options.strength_head, relative=options.relative
+            self._renderer.face, self._reference.face, face, strength=options.strength_head, relative=options.relative
         )
         if not options.adapt_scale and self._reference.picture_width_px:
             per_picture = self._renderer.width_px / self._reference.picture_width_px

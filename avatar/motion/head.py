@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.frames import FloatArray
-from avatar.tracking.face import HeadPose
+from avatar.tracking.face import Face, HeadPose
 from avatar.tracking.pose import angles_deg, rotation_from_angles
 
 YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 42.0, 30.0, 40.0
 SHIFT_LIMIT = 0.75  # in units of the canonical head (outer eye corners), sideways and up or down
 ZOOM_LIMIT = 1.35
+SEEN_TURN = np.array([1.1, 1.3, 1.0], np.float32)  # a relief must turn further than a head to be seen turned as far
 KNEE = 0.6  # share of a limit up to which motion is followed exactly
 
 
@@ -32,7 +33,7 @@ class HeadMotion:
 
 
 def head_motion(
-    source: HeadPose, reference: HeadPose, driving: HeadPose, *, strength: float = 1.0, relative: bool = True
+    source: Face, reference: Face, driving: Face, *, strength: float = 1.0, relative: bool = True
 ) -> HeadMotion:
     """Carry the driver's head motion since the reference frame over to the portrait.
 
@@ -41,22 +42,33 @@ def head_motion(
     sizes. Each is followed exactly when small and eases into a limit, where a flat picture has nothing more to show.
 
     Args:
+        source: the portrait.
+        reference: the driver in the reference frame.
+        driving: the driver now.
         strength: 0 = head kept still, 1 = as the driver, 2 = twice as far.
     """
-    start = reference.rotation if relative else source.rotation
-    yaw, pitch, roll = angles_deg(driving.rotation @ start.T)
+    pose = source.pose
+    moved = pose_difference(reference.pose, driving.pose)
+    if not relative:
+        moved[:3] = angles_deg(driving.pose.rotation @ pose.rotation.T)
+    moved[:3] *= SEEN_TURN
+    yaw, pitch, roll, across, down, log_zoom = (strength * float(value) for value in moved)
     rotation = rotation_from_angles(
-        _follow(strength * yaw, source.yaw_deg, YAW_LIMIT_DEG),
-        _follow(strength * pitch, source.pitch_deg, PITCH_LIMIT_DEG),
-        _follow(strength * roll, 0.0, ROLL_LIMIT_DEG),
+        _follow(yaw, pose.yaw_deg, YAW_LIMIT_DEG),
+        _follow(pitch, pose.pitch_deg, PITCH_LIMIT_DEG),
+        _follow(roll, 0.0, ROLL_LIMIT_DEG),
     )
-    moved = (driving.centre_px - reference.centre_px) / reference.scale_px
-    shift = np.array([strength * moved[0], strength * moved[1], 0.0], np.float32)
-    distance = float(np.linalg.norm(shift))
-    if distance > 0:
-        shift *= soft_limit(distance, SHIFT_LIMIT) / distance
-    zoom = math.exp(soft_limit(strength * math.log(driving.scale_px / reference.scale_px), math.log(ZOOM_LIMIT)))
-    return HeadMotion(rotation, shift * np.float32(source.scale_px), zoom)
+    distance = math.hypot(across, down)
+    within = soft_limit(distance, SHIFT_LIMIT) / distance if distance > 0 else 1.0
+    shift = np.array([across * within, down * within, 0.0], np.float32) * np.float32(pose.scale_px)
+    return HeadMotion(rotation, shift, math.exp(soft_limit(log_zoom, math.log(ZOOM_LIMIT))))
+
+
+def pose_difference(first: HeadPose, second: HeadPose) -> FloatArray:
+    """How `second` differs from `first`: yaw, pitch, roll (degrees), shift x and y (head sizes), log zoom; (6,)."""
+    turn = angles_deg(second.rotation @ first.rotation.T)
+    shift = (second.centre_px - first.centre_px)[:2] / first.scale_px
+    return np.array([*turn, *shift, math.log(second.scale_px / first.scale_px)], np.float32)
 
 
 def soft_limit(value: float, limit: float) -> float:
