@@ -217,7 +217,7 @@ def _render(
             options.output, width, height, motion.facts, audio_from=motion.facts.path if sounds else None
         )
         with writer:
-            with EncodingThread(writer) as encoder:
+            with EncodingThread(writer, frame_bytes=first.nbytes) as encoder:
                 encoder.put(first, motion.times_ns[0] * 1e-9)
                 report("drawing", 1, count)
                 for number, rgb in enumerate(frames, start=1):

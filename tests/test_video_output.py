@@ -395,7 +395,8 @@ def test_the_encoder_thread_keeps_the_order() -> None:
     assert [time for _, time in writer.written] == [number / 25 for number in range(50)]
 
 
-def test_only_a_few_frames_wait_for_a_slow_encoder() -> None:
+@pytest.mark.parametrize(("frame_bytes", "depth"), [(0, DEPTH), (25_000_000, 2), (200_000_000, 1)])
+def test_only_a_few_frames_wait_for_a_slow_encoder(frame_bytes: int, depth: int) -> None:
     gate = threading.Event()
     writer = FakeWriter(gate=gate)
     passed = []
@@ -406,12 +407,12 @@ def test_only_a_few_frames_wait_for_a_slow_encoder() -> None:
             passed.append(number)
         encoder.finish()
 
-    with EncodingThread(writer) as encoder:
+    with EncodingThread(writer, frame_bytes=frame_bytes) as encoder:
         drawing = threading.Thread(target=draw, args=(encoder,))
         drawing.start()
         assert writer.entered.wait(5)
         drawing.join(timeout=0.5)
-        assert drawing.is_alive() and len(passed) <= DEPTH + 1
+        assert drawing.is_alive() and len(passed) == depth + 1
         gate.set()
         drawing.join(timeout=5)
     assert len(writer.written) == 3 * DEPTH

@@ -10,7 +10,8 @@ from typing import Self
 from avatar.frames import RgbImage
 from avatar.outputs.writer import FrameWriter
 
-DEPTH = 4  # frames that may wait; at 4K each is 25 MB
+DEPTH = 4  # frames that may wait
+MAX_WAITING_BYTES = 64_000_000  # fewer wait where they are large: a frame of 4K is 25 MB
 _LOOK_UP_S = 0.1  # how long a full hand-over waits before it looks whether the encoder failed
 
 
@@ -20,9 +21,10 @@ class EncodingThread:
     Use it in a `with` block and call `finish` at its end: leaving without drops what waits and stops.
     """
 
-    def __init__(self, writer: FrameWriter) -> None:
+    def __init__(self, writer: FrameWriter, *, frame_bytes: int = 0) -> None:
         self._writer = writer
-        self._waiting: queue.Queue[tuple[RgbImage, float] | None] = queue.Queue(DEPTH)
+        depth = min(DEPTH, max(1, MAX_WAITING_BYTES // max(1, frame_bytes)))
+        self._waiting: queue.Queue[tuple[RgbImage, float] | None] = queue.Queue(depth)
         self._stopping = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="masque-encoder", daemon=True)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _CODECS: dict[OutputKind, tuple[str, dict[str, str]]] = {
     # Without B-frames the stored order is the shown order; with them MP4's two notes of its length would disagree.
-    OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0"}),
+    # Each frame of lookahead is kept twice: ten of them at 4K are 250 MB.
+    OutputKind.MP4: ("libx264", {"crf": "16", "preset": "veryfast", "bf": "0", "rc-lookahead": "3"}),
     OutputKind.WEBM: ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
 }
 _FINEST = Fraction(1, 1_000_000)  # s; MP4 counts ticks per second in 32 bits
