@@ -72,7 +72,13 @@ def test_time_that_stands_still_changes_nothing() -> None:
     smooth.filter(FACE, 0.0)
     after = smooth.filter(FACE + 5, 0.1)
     np.testing.assert_array_equal(smooth.filter(FACE + 50, 0.1), after)
-    np.testing.assert_array_equal(smooth.filter(FACE + 50, 0.05), after)
+
+
+def test_time_that_runs_back_starts_afresh() -> None:
+    smooth = OneEuroFilter(1.0, 0.0)
+    smooth.filter(FACE, 9.0)
+    np.testing.assert_array_equal(smooth.filter(FACE + 50, 0.0), FACE + 50)
+    assert smooth.filter(FACE, 0.01).mean() > FACE.mean() + 40
 
 
 def test_plain_filter_follows_the_paper() -> None:

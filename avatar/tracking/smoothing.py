@@ -58,14 +58,17 @@ class OneEuroFilter:
 
         Args:
             values: float32, always of one shape.
-            time_s: of these values; a time that does not advance changes nothing and returns the last result.
+            time_s: of these values; the same time again returns the last result, an earlier one starts afresh, as
+                when a clip begins again.
             unit: length in `values` that counts as 1 for the speed, such as the size of a face in pixels.
         """
+        if self._time_s is not None and time_s < self._time_s:
+            self.reset()
         if self._time_s is None or self._raw is None or self._value is None or self._speed is None:
             self._time_s, self._raw, self._value, self._speed = time_s, values, values, np.zeros_like(values)
             return values
         step_s = time_s - self._time_s
-        if step_s <= 0:
+        if step_s == 0:
             return self._value
         raw_speed = (values - self._raw) / np.float32(unit * step_s)
         self._speed = self._speed + _alpha(self._derivative_cutoff_hz, step_s) * (raw_speed - self._speed)

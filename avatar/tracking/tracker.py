@@ -119,7 +119,7 @@ class FaceTracker:
         whole = letterbox(width_px, height_px)
         quarters = tiles(width_px, height_px, 2) if self._lost % TILES_EVERY == 0 else []
         if self._last_region is None:
-            found = self._search(rgb, [[whole], [whole, *quarters]])
+            found = self._search(rgb, [[whole], [whole, *quarters]] if quarters else [[whole]])
         else:
             near = self._last_region.surroundings(NEARBY)
             found = self._search(rgb, [[whole, near], quarters], self._may_be_lost_one)
