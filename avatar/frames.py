@@ -26,10 +26,12 @@ class Frame:
 
     @property
     def width_px(self) -> int:
+        """Width of the image."""
         return int(self.rgb.shape[1])
 
     @property
     def height_px(self) -> int:
+        """Height of the image."""
         return int(self.rgb.shape[0])
 
 
@@ -43,6 +45,7 @@ class LatestFrame:
         self.replaced = 0  # frames overwritten unread
 
     def put(self, frame: Frame) -> None:
+        """Leave a frame for `take`, in place of one nobody has taken yet; nothing after `close`."""
         with self._changed:
             if self._closed:
                 return

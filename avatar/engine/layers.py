@@ -30,9 +30,11 @@ class Layers:
         self.texture_scale = FINER if max(rgb.shape) <= FINER_UP_TO_PX else 1
         self._person = _finer(premultiplied, self.texture_scale)
         self._face = face
-        self._eyes = [(RIGHT_EYE, EyeLayer(rgb, face.landmarks, "right")), (LEFT_EYE, EyeLayer(rgb, face.landmarks, "left"))]
+        right, left = EyeLayer(rgb, face.landmarks, "right"), EyeLayer(rgb, face.landmarks, "left")
+        self._eyes = ((RIGHT_EYE, right), (LEFT_EYE, left))
         self._mouth = MouthInterior(rgb, face.landmarks)
-        self._mouth_width_px = float(np.linalg.norm(face.landmarks[RIGHT_MOUTH_CORNER] - face.landmarks[LEFT_MOUTH_CORNER]))
+        corners = face.landmarks[[RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER]]
+        self._mouth_width_px = float(np.linalg.norm(corners[0] - corners[1]))
 
     def compose(self, look_up: FloatArray) -> RgbImage:
         """Move the person and lay it over the background.

@@ -118,7 +118,7 @@ class PortraitRenderer:
 
     def _middle_mask(self, target: FloatArray, left: int, top: int, width: int, height: int) -> FloatArray:
         """1 between the lines where lids meet and the line where the lips meet, 0 around; (height, width)."""
-        # A closed upper lid reaches over the lower one (LID_OVERLAP): most of that is taken from the lower lid's wet rim.
+        # A closed upper lid reaches over the lower one (LID_OVERLAP): most of that hides the lower lid's wet rim.
         lids = [0.8 * target[eye.upper, :2] + 0.2 * target[eye.lower, :2] for eye in (RIGHT_EYE, LEFT_EYE)]
         lips = 0.5 * (target[UPPER_LIP[3], :2] + target[LOWER_LIP[3], :2])
         corner = target[:, :2]

@@ -129,10 +129,9 @@ class WarpEngine:
         options, pose = self.options, self._renderer.face.pose
         if self._reference_expression is None:
             reference = Expression.of(self._reference.face)
-            relative = options.relative
-            self._reference_expression = (
-                reference if relative else as_expressing(reference, self._source, expression_basis())
-            )
+            if not options.relative:
+                reference = as_expressing(reference, self._source, expression_basis())
+            self._reference_expression = reference
         shape = transfer(
             self._source, self._reference_expression, Expression.of(face), strength=options.strength_expression
         )

@@ -1,0 +1,1 @@
+"""What moves: tracked motion, the reference frame, and how both carry over to a portrait."""

@@ -93,7 +93,7 @@ def expression_basis() -> FloatArray:
 
     from avatar.weights import own_weights
 
-    return load(own_weights("expressions").read_bytes())["basis"].astype(np.float32)
+    return np.asarray(load(own_weights("expressions").read_bytes())["basis"], np.float32)
 
 
 def lid_opening(shape: FloatArray, eye: EyeRegion) -> float:
