@@ -22,6 +22,7 @@ class Layers:
 
     def __init__(self, rgb: RgbImage, face: Face) -> None:
         matte = person_matte(rgb, face.landmarks)
+        self.matte = matte
         self._background = fill_background(rgb, matte, face.landmarks)
         person = foreground_colors(rgb, matte, self._background)
         alpha = np.round(matte * 255).astype(np.uint8)

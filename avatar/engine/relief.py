@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avatar.cv import cv2
 from avatar.engine.scattered import thin_plate_matrix
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion
@@ -16,8 +17,24 @@ from avatar.tracking.face import Face
 BEHIND_EARS = 0.25  # depth of the head's outline behind its centre, canonical units
 HAIR_SLOPE = 0.6  # how fast the head falls back outside the face oval
 NECK_LENGTH = 1.15  # below the chin, canonical units: from here down nothing moves
-BORDER_FADE = 0.10  # of the picture's shorter side: the head's motion dies out towards the border
+BORDER_FADE = 0.8  # of the way from the border to the face: over this, motion dies out where the person is cut off
 MESH_POINTS = 468  # without irises, whose depth is that of the eyeball
+
+
+@dataclass(frozen=True, eq=False)
+class _Border:
+    """One edge of the picture. Where it cuts the person off there is nothing beyond to move in, so it holds on to them."""
+
+    axis: int  # 0: distance counts along x, 1: along y
+    position_px: float
+    reach_px: float  # up to this far away it holds
+    held: FloatArray  # (length of the edge,), 1 where the person is cut off, 0 at background
+
+    def freedom(self, points_px: FloatArray) -> FloatArray:
+        """1 where (Q, 2) points move freely, 0 where the edge holds them; (Q,)."""
+        along = np.interp(points_px[:, 1 - self.axis], np.arange(len(self.held)), self.held)
+        away = np.abs(points_px[:, self.axis] - self.position_px)
+        return np.asarray(1 - along * (1 - smoothstep(away / self.reach_px)), np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,12 +47,12 @@ class Relief:
     oval_centre_px: FloatArray  # (2,)
     oval_radii: FloatArray  # (2,), canonical units, along `axes`
     chin: float  # height of the chin below the head's centre, canonical units
-    size_px: tuple[int, int]  # (width, height) of the picture
+    borders: tuple[_Border, ...]
     landmarks: FloatArray  # (478, 3)
 
     @staticmethod
-    def of(face: Face, width_px: int, height_px: int) -> Relief:
-        """The relief of a portrait from the one face in it."""
+    def of(face: Face, matte: FloatArray) -> Relief:
+        """The relief of a portrait from the one face in it and what of the picture (H, W) is the person."""
         pose = face.pose
         roll = np.deg2rad(pose.roll_deg)
         axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32)
@@ -50,7 +67,7 @@ class Relief:
             oval_centre_px=middle.astype(np.float32),
             oval_radii=(0.5 * (high - low)).astype(np.float32),
             chin=chin,
-            size_px=(width_px, height_px),
+            borders=_borders(matte, face.landmarks[FACE_OVAL, :2]),
             landmarks=face.landmarks,
         )
 
@@ -76,10 +93,10 @@ class Relief:
         local = (points_px - self.centre_px[:2]) @ self.axes.T / np.float32(self.unit_px)
         neck = 1 - smoothstep((local[:, 1] - (self.chin - 0.15)) / NECK_LENGTH)
         beside = 1 - smoothstep((np.abs(local[:, 0]) - 2.2) / 1.0)
-        size = np.asarray(self.size_px, np.float32)
-        to_border = np.minimum(points_px, size - 1 - points_px).min(axis=1)
-        border = smoothstep(to_border / (BORDER_FADE * float(size.min())))
-        return np.asarray(neck * beside * border, np.float32)
+        share = neck * beside
+        for border in self.borders:
+            share = share * border.freedom(points_px)
+        return np.asarray(share, np.float32)
 
     def ring(self, scale: float, count: int = 36) -> FloatArray:
         """Points around the face oval, `scale` times as far from its centre; (count, 2) pixels."""
@@ -97,6 +114,26 @@ class Relief:
         shaped = points + expression
         turned = (shaped - self.centre_px) @ (motion.zoom * motion.rotation.T) + self.centre_px + motion.shift_px
         return np.asarray(shaped[:, :2] + share[:, None] * (turned - shaped)[:, :2], np.float32)
+
+
+def _borders(matte: FloatArray, oval_px: FloatArray) -> tuple[_Border, ...]:
+    """The picture's four edges, from the person's matte (H, W) and the face oval (N, 2)."""
+    height, width = matte.shape
+    low, high = oval_px.min(axis=0), oval_px.max(axis=0)
+    edges = (
+        (0, 0.0, low[0], matte[:, 0]),
+        (0, width - 1.0, width - 1 - high[0], matte[:, -1]),
+        (1, 0.0, low[1], matte[0]),
+        (1, height - 1.0, height - 1 - high[1], matte[-1]),
+    )
+    least, most = 0.03 * min(height, width), 0.35 * min(height, width)
+    borders = []
+    for axis, position, room, cut in edges:
+        reach = float(np.clip(BORDER_FADE * room, least, most))
+        wide = cv2.dilate(cut.reshape(1, -1), np.ones((1, 2 * round(0.5 * reach) + 1)))
+        held = cv2.GaussianBlur(wide, (0, 0), max(0.35 * reach, 1.0), borderType=cv2.BORDER_REPLICATE)
+        borders.append(_Border(axis, position, reach, np.asarray(held, np.float32).reshape(-1)))
+    return tuple(borders)
 
 
 def smoothstep(value: npt.NDArray[np.floating]) -> FloatArray:

@@ -46,7 +46,7 @@ class PortraitRenderer:
         self._layers = layers
         self.height_px, self.width_px = rgb.shape[:2]
         self.face = face
-        self.relief = Relief.of(face, self.width_px, self.height_px)
+        self.relief = Relief.of(face, layers.matte)
         step = max(4, round(max(self.width_px, self.height_px) / COARSE_CELLS))
         self._coarse_step = step
         self._coarse = Grid.over_cells(0, 0, self.width_px, self.height_px, step)
