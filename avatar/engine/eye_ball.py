@@ -16,7 +16,7 @@ _FREE = 0.75  # of the way there the iris goes where it is asked to
 
 @dataclass(frozen=True, eq=False)
 class EyeBall:
-    """A sphere seen from far away, in pixels of the portrait; it looks straight ahead when its iris is at the centre."""
+    """A sphere seen from afar, in pixels of the portrait; its iris is at the centre when it looks straight ahead."""
 
     centre: FloatArray  # (2,)
     radius_px: float
@@ -39,7 +39,7 @@ class EyeBall:
         return (np.eye(2) - (1 - math.sqrt(1 - tilt * tilt)) * np.outer(direction, direction)).astype(np.float32)
 
     def turn(self, own: FloatArray, wanted: FloatArray) -> FloatArray:
-        """Where the iris goes (2,) that is at `own` in the portrait and asked to go to `wanted`: there, or softly held within reach."""
+        """Where an iris (2,) at `own` in the portrait goes that is asked to go to `wanted`: there, or short of it."""
         return np.asarray(own + self._hold(wanted) - self._hold(own), np.float32)
 
     def _hold(self, iris: FloatArray) -> FloatArray:

@@ -73,7 +73,8 @@ class _Polar:
     def roll(self, rings: FloatArray) -> FloatArray:
         """The way back; beyond the outermost ring it is continued."""
         wrapped = np.concatenate([rings, rings[:, :1]], axis=1).astype(np.float32)
-        return np.asarray(cv2.remap(wrapped, self._spoke, self._ring, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        place = self._spoke, self._ring
+        return np.asarray(cv2.remap(wrapped, *place, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def _ring_colours(unrolled: FloatArray, trust: FloatArray) -> FloatArray:
@@ -91,7 +92,7 @@ def _ring_colours(unrolled: FloatArray, trust: FloatArray) -> FloatArray:
 
 
 def _likely(unrolled: FloatArray, profile: FloatArray, free: FloatArray) -> FloatArray:
-    """(rings, spokes): 1 where `free`; near a lid less the more a colour differs from its ring's: lashes and skin do."""
+    """(rings, spokes): 1 where `free`; near a lid less the more a colour differs from its ring's, as lashes do."""
     away = np.abs(unrolled - profile[:, None]).max(axis=-1)
     alike = np.exp(-((away / (12 + 0.2 * (profile @ LUMINANCE)[:, None])) ** 2))
     return np.asarray(free + (1 - free) * alike, np.float32)
@@ -101,7 +102,12 @@ def _glints(unrolled: FloatArray, visible: FloatArray, profile: FloatArray) -> F
     """(rings, spokes) in [0, 1]: small spots as bright as the white, or nearly, unlike the rest of their ring."""
     level = whiteness(profile[:, None])  # (rings, 1)
     inside = _RADII < 0.9
-    bright = (whiteness(unrolled) > np.maximum(level + 45, 0.85 * level[_RADII > HOLE].max())) & inside[:, None] & (visible > 0.3)
+    white = whiteness(unrolled)
+    open_iris = inside[:, None] & (visible > 0.3)
+    if not open_iris.any():
+        return np.zeros_like(visible)
+    usual = 1.2 * float(np.percentile(white[open_iris], 92)) + 15  # of the iris's bright side
+    bright = open_iris & (white > np.maximum(level + 45, max(usual, 0.85 * float(level[_RADII > HOLE].max()))))
     share = (bright * _RADII[:, None]).sum() / (_SPOKES * _RADII[inside].sum())
     if not 0.0005 < share < 0.12:
         return np.zeros_like(visible)
@@ -110,7 +116,7 @@ def _glints(unrolled: FloatArray, visible: FloatArray, profile: FloatArray) -> F
 
 
 def _cover(profile: FloatArray) -> tuple[FloatArray, int]:
-    """(rings,) how far each ring hides the white, read off its colour between the rim's and the white's; and the last full ring."""
+    """(rings,) how far each ring hides the white, read off its colour between rim and white; and the last full ring."""
     rim = profile[(_RADII > 0.8) & (_RADII < 0.92)].mean(axis=0)
     step = profile[_RADII > HOLE].mean(axis=0) - rim
     usual = 1 - smoothstep(0.96, 1.12, _RADII)
@@ -118,12 +124,12 @@ def _cover(profile: FloatArray) -> tuple[FloatArray, int]:
     read = np.clip(1 - (profile - rim) @ step / max(float(step @ step), 1), 0, 1)
     read = np.minimum.accumulate(np.where(_RADII < 0.9, 1, read)) * (1 - smoothstep(1.1, HOLE, _RADII))
     sure = float(np.clip((contrast - 10) / 20, 0, 1))
-    cover = sure * read + (1 - sure) * usual
+    cover = np.asarray(sure * read + (1 - sure) * usual, np.float32)
     return cover, int(np.argmax(cover < 0.93)) - 1
 
 
 def _fill_rings(unrolled: FloatArray, trust: FloatArray, profile: FloatArray) -> FloatArray:
-    """(rings, spokes, 3): each ring continued from its seen parts, towards the ring's usual colour the further away they are."""
+    """(rings, spokes, 3): each ring continued from its seen parts, further away from them in its usual colour."""
     colour = cv2.GaussianBlur(_wrap(unrolled * trust[..., None]), (0, 0), sigmaX=3, sigmaY=0.6)[:, _WRAP:-_WRAP]
     weight = cv2.GaussianBlur(_wrap(trust), (0, 0), sigmaX=3, sigmaY=0.6)[:, _WRAP:-_WRAP, None]
     return np.asarray((colour + 0.12 * profile[:, None]) / (weight + 0.12), np.float32)

@@ -15,6 +15,7 @@ Side = Literal["right", "left"]  # of the person, not of the picture
 
 SIDES: tuple[Side, Side] = ("right", "left")
 TABLE = 64  # samples of each lid curve
+EDGE = 0.012  # how soft the opening's edge is, in eye widths; a pixel at least
 
 # From the corner at the left of an upright picture to the one at its right; both corners belong to both lids.
 UPPER_LID: dict[Side, tuple[int, ...]] = {
@@ -30,7 +31,7 @@ IRIS_RIM: dict[Side, tuple[int, ...]] = {"right": (469, 470, 471, 472), "left": 
 
 
 def _smooth_curve(points: int, samples: int) -> FloatArray:
-    """(samples, points) weights of the Catmull-Rom curve through evenly numbered points; its ends continue straight on."""
+    """(samples, points) weights of the Catmull-Rom curve through numbered points; its ends continue straight on."""
     at = np.linspace(0, points - 1, samples)
     first = np.minimum(at.astype(int), points - 2)
     t = at - first
@@ -54,8 +55,35 @@ _RISE = np.linspace(0, 1e-4, 3 * TABLE, dtype=np.float32)  # np.interp wants dis
 
 
 @dataclass(frozen=True, eq=False)
+class Places:
+    """Where pixels lie between an eye's lids."""
+
+    along: FloatArray  # (h, w), 0 at the left corner, 1 at the right one
+    below_px: FloatArray  # (h, w), how far below the upper lid
+    above_px: FloatArray  # (h, w), how far above the lower lid
+    width_px: float  # of the eye, from corner to corner
+
+    def depth(self) -> FloatArray:
+        """(h, w): the way from the upper lid (0) to the lower one (1), and beyond."""
+        return np.asarray(self.below_px / np.maximum(self.below_px + self.above_px, 1e-3), np.float32)
+
+    def inside(self) -> FloatArray:
+        """(h, w) in [0, 1]: 1 between the lids, falling to 0 over the last pixel or so before them."""
+        edge_px = max(1.0, EDGE * self.width_px)
+        return np.asarray(np.clip(np.minimum(self.below_px, self.above_px) / edge_px, 0, 1), np.float32)
+
+    def outside_px(self) -> FloatArray:
+        """(h, w): how far beyond the lids or the corners; < 0 between them."""
+        corner = np.maximum(-self.along, self.along - 1) * self.width_px
+        return np.maximum(np.maximum(-self.below_px, -self.above_px), corner)
+
+
+@dataclass(frozen=True, eq=False)
 class Lids:
-    """One eye's opening in its own frame: `along` runs from the left corner (0) to the right one (1), `across` is pixels downwards."""
+    """One eye's opening in its own frame.
+
+    `along` runs from the left corner (0) to the right one (1), `across` downwards in pixels.
+    """
 
     origin: FloatArray  # (2,) left corner, pixels
     axis: FloatArray  # (2,) unit vector from the left corner to the right one
@@ -71,7 +99,7 @@ class Lids:
     def coordinates(self, points: npt.NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
         """Picture points (..., 2) in pixels as `along` and `across`, each (...)."""
         offset = np.asarray(points, np.float32) - self.origin
-        return offset @ self.axis / self.width_px, offset @ self.down
+        return np.asarray(offset @ self.axis / self.width_px, np.float32), np.asarray(offset @ self.down, np.float32)
 
     def at(self, along: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Where the upper and the lower lid are across, at places along the eye (H, W), each (H, W)."""
@@ -83,14 +111,16 @@ class Lids:
 
     def points(self, along: FloatArray, across: FloatArray) -> FloatArray:
         """Back from coordinates (...) to picture points (..., 2) in pixels."""
-        return self.origin + along[..., None] * (self.width_px * self.axis) + across[..., None] * self.down
+        points = self.origin + along[..., None] * (self.width_px * self.axis) + across[..., None] * self.down
+        return np.asarray(points, np.float32)
 
-    def clearance_px(self, points: FloatArray) -> FloatArray:
-        """How far points (H, W, 2) are from the nearer lid, measured across, (H, W); < 0 outside the opening."""
-        along, across = self.coordinates(points)
+    def places(self, x: FloatArray, y: FloatArray) -> Places:
+        """Where the pixels of columns `x` (w,) and rows `y` (h,) lie between the lids."""
+        dx, dy = x[None] - self.origin[0], y[:, None] - self.origin[1]
+        along = (dx * self.axis[0] + dy * self.axis[1]) / np.float32(self.width_px)
+        across = dy * self.axis[0] - dx * self.axis[1]
         upper, lower = self.at(along)
-        clear = np.minimum(across - upper, lower - across)
-        return np.where((along > 0) & (along < 1), clear, np.minimum(clear, -1)).astype(np.float32)
+        return Places(along, across - upper, lower - across, self.width_px)
 
     def opening_px(self) -> FloatArray:
         """(TABLE,) height of the opening at `along` = 0 ... 1."""
@@ -120,4 +150,4 @@ def _table(points: FloatArray) -> FloatArray:
     """Sample a lid given as (9, 2) along, across; a lid that doubles back at a turned eye's corner is straightened."""
     curve = _CURVE @ points
     rising = np.maximum.accumulate(curve[:, 0]) + _RISE
-    return np.interp(_STEPS, rising, curve[:, 1]).astype(np.float32)
+    return np.asarray(np.interp(_STEPS, rising, curve[:, 1]), np.float32)

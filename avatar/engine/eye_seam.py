@@ -1,6 +1,6 @@
 """Where a shutting eye's lids meet: their own skin and lashes up to the seam, and the line of lashes along it.
 
-A warp squeezes the eye between the lids into nothing; what is left of it at the seam shows as bright specks.
+A warp squeezes the eye between the lids into nothing; what is left of it at the seam would show as bright specks.
 """
 
 from __future__ import annotations
@@ -8,14 +8,15 @@ from __future__ import annotations
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.eye_lids import TABLE, Lids
 from avatar.engine.eye_iris import LUMINANCE
+from avatar.engine.eye_lids import EDGE, TABLE, Lids, Places
 from avatar.engine.eye_white import smoothstep
 from avatar.frames import FloatArray
 
-_REACH = 0.09  # how far beyond a lid its skin is drawn, in eye widths
+REACH = 0.09  # how far beyond a lid its skin is drawn, in eye widths
 _LASHES = 0.022  # half the thickness of the line of lashes, in eye widths
-_SEARCH = np.linspace(-0.1, 0.02, 13)  # where the lashes' roots are looked for, in eye widths below the upper lid
+_DARKNESS = 0.85  # how far that line hides what is behind it
+_SEARCH = np.linspace(-0.1, 0.02, 13, dtype=np.float32)  # where to look for lashes, in eye widths below the upper lid
 
 
 class Seam:
@@ -28,46 +29,37 @@ class Seam:
         self._own_opening_px = max(float(lids.opening_px().mean()), 0.02 * lids.width_px)
 
     def closing(self, opening_px: FloatArray) -> float:
-        """0 for an eye as open as in the portrait, 1 for a shut one; `opening_px` (TABLE,) is in the portrait's scale."""
-        return float(smoothstep(0.35, 0.9, np.float32(1 - float(opening_px.mean()) / self._own_opening_px)))
+        """0 for an eye about as open as in the portrait, 1 for a shut one; opening (TABLE,) in the portrait's scale."""
+        shut = 1 - opening_px.mean(keepdims=True) / self._own_opening_px
+        return float(smoothstep(0.35, 0.9, shut)[0])
 
-    @staticmethod
-    def reach_px(lids: Lids) -> float:
-        """How far beyond the opening it draws."""
-        return _REACH * lids.width_px
-
-    def draw(self, drawn: FloatArray, at: FloatArray, along: FloatArray, below: FloatArray, above: FloatArray, width_px: float, closing: float) -> None:
+    def draw(self, drawn: FloatArray, at: FloatArray, places: Places, closing: float) -> None:
         """Draw the lids over `drawn` (h, w, 3), in place.
 
         Args:
-            drawn: the frame's pixels around the eye.
-            at: (h, w, 2) where the lids' places lie in the crop.
-            along: (h, w) place along the eye.
-            below, above: (h, w) pixels below the upper lid and above the lower one.
-            width_px: of the eye in the frame.
+            drawn: the frame's pixels around the eye, 0-255.
+            at: (h, w, 2) where they look in the crop if they go with the lids.
+            places: where they lie between the lids.
             closing: 0 to 1.
         """
-        outside = np.maximum(-below, -above)
-        corner = np.maximum(-along, along - 1) * width_px
-        outside = np.maximum(outside, corner)
+        outside_px = places.outside_px()
+        reach_px, edge_px = REACH * places.width_px, max(1.0, EDGE * places.width_px)
         skin = cv2.remap(self._picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        reach = _REACH * width_px
-        weight = closing * (1 - smoothstep(0.4 * reach, reach, outside)) * np.clip(outside / max(1.0, 0.012 * width_px) + 1, 0, 1)
+        weight = closing * smoothstep(reach_px, 0.4 * reach_px, outside_px) * np.clip(outside_px / edge_px + 1, 0, 1)
         drawn += weight[..., None] * (skin - drawn)
-        place = np.clip(along, 0, 1) * (TABLE - 1)
-        lashes = cv2.remap(self._lashes, place.astype(np.float32), np.zeros_like(place), cv2.INTER_LINEAR)
-        thickness = max(_LASHES * width_px, 0.7)
-        tapered = smoothstep(-0.03, 0.12, along) * smoothstep(-0.03, 0.12, 1 - along)
-        line = 0.85 * closing * tapered * np.exp(-((below / thickness) ** 2))
+        place = np.clip(places.along, 0, 1) * np.float32(TABLE - 1)
+        lashes = cv2.remap(self._lashes, place, np.zeros_like(place), cv2.INTER_LINEAR)
+        thickness_px = max(_LASHES * places.width_px, 0.7)
+        tapered = smoothstep(-0.03, 0.12, places.along) * smoothstep(1.03, 0.88, places.along)
+        line = _DARKNESS * closing * tapered * np.exp(-((places.below_px / thickness_px) ** 2))
         drawn += line[..., None] * (np.minimum(lashes, drawn) - drawn)
 
 
 def _lash_colours(picture: FloatArray, lids: Lids) -> FloatArray:
     """(TABLE, 3): the darkest colour across the upper lid's edge, smooth along the eye."""
     along = np.broadcast_to(np.linspace(0, 1, TABLE, dtype=np.float32), (len(_SEARCH), TABLE))
-    across = lids.upper[None] + (_SEARCH[:, None] * lids.width_px).astype(np.float32)
-    points = lids.points(along, across)
+    points = lids.points(along, lids.upper[None] + _SEARCH[:, None] * np.float32(lids.width_px))
     band = cv2.remap(picture, points[..., 0], points[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     darkest = np.argmin(band @ LUMINANCE, axis=0)
     colours = band[darkest, np.arange(TABLE)]
-    return np.asarray(cv2.GaussianBlur(colours[None], (0, 0), sigmaX=3, sigmaY=0.1), np.float32)[0]
+    return np.asarray(cv2.GaussianBlur(colours[None], (0, 0), sigmaX=3, sigmaY=0.1)[0], np.float32)

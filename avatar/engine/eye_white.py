@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engine.eye_iris import LUMINANCE, Iris, whiteness
-from avatar.engine.eye_lids import Lids
+from avatar.engine.eye_lids import Lids, Places
 from avatar.frames import FloatArray
 
 _WIDTH, _HEIGHT = 96, 48  # the opening unrolled: along by across
@@ -44,17 +44,14 @@ def white_behind(picture: FloatArray, lids: Lids, iris: Iris, hole: float) -> Fl
     known = np.linalg.norm(points - iris.centre, axis=-1) > hole * iris.radius_px
     filled = _fill_rows(strip, known, along)
 
-    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
-    at, deep = depth_between(lids, np.stack([columns, rows], axis=-1))
-    x, y = at * (_WIDTH - 1), (deep + _OVER) / (1 + 2 * _OVER) * (_HEIGHT - 1)
+    places = lids.places(*pixels(picture))
+    x, y = places.along * (_WIDTH - 1), (places.depth() + _OVER) / (1 + 2 * _OVER) * (_HEIGHT - 1)
     return np.asarray(cv2.remap(filled, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
-def depth_between(lids: Lids, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Points (h, w, 2) as place along the eye and share of the way from the upper lid (0) to the lower one (1)."""
-    along, across = lids.coordinates(points)
-    upper, lower = lids.at(along)
-    return along, (across - upper) / np.maximum(lower - upper, 0.5)
+def pixels(picture: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The columns (w,) and rows (h,) of a picture."""
+    return np.arange(picture.shape[1], dtype=np.float32), np.arange(picture.shape[0], dtype=np.float32)
 
 
 def _fill_rows(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArray) -> FloatArray:
@@ -67,11 +64,13 @@ def _fill_rows(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArra
     left = _side_colour(strip, trust * (along < first) * np.exp((along - first) / _SIDE_REACH))
     right = _side_colour(strip, trust * (along > last) * np.exp((last - along) / _SIDE_REACH))
     t = smoothstep(0, 1, (along - first) / np.maximum(last - first, 1e-3))
-    from_left, from_right = (1 - t) * left[1], t * right[1]
-    fill = (left[0] * from_left[..., None] + right[0] * from_right[..., None]) / (from_left + from_right + 1e-9)[..., None]
+    from_left, from_right = (1.001 - t) * left[1], (t + 0.001) * right[1]  # one side alone fills all of the hole
+    part = (from_left / (from_left + from_right + 1e-12))[..., None]
+    fill = left[0] * part + right[0] * (1 - part)
     hidden = (1 - left[1]) * smoothstep(0.35, 0.0, along) + (1 - right[1]) * smoothstep(0.65, 1.0, along)
     fill = fill * (1 - _CORNER_SHADE * hidden)[..., None]  # no side of the iris shows how the corner looks
-    return np.where(known[..., None], strip, fill).astype(np.float32)
+    nowhere = left[1] + right[1] < 1e-6
+    return np.where((known | nowhere)[..., None], strip, fill).astype(np.float32)
 
 
 def _whiteness_trust(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArray) -> FloatArray:
@@ -84,7 +83,7 @@ def _whiteness_trust(strip: FloatArray, known: npt.NDArray[np.bool_], along: Flo
 
 
 def _side_colour(strip: FloatArray, weight: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The colour of one side of the hole in each row (H, 1, 3), smooth over rows, and how far to trust it (H, 1) in [0, 1]."""
+    """The colour of one side of the hole in each row (H, 1, 3), smooth over rows, and how far to trust it (H, 1)."""
     total = _over_rows(weight.sum(axis=1, keepdims=True))
     colour = _over_rows((strip * weight[..., None]).sum(axis=1)) / (total + 1e-9)
     return colour[:, None], total / (total + 0.02 * _WIDTH * _SIDE_REACH)
@@ -95,11 +94,13 @@ def _over_rows(values: FloatArray) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (1, 7), sigmaX=0, sigmaY=1.5)).reshape(values.shape)
 
 
-def lid_shade(white: FloatArray, along: FloatArray, deep: FloatArray) -> FloatArray:
+def lid_shade(white: FloatArray, places: Places) -> FloatArray:
     """(h, w) in [0.55, 1]: how much of the light in the middle of the eye reaches each height, read off the white.
 
-    A part only of what the white shows: its edges are lashes and lid as well, which do not darken an iris further down.
+    A part only of what the white (h, w, 3) shows: its edges are lashes and lid as well, which do not darken an iris
+    further down.
     """
+    along, deep = places.along, places.depth()
     luminance = white @ LUMINANCE
     bins = 24
     inside = (along > 0.25) & (along < 0.75) & (deep >= 0) & (deep < 1)
