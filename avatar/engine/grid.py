@@ -40,19 +40,16 @@ class Grid:
 
     def sample(self, values: FloatArray, at: FloatArray) -> FloatArray:
         """Bilinear values of a (rows, columns, C <= 4) field at (h, w, 2) positions; the border's beyond it."""
-        where = self._cell(at)
-        sampled = cv2.remap(values, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(sampled)
+        x = (at[..., 0] - np.float32(self.left)) / np.float32(self.step)
+        y = (at[..., 1] - np.float32(self.top)) / np.float32(self.step)
+        return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
     def inside(self, at: FloatArray) -> FloatArray:
         """1 well inside the grid, falling to 0 over the last two cells; (h, w)."""
-        where = self._cell(at)
-        last = np.array([self.columns - 1, self.rows - 1], np.float32)
-        return np.asarray(np.clip(0.5 * np.minimum(where, last - where).min(axis=-1), 0.0, 1.0), np.float32)
-
-    def _cell(self, at: FloatArray) -> FloatArray:
-        """Positions in steps from the first point."""
-        return np.asarray((at - np.array([self.left, self.top], np.float32)) * np.float32(1 / self.step))
+        x = (at[..., 0] - np.float32(self.left)) / np.float32(self.step)
+        y = (at[..., 1] - np.float32(self.top)) / np.float32(self.step)
+        to_edge = np.minimum(np.minimum(x, self.columns - 1 - x), np.minimum(y, self.rows - 1 - y))
+        return np.asarray(np.clip(0.5 * to_edge, 0.0, 1.0), np.float32)
 
 
 def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
@@ -65,34 +62,43 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
     Returns:
         (cells.rows, cells.columns, 2) positions p with moved(p) = point.
     """
-    points, targets = grid.points(), cells.points()
-    offset = moved - points
-    inverse = _inverse_jacobian(offset, grid.step)
-    at = _scattered_guess(points, moved, cells)
+    step = np.float32(grid.step)
+    offset = (moved - grid.points()) / step  # from here on all in steps of `grid`
+    field = np.concatenate([offset, _inverse_jacobian(offset)], axis=-1)
+    targets = cells.points()
+    target_x = (targets[..., 0] - np.float32(grid.left)) / step
+    target_y = (targets[..., 1] - np.float32(grid.top)) / step
+    guess = _scattered_offset(moved, offset, cells)
+    x, y = target_x - guess[..., 0], target_y - guess[..., 1]
     for _ in range(NEWTON_STEPS):
-        miss = targets - at - grid.sample(offset, at)
-        j = grid.sample(inverse, at)
-        step = np.empty_like(at)
-        step[..., 0] = j[..., 0] * miss[..., 0] + j[..., 1] * miss[..., 1]
-        step[..., 1] = j[..., 2] * miss[..., 0] + j[..., 3] * miss[..., 1]
-        at = at + step
-    return at
+        found = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        miss_x, miss_y = target_x - x - found[..., 0], target_y - y - found[..., 1]
+        x = x + found[..., 2] * miss_x + found[..., 3] * miss_y
+        y = y + found[..., 4] * miss_x + found[..., 5] * miss_y
+    return np.stack([x * step + np.float32(grid.left), y * step + np.float32(grid.top)], axis=-1)
 
 
-def _scattered_guess(points: FloatArray, moved: FloatArray, cells: Grid) -> FloatArray:
-    """Where each cell came from, roughly: the mean of the points that landed in it or, failing that, near it."""
-    cell = np.rint(cells._cell(moved)).astype(np.intp).reshape(-1, 2)
-    landed = ((cell >= 0) & (cell < [cells.columns, cells.rows])).all(axis=1)
-    index = cell[landed, 1] * cells.columns + cell[landed, 0]
-    size = cells.rows * cells.columns
-    back = (points - moved).reshape(-1, 2)[landed]
-    sums = [np.bincount(index, weights, size) for weights in (back[:, 0], back[:, 1], np.ones(len(back)))]
-    layer = np.stack(sums, axis=-1).reshape(cells.rows, cells.columns, 3).astype(np.float32)
+def _scattered_offset(moved: FloatArray, offset: FloatArray, cells: Grid) -> FloatArray:
+    """How far, roughly, what lands in each cell has come: the mean over the points that land in it or near it.
+
+    Works on every second point and cell, since it only has to be near enough for Newton's method.
+    """
+    half = Grid(cells.left, cells.top, 2 * cells.step, -(-cells.columns // 2), -(-cells.rows // 2))
+    sparse, carried = moved[::2, ::2].reshape(-1, 2), offset[::2, ::2].reshape(-1, 2)
+    column = np.rint((sparse[:, 0] - half.left) / half.step).astype(np.intp)
+    row = np.rint((sparse[:, 1] - half.top) / half.step).astype(np.intp)
+    landed = (column >= 0) & (column < half.columns) & (row >= 0) & (row < half.rows)
+    index = (row * half.columns + column)[landed]
+    size = half.rows * half.columns
+    weights = (carried[landed, 0], carried[landed, 1], None)
+    sums = [np.bincount(index, weight, size).astype(np.float32) for weight in weights]
+    layer = np.stack(sums, axis=-1).reshape(half.rows, half.columns, 3)
     wide = layer
-    for reach in (3, 9, 33):  # fill what is empty from ever further away; zero motion where nothing is near at all
+    for reach in (3, 5, 17):  # fill what is empty from ever further away; zero motion where nothing is near at all
         wide = cv2.blur(wide, (reach, reach), borderType=cv2.BORDER_REPLICATE)
         layer = np.where(layer[..., 2:] > 1e-6, layer, wide)
-    return np.asarray(cells.points() + layer[..., :2] / np.maximum(layer[..., 2:], 1e-6), np.float32)
+    mean = layer[..., :2] / np.maximum(layer[..., 2:], 1e-6)
+    return np.asarray(cv2.resize(mean, (cells.columns, cells.rows), interpolation=cv2.INTER_LINEAR))
 
 
 def keep_from_folding(moved: FloatArray, step: float, towards: tuple[float, float]) -> FloatArray:
@@ -120,14 +126,13 @@ def _never_back(values: FloatArray, *, axis: int, forward: bool) -> FloatArray:
     return np.flip(np.minimum.accumulate(backwards, axis=axis), axis=axis)
 
 
-def _inverse_jacobian(offset: FloatArray, step: float) -> FloatArray:
+def _inverse_jacobian(offset: FloatArray) -> FloatArray:
     """Inverse of the forward map's derivative, (rows, columns, 4) as [[a, b], [c, d]], tamed where it folds."""
-    down, across = np.gradient(offset, step, axis=0), np.gradient(offset, step, axis=1)
+    down, across = np.gradient(offset, axis=0), np.gradient(offset, axis=1)
     a, b = 1 + across[..., 0], down[..., 0]
     c, d = across[..., 1], 1 + down[..., 1]
-    determinant = a * d - b * c
-    scale = 1 / np.maximum(determinant, STEEPEST)
-    return np.stack([d * scale, -b * scale, -c * scale, a * scale], axis=-1).astype(np.float32)
+    scale = 1 / np.maximum(a * d - b * c, STEEPEST)
+    return np.stack([d * scale, -b * scale, -c * scale, a * scale], axis=-1)
 
 
 def to_pixels(coarse: FloatArray, step: int, width: int, height: int) -> FloatArray:

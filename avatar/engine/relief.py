@@ -23,7 +23,7 @@ MESH_POINTS = 468  # without irises, whose depth is that of the eyeball
 
 @dataclass(frozen=True, eq=False)
 class _Border:
-    """One edge of the picture. Where it cuts the person off there is nothing beyond to move in, so it holds on to them."""
+    """One edge of the picture. Where it cuts the person off there is nothing to move in, so it holds on to them."""
 
     axis: int  # 0: distance counts along x, 1: along y
     position_px: float

@@ -25,7 +25,7 @@ from avatar.motion.regions import (
 )
 from avatar.tracking.face import Face
 
-FINE_CELLS = 26  # per canonical unit: about 4 pixels for a face 250 pixels wide
+FINE_CELLS = 21  # per canonical unit: about 5 pixels for a face 250 pixels wide
 COARSE_CELLS = 72  # along the longer side of the picture
 
 
@@ -92,46 +92,34 @@ class PortraitRenderer:
 
         around = self._moved(self._around, self._fine, expression_px, motion)
         middle = self._moved(self._middle, self._fine, expression_px, motion)
-        left, top = np.maximum(np.floor(around.min(axis=(0, 1))), 0).astype(int)
-        right, bottom = np.minimum(np.ceil(around.max(axis=(0, 1))) + 1, [self.width_px, self.height_px]).astype(int)
-        if right - left < 2 or bottom - top < 2:
+        face = _Box.around(around.reshape(-1, 2), self.width_px, self.height_px)
+        if face.empty:
             return look_up
-        width, height = int(right - left), int(bottom - top)
-        cells = Grid.over_cells(int(left), int(top), width, height, self._fine_step)
+        cells = Grid.over_cells(face.left, face.top, face.width, face.height, self._fine_step)
         rigid = self._coarse.sample(coarse, cells.points())
         outer, inner = invert(self._fine, around, cells), invert(self._fine, middle, cells)
         within = self._fine.inside(outer)[..., None]
-        blended = [finer * (within * found + (1 - within) * rigid) for found in (outer, inner)]
-        outer_px, inner_px = (to_pixels(found, self._fine_step, width, height) for found in blended)
-        mask = self._middle_mask(target, int(left), int(top), width, height)
-        look_up[top:bottom, left:right] = outer_px + mask[..., None] * (inner_px - outer_px)
+        outer, inner = (finer * (rigid + within * (found - rigid)) for found in (outer, inner))
+        look_up[face.rows, face.columns] = to_pixels(outer, self._fine_step, face.width, face.height)
+
+        outline = _middle_outline(target)
+        box = _Box.around(outline, self.width_px, self.height_px).within(face)
+        if not box.empty:
+            inner_px = to_pixels(inner, self._fine_step, face.width, face.height)
+            change = inner_px[box.top - face.top :, box.left - face.left :][: box.height, : box.width]
+            change -= look_up[box.rows, box.columns]
+            change *= cv2.merge([_soft_polygon(outline, box)] * 2)
+            look_up[box.rows, box.columns] += change
         return look_up
 
     def _moved(self, sheet: _Sheet, grid: Grid, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
         """Where the points of a sheet go; (rows, columns, 2)."""
         expression = np.zeros((1, 3), np.float32)
-        if sheet.weights is not None:
-            expression = sheet.weights @ expression_px[sheet.used]
+        if sheet.weights is not None:  # by OpenCV, on this thread: NumPy's would wait for helper threads on a busy CPU
+            expression = np.asarray(cv2.gemm(sheet.weights, expression_px[sheet.used], 1.0, None, 0.0))
         moved = self.relief.move(sheet.points, sheet.share, expression, motion)
         near = -motion.rotation[:, 2]  # where the nose travels
         return keep_from_folding(moved.reshape(grid.rows, grid.columns, 2), grid.step, (float(near[0]), float(near[1])))
-
-    def _middle_mask(self, target: FloatArray, left: int, top: int, width: int, height: int) -> FloatArray:
-        """1 between the lines where lids meet and the line where the lips meet, 0 around; (height, width)."""
-        # A closed upper lid reaches over the lower one (LID_OVERLAP): most of that hides the lower lid's wet rim.
-        lids = [0.8 * target[eye.upper, :2] + 0.2 * target[eye.lower, :2] for eye in (RIGHT_EYE, LEFT_EYE)]
-        lips = 0.5 * (target[UPPER_LIP[3], :2] + target[LOWER_LIP[3], :2])
-        corner = target[:, :2]
-        outline = np.concatenate(
-            [
-                corner[[127, RIGHT_EYE.outer]], lids[0], corner[[RIGHT_EYE.inner, 168, LEFT_EYE.inner]], lids[1][::-1],
-                corner[[LEFT_EYE.outer, 356, 361, 308]], lips[::-1], corner[[78, 132]],
-            ]
-        )  # fmt: skip
-        mask = np.zeros((height, width), np.uint8)
-        fixed = np.round((outline - [left, top]) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 255, cv2.LINE_AA, 4)
-        return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.float32) * np.float32(1 / 255)
 
     def _face_grid(self) -> Grid:
         ring = self.relief.ring(1.75)
@@ -152,3 +140,70 @@ class PortraitRenderer:
         known = np.concatenate([self.face.landmarks[used, :2], still])
         weights = thin_plate_matrix(known, points, stiffness=1e-4)[:, : len(used)]
         return _Sheet(spatial, share, np.ascontiguousarray(weights), used)
+
+
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle of whole pixels."""
+
+    left: int
+    top: int
+    right: int  # exclusive
+    bottom: int
+
+    @staticmethod
+    def around(points: FloatArray, width_px: int, height_px: int) -> _Box:
+        """The smallest one that holds (N, 2) points and a pixel's margin, cut to the picture."""
+        low, high = np.floor(points.min(axis=0)) - 1, np.ceil(points.max(axis=0)) + 2
+        return _Box(
+            int(max(low[0], 0)), int(max(low[1], 0)), int(min(high[0], width_px)), int(min(high[1], height_px))
+        )
+
+    def within(self, other: _Box) -> _Box:
+        """What both cover."""
+        return _Box(
+            max(self.left, other.left), max(self.top, other.top),
+            min(self.right, other.right), min(self.bottom, other.bottom),
+        )  # fmt: skip
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    @property
+    def empty(self) -> bool:
+        return self.width < 2 or self.height < 2
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.top, self.bottom)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.right)
+
+
+def _middle_outline(target: FloatArray) -> FloatArray:
+    """The part of the face between the lines where lids meet and the line where the lips meet; (N, 2)."""
+    # A closed upper lid reaches over the lower one (LID_OVERLAP): most of that hides the lower lid's wet rim.
+    lids = [0.8 * target[eye.upper, :2] + 0.2 * target[eye.lower, :2] for eye in (RIGHT_EYE, LEFT_EYE)]
+    lips = 0.5 * (target[UPPER_LIP[3], :2] + target[LOWER_LIP[3], :2])
+    corner = target[:, :2]
+    return np.concatenate(
+        [
+            corner[[127, RIGHT_EYE.outer]], lids[0], corner[[RIGHT_EYE.inner, 168, LEFT_EYE.inner]], lids[1][::-1],
+            corner[[LEFT_EYE.outer, 356, 361, 308]], lips[::-1], corner[[78, 132]],
+        ]
+    )  # fmt: skip
+
+
+def _soft_polygon(outline: FloatArray, box: _Box) -> FloatArray:
+    """1 inside, 0 outside, a soft edge of about a pixel; (box.height, box.width)."""
+    mask = np.zeros((box.height, box.width), np.uint8)
+    fixed_point = np.round((outline - [box.left, box.top]) * 16).astype(np.int32)
+    cv2.fillPoly(mask, [fixed_point], 255, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(mask, (3, 3), 0), np.float32) * np.float32(1 / 255)
