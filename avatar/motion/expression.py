@@ -15,13 +15,17 @@ import numpy.typing as npt
 
 from avatar.frames import FloatArray
 from avatar.motion.regions import (
+    CHEEKS,
     CHIN,
     EYES,
     LEFT_MOUTH_CORNER,
     LOWER_LIP,
+    LOWER_LIP_POINTS,
+    MOUTH_CORNERS,
     NOSE_BASE,
     RIGHT_MOUTH_CORNER,
     UPPER_LIP,
+    UPPER_LIP_POINTS,
     EyeRegion,
 )
 from avatar.tracking.face import BLENDSHAPES, Face
@@ -33,6 +37,9 @@ LID_EAGERNESS = 1.1  # a half-closed eye must look half closed, also where its i
 WIDEST_EYE = 1.45  # times the portrait's own opening
 WIDEST_MOUTH = 0.95  # inner lip gap over mouth width
 _LID_PROFILE = np.array([0.75, 0.95, 1.0, 1.0, 1.0, 0.95, 0.75], np.float32)  # less towards the corners
+_SMILE = [BLENDSHAPES.index(name) for name in ("mouthSmileLeft", "mouthSmileRight")]
+_LOWER_FACE = np.unique(np.concatenate([UPPER_LIP_POINTS, LOWER_LIP_POINTS, MOUTH_CORNERS, CHEEKS]))
+_FREE = 0.35  # displacement that is followed exactly; twice that is the limit. Canonical units
 _BLINK = {eye: BLENDSHAPES.index(name) for eye, name in zip(EYES, ("eyeBlinkRight", "eyeBlinkLeft"), strict=True)}
 
 
@@ -64,7 +71,8 @@ def transfer(source: Expression, reference: Expression, driving: Expression, *, 
     """
     moved = (driving.shape - reference.shape) * np.float32(strength)
     moved = moved * _region_scale(source.shape, reference.shape)
-    shape = source.shape + moved
+    moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, strength))
+    shape = source.shape + _plausible(moved)
     for eye in EYES:
         _place_lids(shape, source, reference, driving, eye, strength)
         _place_iris(shape, source, reference, driving, eye, strength)
@@ -119,6 +127,23 @@ def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
     sideways = upper + (1 - upper) * mouth
     upright = upper * brows + (1 - upper) * (0.5 * lower_face + 0.5 * mouth)
     return np.asarray(np.hstack([sideways, upright, 0.5 * (sideways + upright)]), np.float32)
+
+
+def _room_to_smile(source: Expression, reference: Expression, driving: Expression, strength: float) -> float:
+    """How much of the driver's widening mouth a portrait takes that smiles already: 1 all of it, less beyond a grin."""
+    own = float(source.blendshapes[_SMILE].mean())
+    added = strength * float((driving.blendshapes - reference.blendshapes)[_SMILE].mean())
+    if own + added <= 1 or added <= 0:
+        return 1.0
+    return max((1 - own) / added, 0.0)
+
+
+def _plausible(moved: FloatArray) -> FloatArray:
+    """Ease displacements (478, 3) into a limit, so that a tracker gone wild cannot tear the face apart."""
+    size = np.linalg.norm(moved, axis=1, keepdims=True)
+    over = np.maximum(size - _FREE, 0.0)
+    eased = np.minimum(size, _FREE) + _FREE * np.tanh(over / _FREE)
+    return np.asarray(moved * (eased / np.maximum(size, 1e-9)), np.float32)
 
 
 def _place_lids(
