@@ -37,9 +37,10 @@ def head_motion(
 ) -> HeadMotion:
     """Carry the driver's head motion since the reference frame over to the portrait.
 
-    The turn is the one seen by the camera, R_driving R_reference^-1 (the counterpart of the paper's J_driving
-    J_reference^-1); absolute motion turns the head exactly as the driver's is. Shift and zoom are measured in head
-    sizes. Each is followed exactly when small and eases into a limit, where a flat picture has nothing more to show.
+    Yaw, pitch and roll change by as much as the driver's have; composing R_driving R_reference^-1 (as the paper does
+    with jacobians) would make a portrait that merely looks up tilt its head with every turn. Absolute motion turns the
+    head exactly as the driver's is. Shift and zoom are measured in head sizes. All are followed exactly when small and
+    ease into a limit, where a flat picture has nothing more to show.
 
     Args:
         source: the portrait.
@@ -50,14 +51,15 @@ def head_motion(
     pose = source.pose
     moved = pose_difference(reference.pose, driving.pose)
     if not relative:
-        moved[:3] = angles_deg(driving.pose.rotation @ pose.rotation.T)
+        moved[:3] = _angles(driving.pose) - _angles(pose)
     moved[:3] *= SEEN_TURN
     yaw, pitch, roll, across, down, log_zoom = (strength * float(value) for value in moved)
-    rotation = rotation_from_angles(
-        _follow(yaw, pose.yaw_deg, YAW_LIMIT_DEG),
-        _follow(pitch, pose.pitch_deg, PITCH_LIMIT_DEG),
-        _follow(roll, 0.0, ROLL_LIMIT_DEG),
+    turned = rotation_from_angles(
+        pose.yaw_deg + _follow(yaw, pose.yaw_deg, YAW_LIMIT_DEG),
+        pose.pitch_deg + _follow(pitch, pose.pitch_deg, PITCH_LIMIT_DEG),
+        pose.roll_deg + _follow(roll, 0.0, ROLL_LIMIT_DEG),
     )
+    rotation = turned @ rotation_from_angles(pose.yaw_deg, pose.pitch_deg, pose.roll_deg).T
     distance = math.hypot(across, down)
     within = soft_limit(distance, SHIFT_LIMIT) / distance if distance > 0 else 1.0
     shift = np.array([across * within, down * within, 0.0], np.float32) * np.float32(pose.scale_px)
@@ -66,9 +68,13 @@ def head_motion(
 
 def pose_difference(first: HeadPose, second: HeadPose) -> FloatArray:
     """How `second` differs from `first`: yaw, pitch, roll (degrees), shift x and y (head sizes), log zoom; (6,)."""
-    turn = angles_deg(second.rotation @ first.rotation.T)
+    turn = _angles(second) - _angles(first)
     shift = (second.centre_px - first.centre_px)[:2] / first.scale_px
     return np.array([*turn, *shift, math.log(second.scale_px / first.scale_px)], np.float32)
+
+
+def _angles(pose: HeadPose) -> FloatArray:
+    return np.array([pose.yaw_deg, pose.pitch_deg, pose.roll_deg], np.float32)
 
 
 def soft_limit(value: float, limit: float) -> float:
