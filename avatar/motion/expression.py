@@ -73,8 +73,8 @@ def transfer(source: Expression, reference: Expression, driving: Expression, *, 
     moved = moved * _region_scale(source.shape, reference.shape)
     moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, strength))
     shape = source.shape + _plausible(moved)
-    for eye in EYES:
-        _place_lids(shape, source, reference, driving, eye, strength)
+    for eye, openness in zip(EYES, _openness_of_both(reference, driving), strict=True):
+        _place_lids(shape, source, reference, driving, eye, 1 + strength * (openness - 1))
         _place_iris(shape, source, reference, driving, eye, strength)
     _place_lips(shape, source, reference, driving, strength)
     return shape
@@ -147,16 +147,16 @@ def _plausible(moved: FloatArray) -> FloatArray:
 
 
 def _place_lids(
-    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, strength: float
+    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, openness: float
 ) -> None:
-    """Set the upper lid so that the eye is as open, relative to the portrait's own opening, as the driver's is."""
-    openness = 1 + strength * (_openness(reference, driving, eye) - 1)
+    """Set the upper lid so that the eye is as open, relative to the portrait's own opening, as `openness` says."""
     if openness < 1:
         openness = 1 - LID_EAGERNESS * (1 - openness)
     openness = float(np.clip(openness, 0.0, WIDEST_EYE))
     width = _distance(source.shape, eye.outer, eye.inner) / _distance(reference.shape, eye.outer, eye.inner)
-    drift = (driving.shape - reference.shape)[[eye.outer, eye.inner]].mean(axis=0) * np.float32(strength)
-    lower_rise = (driving.shape - reference.shape)[eye.lower] * np.float32(strength * width) - drift
+    corners = [eye.outer, eye.inner]
+    drift = (shape[corners] - source.shape[corners]).mean(axis=0)
+    lower_rise = (driving.shape - reference.shape)[eye.lower] * np.float32(width) - drift
     lower = source.shape[eye.lower] + drift + np.clip(lower_rise, -0.04, 0.04)
     closed = max(1.0 - openness, 0.0)
     gap = source.shape[eye.lower] - source.shape[eye.upper]
@@ -169,6 +169,17 @@ def _place_lids(
     lid_fix = shape[eye.upper] - before
     for share, ring in zip((0.55, 0.2), eye.upper_rings, strict=True):
         shape[ring] += np.float32(share) * lid_fix
+
+
+def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:
+    """`_openness` of the right and the left eye: one figure for both unless the driver winks.
+
+    The tracker tells the two apart when the head is turned though they move as one; only a wink differs by more.
+    """
+    right, left = (_openness(reference, driving, eye) for eye in EYES)
+    wink = float(_smoothstep((abs(right - left) - 0.4) / 0.25))
+    shared = 0.5 * (right + left)
+    return shared + wink * (right - shared), shared + wink * (left - shared)
 
 
 def _openness(reference: Expression, driving: Expression, eye: EyeRegion) -> float:
