@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engine.background import fill_background, foreground_colors
@@ -20,8 +21,8 @@ FINER_UP_TO_PX = 8000  # a texture of more than 32,767 pixels cannot be read at 
 class Layers:
     """What is drawn over what; made once per avatar."""
 
-    def __init__(self, rgb: RgbImage, face: Face) -> None:
-        matte = person_matte(rgb, face.landmarks)
+    def __init__(self, rgb: RgbImage, face: Face, alpha: npt.NDArray[np.uint8] | None = None) -> None:
+        matte = person_matte(rgb, face.landmarks, alpha)
         self.matte = matte
         self._background = fill_background(rgb, matte, face.landmarks)
         person = foreground_colors(rgb, matte, self._background)

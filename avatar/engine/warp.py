@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engine.layers import Layers
@@ -53,12 +54,15 @@ class WarpEngine:
         self._frame_s: float | None = None
         self._trust = 1.0  # 1: the driver's motion, 0: at rest
 
-    def set_source(self, source_image: Frame, face: Face | None = None) -> None:
+    def set_source(
+        self, source_image: Frame, face: Face | None = None, alpha: npt.NDArray[np.uint8] | None = None
+    ) -> None:
         """Prepare a portrait; the reference frame is kept.
 
         Args:
             source_image: the portrait.
             face: the face to animate, when it is already tracked; else the largest one is found.
+            alpha: (H, W), the picture's own transparency, if it has any: it says what is the person.
         Raises:
             FaceError: no face was found.
         """
@@ -70,7 +74,9 @@ class WarpEngine:
                 remedy="Choose a picture that shows one face from the front, at least 80 pixels wide.",
             )
         rgb, face = _resized(source_image.rgb, face, self.options.size)
-        self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face))
+        if alpha is not None:
+            alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
+        self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face, alpha))
         self._source, self._reference_expression = Expression.of(face), None
 
     def calibrate(self, driving_frame: Frame) -> None:
