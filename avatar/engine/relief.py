@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from avatar.cv import cv2
 from avatar.engine.scattered import thin_plate_matrix
 from avatar.frames import FloatArray
-from avatar.motion.head import HeadMotion
+from avatar.motion.head import HeadMotion, soft_limit
 from avatar.motion.regions import CHIN, FACE_OVAL
 from avatar.tracking.face import Face
 
@@ -18,6 +18,7 @@ BEHIND_EARS = 0.25  # depth of the head's outline behind its centre, canonical u
 HAIR_SLOPE = 0.6  # how fast the head falls back outside the face oval
 NECK_LENGTH = 1.15  # below the chin, canonical units: from here down nothing moves
 BORDER_FADE = 0.8  # of the way from the border to the face: over this, motion dies out where the person is cut off
+STRETCH, SHEAR = 0.35, 0.8  # of that: how far a head may move away from such an edge, and along it
 MESH_POINTS = 468  # without irises, whose depth is that of the eyeball
 
 
@@ -29,6 +30,10 @@ class _Border:
     position_px: float
     reach_px: float  # up to this far away it holds
     held: FloatArray  # (length of the edge,), 1 where the person is cut off, 0 at background
+
+    def holds(self, along_px: float) -> bool:
+        """Whether the edge cuts the person off at this place along it."""
+        return bool(self.held[int(np.clip(along_px, 0, len(self.held) - 1))] > 0.5)
 
     def freedom(self, points_px: FloatArray) -> FloatArray:
         """1 where (Q, 2) points move freely, 0 where the edge holds them; (Q,)."""
@@ -97,6 +102,18 @@ class Relief:
         for border in self.borders:
             share = share * border.freedom(points_px)
         return np.asarray(share, np.float32)
+
+    def bounded(self, motion: HeadMotion) -> HeadMotion:
+        """The motion without what would stretch or shear a head that an edge of the picture cuts off, like dough."""
+        shift = motion.shift_px.copy()
+        for border in self.borders[:3]:  # below, the neck gives way anyway
+            if not border.holds(self.oval_centre_px[1 - border.axis]):
+                continue
+            away, along = float(shift[border.axis]), float(shift[1 - border.axis])
+            if away * (1.0 if border.position_px == 0 else -1.0) > 0:
+                shift[border.axis] = soft_limit(away, STRETCH * border.reach_px)
+            shift[1 - border.axis] = soft_limit(along, SHEAR * border.reach_px)
+        return replace(motion, shift_px=shift)
 
     def ring(self, scale: float, count: int = 36) -> FloatArray:
         """Points around the face oval, `scale` times as far from its centre; (count, 2) pixels."""

@@ -149,7 +149,7 @@ class WarpEngine:
             per_picture = self._renderer.width_px / self._reference.picture_width_px
             per_head = pose.scale_px / self._reference.face.pose.scale_px
             motion = replace(motion, shift_px=motion.shift_px * np.float32(per_picture / per_head))
-        return expression_px.astype(np.float32), motion
+        return expression_px.astype(np.float32), self._renderer.relief.bounded(motion)
 
     def _update_trust(self, seen: bool, time_s: float) -> None:
         elapsed = 0.0 if self._frame_s is None else min(max(time_s - self._frame_s, 0.0), RELEASE_S)
