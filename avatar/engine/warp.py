@@ -13,7 +13,7 @@ from avatar.engine.renderer import PortraitRenderer
 from avatar.errors import EngineError, FaceError
 from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.motion.expression import Expression, as_expressing, expression_basis, transfer
-from avatar.motion.head import HeadMotion, head_motion, weaken
+from avatar.motion.head import HeadMotion, head_motion, legibility, weaken
 from avatar.tracking import FaceTracker
 from avatar.tracking.face import Face
 
@@ -138,9 +138,8 @@ class WarpEngine:
             if not options.relative:
                 reference = as_expressing(reference, self._source, expression_basis())
             self._reference_expression = reference
-        shape = transfer(
-            self._source, self._reference_expression, Expression.of(face), strength=options.strength_expression
-        )
+        strength = options.strength_expression * legibility(face.pose)
+        shape = transfer(self._source, self._reference_expression, Expression.of(face), strength=strength)
         expression_px = ((shape - self._source.shape) * np.float32(pose.scale_px)) @ pose.rotation.T
         motion = head_motion(
             self._renderer.face, self._reference.face, face, strength=options.strength_head, relative=options.relative

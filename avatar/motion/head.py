@@ -15,6 +15,7 @@ YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 42.0, 30.0, 40.0
 SHIFT_LIMIT = 0.75  # in units of the canonical head (outer eye corners), sideways and up or down
 ZOOM_LIMIT = 1.35
 SEEN_TURN = np.array([1.1, 1.2, 1.0], np.float32)  # a relief must turn further than a head to be seen turned as far
+LEGIBLE_DEG, PROFILE_DEG = 40.0, 70.0
 KNEE = 0.6  # share of a limit up to which motion is followed exactly
 
 
@@ -90,6 +91,12 @@ def _follow(angle_deg: float, portrait_deg: float, limit_deg: float) -> float:
     away = portrait_deg * angle_deg > 0
     room = max(limit_deg - abs(portrait_deg), 0.25 * limit_deg) if away else limit_deg
     return soft_limit(angle_deg, room)
+
+
+def legibility(driving: HeadPose) -> float:
+    """How far the expression of a head turned this far can be read: 1 up to LEGIBLE_DEG, 0 near the profile."""
+    away = max(abs(driving.yaw_deg), abs(driving.pitch_deg)) - LEGIBLE_DEG
+    return float(np.clip(1 - away / (PROFILE_DEG - LEGIBLE_DEG), 0.0, 1.0))
 
 
 def weaken(motion: HeadMotion, share: float) -> HeadMotion:
