@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from avatar.tracking import FaceTracker
 from avatar.tracking.networks import open_networks
+from avatar.tracking.quiet import without_notes
 
 
 def test_both_runtimes_agree(face_model: Path) -> None:
@@ -42,3 +45,27 @@ def test_tracker_works_without_litert(face_model: Path, monkeypatch: pytest.Monk
 def test_litert_is_taken_where_it_is_installed(face_model: Path) -> None:
     pytest.importorskip("ai_edge_litert.interpreter")
     assert open_networks(face_model).runtime == "litert"
+
+
+def test_loading_says_nothing_on_the_terminal(face_model: Path) -> None:
+    pytest.importorskip("ai_edge_litert.interpreter")
+    load = "import sys, pathlib; from avatar.tracking import FaceTracker; FaceTracker(pathlib.Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", load, str(face_model)], cwd=Path(__file__).parent.parent, capture_output=True, check=True
+    )
+    assert done.stderr == b""  # LiteRT announces its first network of a process
+
+
+def test_only_notes_are_held_back(capfd: pytest.CaptureFixture[str]) -> None:
+    with without_notes():
+        os.write(2, b"INFO: chatter\nERROR: worth knowing\n")
+    os.write(2, b"INFO: of somebody else\n")
+    assert capfd.readouterr().err == "ERROR: worth knowing\nINFO: of somebody else\n"
+
+
+def test_notes_are_held_back_after_an_error_too(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(RuntimeError), without_notes():
+        os.write(2, b"INFO: chatter\nwhy it failed\n")
+        raise RuntimeError
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "why it failed\nafter\n"

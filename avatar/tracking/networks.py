@@ -16,6 +16,7 @@ import numpy as np
 
 from avatar.errors import WeightsError
 from avatar.frames import FloatArray
+from avatar.tracking.quiet import without_notes
 
 DETECTOR_SIZE = 128  # side of the detector's input, pixels
 MESH_SIZE = 256  # side of the landmark network's input, pixels
@@ -45,8 +46,9 @@ class LiteRtNetwork:
     def __init__(self, model: bytes, outputs: tuple[str, ...], threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
-        self._interpreter.allocate_tensors()
+        with without_notes():
+            self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
+            self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         index_of = {detail["name"]: detail["index"] for detail in self._interpreter.get_output_details()}
         self._outputs = [index_of[name] for name in outputs]
