@@ -14,6 +14,7 @@ from avatar.frames import FloatArray
 
 STEEPEST = 0.25  # least local stretch (determinant of the forward map) that is believed; below it the map folds
 NEWTON_STEPS = 4
+LONGEST_STEP = 4.0  # in steps of the grid; a longer one is a sign of a fold and would lead astray
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
         moved: (rows, columns, 2), where the grid's points go; see `keep_from_folding`.
         cells: the points asked about.
     Returns:
-        (cells.rows, cells.columns, 2) positions p with moved(p) = point.
+        (cells.rows, cells.columns, 2) positions p with moved(p) = point; the guess where the method does not settle.
     """
     step = np.float32(grid.step)
     offset = (moved - grid.points()) / step  # from here on all in steps of `grid`
@@ -69,13 +70,24 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
     target_x = (targets[..., 0] - np.float32(grid.left)) / step
     target_y = (targets[..., 1] - np.float32(grid.top)) / step
     guess = _scattered_offset(moved, offset, cells)
-    x, y = target_x - guess[..., 0], target_y - guess[..., 1]
+    guess_x, guess_y = target_x - guess[..., 0], target_y - guess[..., 1]
+    x, y = guess_x, guess_y
     for _ in range(NEWTON_STEPS):
-        found = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        miss_x, miss_y = target_x - x - found[..., 0], target_y - y - found[..., 1]
-        x = x + found[..., 2] * miss_x + found[..., 3] * miss_y
-        y = y + found[..., 4] * miss_x + found[..., 5] * miss_y
+        found, miss_x, miss_y = _miss(field, x, y, target_x, target_y)
+        x = x + np.clip(found[..., 2] * miss_x + found[..., 3] * miss_y, -LONGEST_STEP, LONGEST_STEP)
+        y = y + np.clip(found[..., 4] * miss_x + found[..., 5] * miss_y, -LONGEST_STEP, LONGEST_STEP)
+    _, miss_x, miss_y = _miss(field, x, y, target_x, target_y)
+    settled = np.clip(2 - np.maximum(np.abs(miss_x), np.abs(miss_y)), 0.0, 1.0)
+    x, y = guess_x + settled * (x - guess_x), guess_y + settled * (y - guess_y)
     return np.stack([x * step + np.float32(grid.left), y * step + np.float32(grid.top)], axis=-1)
+
+
+def _miss(
+    field: FloatArray, x: FloatArray, y: FloatArray, target_x: FloatArray, target_y: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The field at (x, y), and how far what lies there lands from the target."""
+    found = np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return found, target_x - x - found[..., 0], target_y - y - found[..., 1]
 
 
 def _scattered_offset(moved: FloatArray, offset: FloatArray, cells: Grid) -> FloatArray:
