@@ -129,6 +129,13 @@ def test_all_faces_of_a_still_come_largest_first(tracker: FaceTracker, astronaut
     assert large.pose.scale_px > 1.4 * small.pose.scale_px
 
 
+def test_a_far_smaller_face_beside_a_large_one_is_found_too(tracker: FaceTracker, astronaut: RgbImage) -> None:
+    picture = paste(1200, 700, (head(astronaut), 40, 60), (head(astronaut, 2.5), 560, 30))
+    large, small = tracker.detect(picture)  # in the first look the small one is a dozen pixels wide
+    assert large.landmarks[6, 0] > 560 and large.pose.scale_px > 2 * small.pose.scale_px
+    np.testing.assert_allclose(small.landmarks[6, :2], (40 + 104, 60 + 100), atol=8)
+
+
 def test_follows_the_same_face_when_another_grows_larger(tracker: FaceTracker, astronaut: RgbImage) -> None:
     mine = (head(astronaut, 1.2), 20, 50)
     assert tracker.track(paste(900, 600, mine, (head(astronaut), 500, 50))) is not None

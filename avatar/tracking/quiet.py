@@ -1,4 +1,4 @@
-"""Keeps a runtime's chatter off the terminal: LiteRT writes its start-up notes past Python, and no setting stops them."""
+"""Keeps a runtime quiet: LiteRT writes start-up notes past Python, and no setting of its own stops them."""
 
 from __future__ import annotations
 

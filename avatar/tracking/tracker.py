@@ -19,6 +19,7 @@ from avatar.tracking.region import Region, from_landmarks, letterbox, tiles
 from avatar.tracking.smoothing import landmark_filter
 
 MIN_PRESENCE = 0.5
+SURE_PRESENCE = 0.95  # of a further face in a still: the closer look also sees faces in folds and badges
 UNSURE_SCORE = 0.1  # of the detector, for guesses
 MAX_GUESSES = 3
 MIN_SIDE_PX = 8.0  # below this a region is a few pixels wide and says nothing
@@ -92,7 +93,12 @@ class FaceTracker:
     def detect(self, rgb: RgbImage) -> list[Face]:
         """All faces of a still, largest first; tiny ones are looked for only where there is no larger one."""
         rgb = _checked(rgb)
-        meshes = self._search(rgb, _ever_closer(rgb.shape[1], rgb.shape[0]))
+        height_px, width_px = rgb.shape[:2]
+        meshes = self._search(rgb, _ever_closer(width_px, height_px))
+        if meshes:  # the look that showed the largest may have been too coarse for the others
+            closer = self._search(rgb, [_closer(width_px, height_px)])
+            meshes = _distinct([*meshes, *(mesh for mesh in closer if mesh.presence >= SURE_PRESENCE)])
+            meshes.sort(key=lambda mesh: -mesh.next_region.width)
         return [self._face(mesh.presence, mesh.landmarks) for mesh in meshes]
 
     def guess_boxes(self, rgb: RgbImage) -> list[FloatArray]:
@@ -179,11 +185,15 @@ def _checked(rgb: RgbImage) -> RgbImage:
 
 def _ever_closer(width_px: int, height_px: int) -> Iterator[list[Region]]:
     """What to look at in a still: all of it, then whole and in quarters, then ever smaller parts."""
-    whole = letterbox(width_px, height_px)
-    yield [whole]
-    yield [whole, *tiles(width_px, height_px, 2)]
+    yield [letterbox(width_px, height_px)]
+    yield _closer(width_px, height_px)
     for parts in STILL_PARTS:
         yield tiles(width_px, height_px, parts)
+
+
+def _closer(width_px: int, height_px: int) -> list[Region]:
+    """The whole picture, and its quarters at twice the scale."""
+    return [letterbox(width_px, height_px), *tiles(width_px, height_px, 2)]
 
 
 def _distinct(meshes: Iterable[_Mesh]) -> list[_Mesh]:
