@@ -115,14 +115,11 @@ SAMPLES = {
 @pytest.mark.parametrize("reference", SAMPLES.values(), ids=SAMPLES)
 def test_the_reference_frame_gives_the_portraits_own_expression(source: Expression, reference: Expression) -> None:
     """Relative motion of a clip against itself is the identity at the reference, whatever the driver does there."""
-    # BUG in `_place_lips`: where the reference's inner lips overlap (`at_rest` < 0), `now` is cut off at 0 and
-    # `at_rest` is not, so the portrait's lips part; below -CLOSED_LIPS, `closing` turns to 0 and shuts an open mouth.
     np.testing.assert_allclose(transfer(source, reference, reference), source.shape, atol=1e-5)
 
 
 @pytest.mark.parametrize("driving", SAMPLES.values(), ids=SAMPLES)
 def test_without_strength_the_portrait_keeps_its_own_expression(driving: Expression) -> None:
-    # BUG in `_place_lids`: `lower_rise` lacks the strength, so that the lower lids follow at any strength.
     source = expressing(mouthSmile=0.5, eyeSquint=0.3)
     np.testing.assert_allclose(transfer(source, NEUTRAL, driving, strength=0), source.shape, atol=1e-5)
 
@@ -144,7 +141,6 @@ def test_the_eye_closes_steadily(own: float) -> None:
         for share in np.linspace(0, 1, 21)
     ]
     assert np.all(np.diff(openness) < 1e-6)
-    # BUG in `_place_lids`: LID_OVERLAP counts in eye widths however small the opening, so small eyes shut half-way.
     assert 0.1 < openness[10] < 0.75 and openness[0] == pytest.approx(1, abs=1e-4)
 
 
@@ -265,7 +261,6 @@ def test_a_driver_gone_wild_does_not_tear_the_portrait_apart(seed: int, wildness
     moved = np.linalg.norm(transfer(NEUTRAL, NEUTRAL, driving) - NEUTRAL.shape, axis=1)
     irises = np.concatenate([[eye.iris, *eye.iris_rim] for eye in EYES])
     assert np.delete(moved, irises).max() < 1.3  # units: outer eye corners; a face is 1.5 wide
-    # BUG in `_place_iris`: a turn has no limit, so that a wild one takes the irises out of the eyes, off the face.
     assert moved[irises].max() < 1.3
 
 
@@ -273,7 +268,6 @@ def test_a_driver_gone_wild_does_not_tear_the_portrait_apart(seed: int, wildness
 def test_a_face_that_has_collapsed_into_a_point_does_no_harm(what: str) -> None:
     """A template from a stranger may hold anything; so may a tracker that looks at a hand."""
     point = Expression(np.zeros((LANDMARKS, 3), np.float32), NEUTRAL.blendshapes)
-    # BUG in `transfer`: eye widths of 0 are divided by; ZeroDivisionError, or NaN that reaches the renderer.
     shape = transfer(NEUTRAL, *((point, NEUTRAL) if what == "reference" else (NEUTRAL, point)))
     assert np.isfinite(shape).all()
 

@@ -29,9 +29,12 @@ class Grid:
 
     @staticmethod
     def over_cells(left: int, top: int, width: int, height: int, step: int) -> Grid:
-        """Centres of the step x step cells that cover a rectangle of whole pixels (see `to_pixels`)."""
+        """Centres of the step x step cells that cover a rectangle of whole pixels, and of a rim of cells around them.
+
+        See `to_pixels`, which needs the rim: pixels near the border lie between two centres like all others.
+        """
         half = 0.5 * (step - 1)
-        return Grid(left + half, top + half, step, -(-width // step), -(-height // step))
+        return Grid(left + half - step, top + half - step, step, -(-width // step) + 2, -(-height // step) + 2)
 
     def points(self) -> FloatArray:
         """(rows, columns, 2)."""
@@ -144,11 +147,14 @@ def _inverse_jacobian(offset: FloatArray) -> FloatArray:
     a, b = 1 + across[..., 0], down[..., 0]
     c, d = across[..., 1], 1 + down[..., 1]
     scale = 1 / np.maximum(a * d - b * c, STEEPEST)
-    return np.stack([d * scale, -b * scale, -c * scale, a * scale], axis=-1)
+    inverse = np.stack([d * scale, -b * scale, -c * scale, a * scale], axis=-1)
+    # Beyond the border its offset goes on unchanged, so there the derivative is the identity.
+    inverse[[0, -1]] = inverse[:, [0, -1]] = np.array([1, 0, 0, 1], np.float32)
+    return inverse
 
 
 def to_pixels(coarse: FloatArray, step: int, width: int, height: int) -> FloatArray:
     """Spread values at the centres of step x step cells (`Grid.over_cells`) over the pixels; (height, width, C)."""
     rows, columns = coarse.shape[:2]
     fine = cv2.resize(coarse, (columns * step, rows * step), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(fine[:height, :width])
+    return np.asarray(fine[step : step + height, step : step + width])

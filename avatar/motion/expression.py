@@ -34,7 +34,9 @@ CLOSED_EYE = 0.03  # lid gap over eye width that the tracker reports for a close
 CLOSED_LIPS = 0.012  # inner lip gap over mouth width that it reports for closed lips
 LID_OVERLAP = 0.13  # of the eye's width: how far a closed upper lid covers the lower one's edge, hiding wet rims
 LID_EAGERNESS = 1.1  # a half-closed eye must look half closed, also where its iris is dark and its white small
+USUAL_EYE = 0.25  # lid gap over eye width from which that much overlap is needed
 WIDEST_EYE = 1.45  # times the portrait's own opening
+FURTHEST_GAZE = 0.5  # shift of the iris in eye widths: from one corner to the other
 WIDEST_MOUTH = 0.95  # inner lip gap over mouth width
 _LID_PROFILE = np.array([0.75, 0.95, 1.0, 1.0, 1.0, 0.95, 0.75], np.float32)  # less towards the corners
 _SMILE = [BLENDSHAPES.index(name) for name in ("mouthSmileLeft", "mouthSmileRight")]
@@ -74,7 +76,9 @@ def transfer(source: Expression, reference: Expression, driving: Expression, *, 
     moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, strength))
     shape = source.shape + _plausible(moved)
     for eye, openness in zip(EYES, _openness_of_both(reference, driving), strict=True):
-        _place_lids(shape, source, reference, driving, eye, 1 + strength * (openness - 1))
+        lower_lid = (driving.shape - reference.shape)[eye.lower] * np.float32(strength)
+        lower_lid *= np.float32(_distance(source.shape, *eye.corners) / _distance(reference.shape, *eye.corners))
+        _place_lids(shape, source.shape, eye, lower_lid, 1 + strength * (openness - 1))
         _place_iris(shape, source, reference, driving, eye, strength)
     _place_lips(shape, source, reference, driving, strength)
     return shape
@@ -107,7 +111,7 @@ def expression_basis() -> FloatArray:
 def lid_opening(shape: FloatArray, eye: EyeRegion) -> float:
     """Mean gap between the lids over the width of the eye, both in the canonical frame."""
     gap = shape[eye.lower, 1] - shape[eye.upper, 1]
-    return float(gap[1:-1].mean() / _distance(shape, eye.outer, eye.inner))
+    return float(gap[1:-1].mean() / _distance(shape, *eye.corners))
 
 
 def lip_gap(shape: FloatArray) -> float:
@@ -121,7 +125,7 @@ def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
     mouth = _ratio(source, reference, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER, 0.75, 1.3)
     lower_face = _ratio(source, reference, NOSE_BASE, CHIN, 0.75, 1.35)
     own_brows, brows_of_driver = (np.mean([_brow_height(face, eye) for eye in EYES]) for face in (source, reference))
-    brows = float(np.clip(own_brows / brows_of_driver, 0.7, 1.4))
+    brows = float(np.clip(own_brows / max(float(brows_of_driver), 1e-6), 0.7, 1.4))
     height = source[:, 1:2]
     upper = _smoothstep((source[NOSE_BASE, 1] * 0.4 - height) / 0.25)  # 1 above the eyes, 0 from the nose down
     sideways = upper + (1 - upper) * mouth
@@ -147,28 +151,32 @@ def _plausible(moved: FloatArray) -> FloatArray:
 
 
 def _place_lids(
-    shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, openness: float
+    shape: FloatArray, source: FloatArray, eye: EyeRegion, lower_lid: FloatArray, openness: float
 ) -> None:
-    """Set the upper lid so that the eye is as open, relative to the portrait's own opening, as `openness` says."""
+    """Set the lids so that the eye is as open, relative to the portrait's own opening, as `openness` says.
+
+    Args:
+        shape: changed in place.
+        source: the portrait's own shape.
+        lower_lid: (7, 3), how far the driver's lower lid has moved, in the portrait's size.
+        openness: 0 closed, 1 the portrait's own.
+    """
     if openness < 1:
         openness = 1 - LID_EAGERNESS * (1 - openness)
     openness = float(np.clip(openness, 0.0, WIDEST_EYE))
-    width = _distance(source.shape, eye.outer, eye.inner) / _distance(reference.shape, eye.outer, eye.inner)
-    corners = [eye.outer, eye.inner]
-    drift = (shape[corners] - source.shape[corners]).mean(axis=0)
-    lower_rise = (driving.shape - reference.shape)[eye.lower] * np.float32(width) - drift
-    lower = source.shape[eye.lower] + drift + np.clip(lower_rise, -0.04, 0.04)
-    closed = max(1.0 - openness, 0.0)
-    gap = source.shape[eye.lower] - source.shape[eye.upper]
+    drift = (shape[eye.corners] - source[eye.corners]).mean(axis=0)
+    lower = source[eye.lower] + drift + np.clip(lower_lid - drift, -0.04, 0.04)
+    closed = np.float32(max(1.0 - openness, 0.0))
+    gap = source[eye.lower] - source[eye.upper]
     upper = lower - gap * np.float32(openness)
-    own_width = _distance(source.shape, eye.outer, eye.inner)
-    upper[:, 1] += np.float32(LID_OVERLAP * own_width * closed**2) * _LID_PROFILE
-    meet = np.float32(0.12 * closed) * gap  # a closing lower lid comes up a little to meet the upper one
+    overlap = LID_OVERLAP * _distance(source, *eye.corners) * min(lid_opening(source, eye) / USUAL_EYE, 1.0)
+    upper[:, 1] += np.float32(overlap) * closed**3 * _LID_PROFILE
+    meet = np.float32(0.12) * closed * gap  # a closing lower lid comes up a little to meet the upper one
     before = shape[eye.upper].copy()
     shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet
-    lid_fix = shape[eye.upper] - before
+    follow = np.clip(shape[eye.upper] - before, -0.3, 0.3)
     for share, ring in zip((0.55, 0.2), eye.upper_rings, strict=True):
-        shape[ring] += np.float32(share) * lid_fix
+        shape[ring] += np.float32(share) * follow
 
 
 def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:
@@ -198,10 +206,9 @@ def _place_iris(
 ) -> None:
     """Turn the eyes as the driver's: both by the same amount, in eye widths, which averages the tracker's noise."""
     turns = [_gaze(driving.shape, each) - _gaze(reference.shape, each) for each in EYES]
-    turn = np.mean(turns, axis=0) * np.float32(strength)
-    width = _distance(source.shape, eye.outer, eye.inner)
-    corners = [eye.outer, eye.inner]
-    drift = (shape[corners] - source.shape[corners]).mean(axis=0)
+    turn = np.clip(np.mean(turns, axis=0) * np.float32(strength), -FURTHEST_GAZE, FURTHEST_GAZE)
+    width = _distance(source.shape, *eye.corners)
+    drift = (shape[eye.corners] - source.shape[eye.corners]).mean(axis=0)
     offset = drift + np.array([turn[0] * width, turn[1] * width, 0.0], np.float32)
     for index in (eye.iris, *eye.iris_rim):
         shape[index] = source.shape[index] + offset
@@ -210,7 +217,7 @@ def _place_iris(
 def _gaze(shape: FloatArray, eye: EyeRegion) -> FloatArray:
     """Iris centre relative to the middle of the eye's corners, in eye widths; (2,)."""
     middle = 0.5 * (shape[eye.outer, :2] + shape[eye.inner, :2])
-    return np.asarray((shape[eye.iris, :2] - middle) / _distance(shape, eye.outer, eye.inner), np.float32)
+    return np.asarray((shape[eye.iris, :2] - middle) / _distance(shape, *eye.corners), np.float32)
 
 
 def _place_lips(
@@ -223,27 +230,27 @@ def _place_lips(
         (face.shape[LOWER_LIP[3], 1] - face.shape[UPPER_LIP[3], 1]) / size
         for face, size in ((source, width), (reference, driver_width), (driving, driver_width))
     )
-    now = np.maximum(at_rest + strength * (now - at_rest), 0.0)
+    at_rest = np.maximum(at_rest, 0.0)  # closed lips are tracked as crossing by a hair
+    now = np.maximum(at_rest + strength * (np.maximum(now, 0.0) - at_rest), 0.0)
     closing = np.clip((now + CLOSED_LIPS) / (at_rest + CLOSED_LIPS), 0.0, 1.0)  # 1 unless the driver closes further
-    gap = np.clip(own, 0.0, None) * closing + np.maximum(now - at_rest, 0.0)
-    gap = np.minimum(gap, WIDEST_MOUTH)
-    gap = np.where(np.abs(now - at_rest) < 1e-6, own, gap)
-    missing = gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1])
+    gap = np.where(own > 0, own * closing, own) + np.maximum(now - at_rest, 0.0)
+    gap = np.minimum(gap, np.maximum(own, WIDEST_MOUTH))
+    missing = np.clip(gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]), -_FREE, _FREE)
     for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True):
         shape[upper, 1] -= 0.4 * missing
         shape[lower, 1] += 0.6 * missing
 
 
 def _ratio(source: FloatArray, reference: FloatArray, first: int, second: int, low: float, high: float) -> float:
-    return float(np.clip(_distance(source, first, second) / max(_distance(reference, first, second), 1e-6), low, high))
+    return float(np.clip(_distance(source, first, second) / _distance(reference, first, second), low, high))
 
 
 def _distance(shape: FloatArray, first: int, second: int) -> float:
-    return float(np.linalg.norm(shape[first] - shape[second]))
+    return max(float(np.linalg.norm(shape[first] - shape[second])), 1e-6)
 
 
 def _brow_height(shape: FloatArray, eye: EyeRegion) -> float:
-    return float(shape[[eye.outer, eye.inner], 1].mean() - shape[eye.brow, 1].mean())
+    return float(shape[eye.corners, 1].mean() - shape[eye.brow, 1].mean())
 
 
 def _smoothstep(value: npt.ArrayLike) -> FloatArray:

@@ -43,6 +43,11 @@ class EyeRegion:
     iris_rim: Indices  # (4,)
 
     @property
+    def corners(self) -> list[int]:
+        """Outer and inner corner."""
+        return [self.outer, self.inner]
+
+    @property
     def contour(self) -> Indices:
         """The closed lid line: outer corner, upper lid, inner corner, lower lid back; (16,)."""
         return np.concatenate([[self.outer], self.upper, [self.inner], self.lower[::-1]])
