@@ -122,7 +122,7 @@ class Library:
         """Copy a picture in, whole or not at all.
 
         Args:
-            detect: finds faces, largest first; `FaceTracker.detect`.
+            detect: finds faces, largest first, as `avatar.tracking.find_faces` does.
             name: None takes the file's, with a number if that is taken.
             source: where the picture is from, as the user wants to remember it.
             licence: under which terms, likewise.
@@ -274,8 +274,9 @@ class Library:
 
     def _sweep(self) -> None:
         for left in self.folder.glob(f"{INCOMING}*"):
-            if time.time() - left.stat().st_mtime > STALE_S:
-                shutil.rmtree(left, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another import was just completed
+                if time.time() - left.stat().st_mtime > STALE_S:
+                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _fill(avatar: Avatar, picture: Path, rgb: RgbImage, face: Face | None) -> None:
