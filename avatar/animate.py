@@ -16,14 +16,15 @@ from avatar.driving_motion import DrivingMotion, is_template, read_motion
 from avatar.engine import open_engine
 from avatar.errors import EngineError, UsageError
 from avatar.frames import Frame, RgbImage
-from avatar.images import load_image
+from avatar.images import AlphaImage
 from avatar.library import Library
 from avatar.motion.reference import choose_reference
 from avatar.outputs.encoding_thread import EncodingThread
 from avatar.outputs.target import OutputKind, check_target
 from avatar.outputs.video_file import open_output
-from avatar.portrait import check_portrait
-from avatar.portrait_crop import Crop, crop_box
+from avatar.portrait import Level, check_portrait
+from avatar.portrait_crop import Crop
+from avatar.portrait_source import PortraitSource, read_portrait
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker, open_tracker
 
@@ -89,8 +90,8 @@ class AnimateResult:
 class FaceEngine(Protocol):
     """An engine that is driven by faces already tracked."""
 
-    def set_source(self, source_image: Frame, face: Face | None = None) -> None:
-        """Prepare a portrait, whose face is known."""
+    def set_source(self, source_image: Frame, face: Face | None = None, alpha: AlphaImage | None = None) -> None:
+        """Prepare a portrait, whose face is known; what is transparent in it is not the person."""
 
     def calibrate_face(self, face: Face, picture_width_px: int | None = None) -> None:
         """Keep the driver's face of the reference frame."""
@@ -139,13 +140,14 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     source = Library().resolve(options.source)
     kind = check_target(options.output, [source, options.driving])
     with contextlib.closing(tools.open_tracker()) as tracker:
-        rgb, face, notes = _portrait(source, options, tracker)
+        portrait = read_portrait(source, tracker, options.crop)
+        face, notes = _judged(portrait, source.name, options)
         began_s = time.monotonic()
         motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
         tracking_s = time.monotonic() - began_s
     reference = _reference(options.reference, motion, face)
     with contextlib.closing(tools.open_engine(options)) as engine:
-        engine.set_source(Frame(rgb, 0, 0), face)
+        engine.set_source(Frame(portrait.rgb, 0, 0), face, portrait.alpha)
         engine.calibrate_face(motion.track.face(reference), motion.track.width_px)
         began_s = time.monotonic()
         shape, written = _render(options, kind, motion, engine, report)
@@ -165,25 +167,19 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     )
 
 
-def _portrait(path: Path, options: AnimateOptions, tracker: FaceTracker) -> tuple[RgbImage, Face, list[str]]:
-    """The part of the picture that is animated, its face, and what to know about it."""
-    picture = load_image(path)
-    height, width = picture.shape[:2]
-    faces = tracker.detect(picture) if options.crop == "auto" else []
-    box = crop_box(options.crop, width, height, faces[0] if faces else None)
-    rgb = np.ascontiguousarray(box.of(picture))
-    if rgb.shape != picture.shape or not faces:
-        faces = tracker.detect(rgb)
-    report = check_portrait(rgb, faces)
+def _judged(portrait: PortraitSource, name: str, options: AnimateOptions) -> tuple[Face, list[str]]:
+    """The face that is animated, and what to know about the picture. Raises FaceError where it cannot be used."""
+    report = check_portrait(portrait.rgb, portrait.faces)
     report.raise_if_refused()
     assert report.face is not None  # else it was refused
-    notes = [str(remark) for remark in report.warnings]
-    if options.crop == "auto" and rgb.shape != picture.shape:
+    too_large = "size" if options.size is None else ""  # with a size, large pictures cost no more than others
+    notes = [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
+    if options.crop == "auto" and not portrait.is_whole:
         notes.append(
-            f"The face is small in {path.name}, so {box.width} x {box.height} pixels around it were taken "
-            "(--crop none keeps the whole picture)."
+            f"The face is small in {name}, so {portrait.box.width} x {portrait.box.height} pixels around it were "
+            "taken (--crop none keeps the whole picture)."
         )
-    return rgb, report.face, notes
+    return report.face, notes
 
 
 def _reference(wanted: str | int, motion: DrivingMotion, face: Face) -> int:

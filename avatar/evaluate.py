@@ -8,15 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avatar.errors import FaceError
 from avatar.evaluate_motion import Channel, compare_tracks, frames_lost, match_frames
 from avatar.evaluate_picture import PictureMeter
 from avatar.frames import Frame, RgbImage
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
-from avatar.portrait_crop import Crop, crop_box
+from avatar.portrait_crop import Crop
+from avatar.portrait_source import PortraitSource, read_portrait
 from avatar.tracking.face import Face
 from avatar.tracking.tracker import FaceTracker
 
@@ -81,10 +80,10 @@ def evaluate(
     from avatar.sources.video import open_driving
 
     with contextlib.closing(open_watching_tracker()) as tracker:
-        rgb, face = find_portrait(source, tracker, crop)
+        portrait = find_portrait(source, tracker, crop)
     driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress)
     with open_driving(result) as frames:
-        return evaluate_frames(rgb, face, driver, _counted(frames, progress), name=result.name)
+        return evaluate_frames(portrait.rgb, portrait.faces[0], driver, _counted(frames, progress), name=result.name)
 
 
 def evaluate_frames(
@@ -103,25 +102,18 @@ def evaluate_frames(
     return Evaluation(channels, compared, frames_lost(driver, track), meter.sharpness, meter.background_change)
 
 
-def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> tuple[RgbImage, Face]:
-    """The part of a picture that `animate` takes, and its face.
+def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> PortraitSource:
+    """The part of a picture that `animate` takes, with at least one face.
 
     Raises:
         ImageError: the picture cannot be read.
+        UsageError: the part reaches outside the picture.
         FaceError: it shows no face.
     """
-    from avatar.images import load_image
-
-    picture = load_image(path)
-    height, width = picture.shape[:2]
-    face = next(iter(tracker.detect(picture)), None)
-    box = crop_box(crop, width, height, face)
-    if (box.width, box.height) != (width, height):
-        picture = np.ascontiguousarray(box.of(picture))
-        face = next(iter(tracker.detect(picture)), None)
-    if face is None:
+    portrait = read_portrait(path, tracker, crop)
+    if not portrait.faces:
         raise FaceError(f"{path.name} shows no face.", remedy="Choose a portrait that shows one from the front.")
-    return picture, face
+    return portrait
 
 
 class WatchingTracker(FaceTracker):

@@ -78,13 +78,14 @@ def run_portrait(path: Path, clips: Sequence[Clip], *, size: int | None, sheets:
 
     tracker = open_tracker()
     try:
-        rgb, face = find_portrait(path, tracker)
+        portrait = find_portrait(path, tracker)
     except FaceError as error:
         yield from (Pair(clip.path.stem, path.stem, failure=error.what) for clip in clips)
         return
     engine = WarpEngine(tracker, WarpOptions(size=size))
     started = time.perf_counter()
-    engine.set_source(Frame(rgb, 0, 0), face)
+    rgb, face = portrait.rgb, portrait.faces[0]
+    engine.set_source(Frame(rgb, 0, 0), face, portrait.alpha)
     prepare_ms = 1000 * (time.perf_counter() - started)
     begin_s = 0.0
     for clip in clips:

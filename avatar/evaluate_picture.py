@@ -63,7 +63,7 @@ class PictureMeter:
     def _is_of_portrait_shape(self, rgb: RgbImage) -> bool:
         height, width = rgb.shape[:2]
         source_height, source_width = self._source.shape[:2]
-        return abs(width / height / (source_width / source_height) - 1) <= SAME_SHAPE
+        return bool(abs(width / height / (source_width / source_height) - 1) <= SAME_SHAPE)
 
     def _portrait_detail(self, rgb: RgbImage) -> float:
         if not self._is_of_portrait_shape(rgb):

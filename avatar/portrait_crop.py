@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+
 from avatar.errors import UsageError
-from avatar.frames import RgbImage
 from avatar.tracking.face import Face
 
 SMALL_FACE = 1 / 6  # of the picture's shorter side: below this the rest is more landscape than portrait
@@ -23,9 +25,9 @@ class Box:
     width: int
     height: int
 
-    def of(self, rgb: RgbImage) -> RgbImage:
-        """The part of (H, W, 3) that the box covers; a view."""
-        return rgb[self.top : self.top + self.height, self.left : self.left + self.width]
+    def of(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """The part of (H, W, 3) or (H, W) that the box covers; a view."""
+        return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 Crop = Box | str  # "auto", "none", or a part of the picture

@@ -14,6 +14,7 @@ from motion_samples import make_face
 
 from avatar.errors import EngineError
 from avatar.frames import Frame, RgbImage
+from avatar.images import AlphaImage
 from avatar.outputs.writer import AbortsUnlessCommitted
 from avatar.tracking.face import Face
 
@@ -118,12 +119,13 @@ class FakeEngine:
     def __init__(self, fail_at: int | None = None) -> None:
         self.fail_at = fail_at
         self.source: RgbImage | None = None
+        self.alpha: AlphaImage | None = None
         self.reference: Face | None = None
         self.seen: list[tuple[float | None, float]] = []  # yaw of each driving face, and its time
         self.closed = False
 
-    def set_source(self, source_image: Frame, face: Face | None = None) -> None:
-        self.source = source_image.rgb
+    def set_source(self, source_image: Frame, face: Face | None = None, alpha: AlphaImage | None = None) -> None:
+        self.source, self.alpha = source_image.rgb, alpha
 
     def calibrate_face(self, face: Face, picture_width_px: int | None = None) -> None:
         self.reference = face

@@ -19,7 +19,7 @@ from motion_samples import make_face, swaying_track
 from PIL import Image
 
 from avatar import animate as animate_module
-from avatar import cli
+from avatar import cli, portrait
 from avatar.animate import AnimateOptions, AnimateResult, Tools, animate, beside
 from avatar.commands import demo
 from avatar.commands.animate import closing_line
@@ -38,6 +38,7 @@ from avatar.frames import RgbImage
 from avatar.motion.template import save_template
 from avatar.portrait_crop import Box, crop_box, parse_crop
 from avatar.sources.video import open_driving
+from avatar.tracking import Face, fan
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -245,6 +246,42 @@ def test_a_small_face_in_a_large_picture_is_cropped_and_said(bench: Bench, monke
     assert result.width_px < 1300 and any("--crop none" in note for note in result.notes)
     bench.engine = FakeEngine()
     assert bench.run(crop="none").width_px == 2000
+
+
+def test_the_picture_s_own_transparency_reaches_the_engine(bench: Bench) -> None:
+    make_clip(bench.clip)
+    bench.run()
+    assert bench.engine.alpha is None, "an opaque picture"
+    rgba = np.full((700, 512, 4), STRAIGHT, np.uint8)
+    rgba[..., 3] = 255
+    rgba[:200, :60, 3] = 0
+    Image.fromarray(rgba).save(bench.portrait)
+    bench.engine = FakeEngine()
+    bench.run(crop=Box(40, 10, 472, 690))
+    alpha = bench.engine.alpha
+    assert alpha is not None and alpha.shape == (690, 472)
+    assert not alpha[:190, :20].any() and (alpha[190:] == 255).all() and (alpha[:, 20:] == 255).all()
+
+
+def test_a_second_opinion_is_asked_where_no_face_is_found(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Second:
+        def find(self, rgb: RgbImage, boxes: object) -> Face:
+            return make_face()
+
+    make_clip(bench.clip)
+    monkeypatch.setattr(bench.tracker, "detect", lambda rgb: [])
+    monkeypatch.setattr(bench.tracker, "guess_boxes", lambda rgb: [], raising=False)
+    bench.refusal(FaceError)
+    monkeypatch.setattr(fan, "open_second_opinion", Second)
+    assert bench.run().frames > 0
+
+
+def test_a_huge_portrait_is_drawn_with_a_word_of_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portrait, "LARGE_PICTURE_PX", 200_000)
+    make_clip(bench.clip)
+    assert any("--size" in note for note in bench.run().notes)
+    bench.engine = FakeEngine()
+    assert not any("--size" in note for note in bench.run(size=300).notes)
 
 
 def test_portraits_that_cannot_be_animated(bench: Bench) -> None:

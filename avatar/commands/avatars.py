@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,15 +62,16 @@ def _list(library: Any) -> int:
 
 def _add(library: Any, args: argparse.Namespace) -> int:
     from avatar.errors import AvatarError, UsageError
-    from avatar.tracking import open_tracker
+    from avatar.tracking import find_faces, open_tracker
 
     if args.name and len(args.files) > 1:
         raise UsageError("--name goes with one FILE only.", remedy="Add the files one by one to name them.")
     tracker, failed = open_tracker(), 0
+    detect = functools.partial(find_faces, tracker=tracker)
     for file in args.files:
         try:
             added = library.add(
-                file, detect=tracker.detect, name=args.name, source=args.source, licence=args.licence,
+                file, detect=detect, name=args.name, source=args.source, licence=args.licence,
                 without_face=args.without_face,
             )  # fmt: skip
         except AvatarError as error:  # the other files are still added
@@ -85,11 +87,11 @@ def _add(library: Any, args: argparse.Namespace) -> int:
 def _check(library: Any, name_or_file: str) -> int:
     from avatar.images import load_image
     from avatar.portrait import check_portrait
-    from avatar.tracking import open_tracker
+    from avatar.tracking import find_faces, open_tracker
 
     rgb = load_image(library.resolve(name_or_file))
     tracker = open_tracker()
-    report = check_portrait(rgb, tracker.detect(rgb))
+    report = check_portrait(rgb, find_faces(rgb, tracker))
     tracker.close()
     verdict = "can be animated" if report.ok else "cannot be animated"
     print(f"{name_or_file}: {report.width_px}x{report.height_px}, {verdict}.")
