@@ -344,6 +344,12 @@ def test_an_input_is_never_overwritten(tmp_path: Path, other_name: Callable[[Pat
         check_target(other_name(clip), [tmp_path / "portrait.jpg", clip])
 
 
+def test_an_input_is_known_by_a_way_through_nowhere_too(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4")
+    with pytest.raises(UsageError, match="itself an input"):
+        check_target(tmp_path / "nowhere" / ".." / "in.mp4", [clip])
+
+
 def test_a_folder_that_is_an_input_is_never_overwritten(tmp_path: Path) -> None:
     write(tmp_path / "frames", [plain(1)] * 2)
     with pytest.raises(UsageError, match="itself an input"):
@@ -357,7 +363,7 @@ def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
         (tmp_path / "nowhere" / "a.mp4", "no folder"),
         (tmp_path / "folder.mp4", "is a folder"),
         (tmp_path / "file", "is a file"),
-        (tmp_path / "file" / "a.mp4", "no folder"),
+        (tmp_path / "file" / "a.mp4", "is a file"),
     ]:
         with pytest.raises(OutputError, match=expected) as caught:
             check_target(path, [])

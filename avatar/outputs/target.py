@@ -56,7 +56,7 @@ def check_target(path: Path, inputs: Iterable[Path]) -> OutputKind:
         refuse_foreign_folder(path)
     elif path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'result.mp4'}.")
-    _check_folder(path.resolve().parent)
+    check_folder(path.resolve().parent)
     return kind
 
 
@@ -101,7 +101,10 @@ def _explained(path: Path, number: int | None, reason: str) -> OutputError:
     return OutputError(f"{path} cannot be written: {reason}.", remedy="Choose another folder or name.")
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
+    """Raise OutputError where no file can be made in `folder`."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder.", remedy="Name a folder for the result.")
     if not folder.is_dir():
         raise OutputError(f"There is no folder {folder}.", remedy="Make it first, or name another.")
     probe = part_path(folder / "masque")
@@ -115,5 +118,5 @@ def _check_folder(folder: Path) -> None:
 def _is_same(path: Path, given: Path) -> bool:
     try:
         return path.samefile(given)
-    except OSError:  # one of them does not exist
-        return False
+    except OSError:  # one of them does not exist, or is written as a way through a folder that does not
+        return path.resolve() == given.resolve()
