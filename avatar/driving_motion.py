@@ -11,6 +11,7 @@ import numpy as np
 
 from avatar.errors import FaceError
 from avatar.frames import Frame
+from avatar.motion.idle import idle_path
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
 from avatar.sources.facts import DrivingFacts, DrivingVideo
@@ -36,6 +37,11 @@ class DrivingMotion:
     def faces(self) -> int:
         """How many frames show a face."""
         return int((self.track.presence > 0).sum())
+
+
+def named_driving(path: Path) -> Path:
+    """What a user means by DRIVING: a path, or the name `idle` for the built-in motion."""
+    return idle_path() if path == Path("idle") and not path.exists() else path
 
 
 def is_template(path: Path) -> bool:

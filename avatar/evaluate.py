@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from avatar.errors import FaceError
+from avatar.errors import FaceError, UsageError
 from avatar.evaluate_motion import Channel, compare_tracks, frames_lost, match_frames
-from avatar.evaluate_picture import PictureMeter
+from avatar.evaluate_picture import SAME_SHAPE, PictureMeter
 from avatar.frames import Frame, RgbImage
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
 from avatar.portrait_crop import Crop
 from avatar.portrait_source import PortraitSource, read_portrait
+from avatar.sources.facts import DrivingVideo
 from avatar.tracking.face import Face
 from avatar.tracking.tracker import FaceTracker
 
@@ -23,6 +24,7 @@ __all__ = ["Channel", "Evaluation", "compare_tracks", "evaluate", "evaluate_fram
 
 GAIN_RANGE = (0.7, 1.3)
 SHARPNESS_TARGET = 0.9
+PAIRED = 0.9  # of a result's frames have one in the clip it was made from
 TARGETS = {"yaw": 0.97, "pitch": 0.92, "roll": 0.97, "jawOpen": 0.88, "blink": 0.85, "smile": 0.8, "gaze": 0.8}
 """Correlations that a good engine reaches, median over many pairs; a single pair may be above or below."""
 
@@ -32,7 +34,8 @@ class Evaluation:
     """What was measured of one animation."""
 
     channels: dict[str, Channel]  # by name, in the order of CHANNELS
-    frames: int  # of the result that were compared
+    frames: int  # of the result that were compared: those at whose time the driving clip has one
+    result_frames: int  # that the result has
     frames_lost: int  # of those, the ones where the driver shows a face and the result none
     sharpness: float | None  # detail of the result's face over the portrait's
     background_change: float | None  # [0, 255], outside the head
@@ -50,9 +53,13 @@ class Evaluation:
                 lines.append(f"{name:<12} {'not moved by the driver':>18}")
             else:
                 lines.append(f"{name:<12} {channel.correlation:>11.3f} {channel.gain:>6.2f}  {target}".rstrip())
-        lines += ["", f"frames compared    {self.frames}, without a face in the result {self.frames_lost}"]
-        lines.append(f"sharpness          {_number(self.sharpness)} of the portrait's (target >= {SHARPNESS_TARGET})")
-        lines.append(f"background change  {_number(self.background_change)} of 255 outside the head")
+        compared = f"{self.frames} of {self.result_frames}"
+        lines += ["", f"frames compared    {compared}, without a face in the result {self.frames_lost}"]
+        target = f"of the portrait's (target >= {SHARPNESS_TARGET})"
+        lines.append(f"sharpness          {_number(self.sharpness, target)}")
+        lines.append(f"background change  {_number(self.background_change, 'of 255 outside the head')}")
+        if self.frames < PAIRED * self.result_frames:
+            lines.append("Driving clip and result differ in length: is this result made from that clip?")
         return "\n".join(lines)
 
 
@@ -75,14 +82,16 @@ def evaluate(
     Raises:
         ImageError, VideoError, TemplateError: a file cannot be read.
         FaceError: one of the three shows no face.
+        UsageError: the result shows the driver too.
         WeightsError: the face model is missing.
     """
     from avatar.sources.video import open_driving
 
     with contextlib.closing(open_watching_tracker()) as tracker:
         portrait = find_portrait(source, tracker, crop)
-    driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress)
-    with open_driving(result) as frames:
+    with open_driving(result) as frames:  # before the long work: it may be missing
+        driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress)
+        _refuse_company(frames, portrait.rgb, driver, result.name)
         return evaluate_frames(portrait.rgb, portrait.faces[0], driver, _counted(frames, progress), name=result.name)
 
 
@@ -99,7 +108,8 @@ def evaluate_frames(
         track = track_frames(result, tracker, name=name)
     compared = len(match_frames(driver, track)[0])
     channels = compare_tracks(driver, track)
-    return Evaluation(channels, compared, frames_lost(driver, track), meter.sharpness, meter.background_change)
+    lost = frames_lost(driver, track)
+    return Evaluation(channels, compared, len(track), lost, meter.sharpness, meter.background_change)
 
 
 def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> PortraitSource:
@@ -150,5 +160,15 @@ def _track(clip: Path, progress: Callable[[int], None]) -> MotionTrack:
         return track_frames(_counted(frames, progress), tracker, name=clip.name)
 
 
-def _number(value: float | None) -> str:
-    return "not known" if value is None else f"{value:.2f}"
+def _refuse_company(result: DrivingVideo, portrait: RgbImage, driver: MotionTrack, name: str) -> None:
+    """Raise UsageError where the driver stands beside the portrait: the larger face would be judged."""
+    shape = result.facts.width_px / result.facts.height_px
+    both = portrait.shape[1] / portrait.shape[0] + driver.width_px / driver.height_px
+    if abs(shape / both - 1) <= SAME_SHAPE:
+        raise UsageError(
+            f"{name} shows the driver beside the portrait.", remedy="Evaluate a result made without --side-by-side."
+        )
+
+
+def _number(value: float | None, unit: str) -> str:
+    return "not known" if value is None else f"{value:.2f} {unit}"

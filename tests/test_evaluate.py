@@ -9,7 +9,7 @@ import pytest
 from motion_samples import make_face, make_track, swaying_track
 
 from avatar.cv import cv2
-from avatar.errors import FaceError, UsageError
+from avatar.errors import FaceError, UsageError, VideoError
 from avatar.evaluate import Evaluation, evaluate
 from avatar.evaluate_motion import (
     CHANNELS,
@@ -195,7 +195,7 @@ def test_a_smaller_result_is_compared_at_its_size() -> None:
 
 def evaluation(yaw: float, *, lost: int = 0) -> Evaluation:
     channels = {name: Channel(name, None, None, 0.0, 0.0) for name in CHANNELS}
-    return Evaluation(channels | {"yaw": Channel("yaw", yaw, 1.5, 5.0, 7.5)}, 50, lost, 0.95, None)
+    return Evaluation(channels | {"yaw": Channel("yaw", yaw, 1.5, 5.0, 7.5)}, 50, 50, lost, 0.95, None)
 
 
 def test_the_table_says_what_was_not_moved() -> None:
@@ -270,6 +270,35 @@ def test_a_template_can_be_the_driver(tmp_path: Path, astronaut: RgbImage) -> No
     result = write_clip(tmp_path / "result", astronaut, rolls)
     found = evaluate(tmp_path / "portrait.png", tmp_path / "roll.masque", result)
     assert found.channels["roll"].correlation is not None and found.channels["roll"].correlation > 0.95
+
+
+def test_a_result_with_the_driver_at_its_side_is_refused(tmp_path: Path, astronaut: RgbImage) -> None:
+    save_png(tmp_path / "portrait.png", astronaut)
+    driving = write_clip(tmp_path / "driving", astronaut, np.arange(3.0))
+    result = tmp_path / "result"
+    result.mkdir()
+    for number in range(3):
+        save_png(result / f"{number}.png", np.hstack([astronaut, astronaut]))
+    with pytest.raises(UsageError, match="--side-by-side"):
+        evaluate(tmp_path / "portrait.png", driving, result)
+
+
+def test_a_result_of_another_clip_is_noticed(tmp_path: Path, astronaut: RgbImage) -> None:
+    save_png(tmp_path / "portrait.png", astronaut)
+    driving = write_clip(tmp_path / "driving", astronaut, np.arange(4.0))
+    result = write_clip(tmp_path / "result", astronaut, np.arange(8.0))
+    found = evaluate(tmp_path / "portrait.png", driving, result)
+    assert (found.frames, found.result_frames) == (4, 8) and "made from that clip?" in found.table()
+    assert "made from" not in evaluate(tmp_path / "portrait.png", driving, driving).table()
+
+
+def test_a_missing_result_is_noticed_before_the_long_work(tmp_path: Path, astronaut: RgbImage) -> None:
+    save_png(tmp_path / "portrait.png", astronaut)
+    driving = write_clip(tmp_path / "driving", astronaut, np.arange(3.0))
+    seen: list[int] = []
+    with pytest.raises(VideoError):
+        evaluate(tmp_path / "portrait.png", driving, tmp_path / "missing.mp4", progress=seen.append)
+    assert not seen
 
 
 def test_what_shows_no_face_is_named(tmp_path: Path, astronaut: RgbImage) -> None:

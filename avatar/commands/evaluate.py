@@ -11,7 +11,7 @@ def add_parser(subparsers: Any) -> None:
     """Add `evaluate` to the command line."""
     parser = subparsers.add_parser("evaluate", help="measure how faithful an animation is")
     parser.add_argument("source", metavar="SOURCE", help="the portrait: a picture, or an avatar's name")
-    parser.add_argument("driving", metavar="DRIVING", type=Path, help="the video or template that moved it")
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help="the video or template that moved it, or idle")
     parser.add_argument("result", metavar="RESULT", type=Path, help="the animation")
     parser.add_argument("--crop", default="auto", metavar="auto|none|X,Y,W,H", help="as animate was told")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to a file too")
@@ -19,17 +19,19 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
+    from avatar.driving_motion import named_driving
     from avatar.evaluate import evaluate
     from avatar.json_report import check_json_target, write_json
     from avatar.library import Library
     from avatar.portrait_crop import parse_crop
     from avatar.progress import ProgressBar
 
-    check_json_target(args.json, [args.driving, args.result])
+    driving = named_driving(args.driving)
+    check_json_target(args.json, [driving, args.result])
     source = Library().resolve(args.source)
     crop = parse_crop(args.crop)
-    with ProgressBar("reading", None, "frames") as bar:
-        evaluation = evaluate(source, args.driving, args.result, crop=crop, progress=bar.update)
+    with ProgressBar("Reading", None, "frames") as bar:
+        evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)
     print(evaluation.table())
     if args.json is not None:
         write_json(args.json, evaluation.as_json())
