@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in words and words[:1] != ["test"]  # pytest has a --debug of its own
     if debug:
         words.remove("--debug")
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    style = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format=style)
     try:
         return _run(words or ["demo"])
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument

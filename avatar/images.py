@@ -31,6 +31,7 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"}
 )
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi"})
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 
 
@@ -131,6 +132,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise _too_large(path, "an enormous size in its header", MAX_PIXELS) from error
     except UnidentifiedImageError as error:
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            raise ImageError(
+                f"{path.name} is a video, not a picture.",
+                remedy="A picture belongs here; the video that drives it is named after it.",
+            ) from error
         raise ImageError(
             f"{path.name} is not a picture in a format that can be read here.",
             remedy="Save it as PNG or JPEG with a picture program and use that.",

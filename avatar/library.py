@@ -93,7 +93,7 @@ class Library:
         """The picture to animate: an existing file as it is, else the avatar of that name.
 
         Raises:
-            LibraryError: neither exists, or the avatar is damaged.
+            LibraryError: neither exists, it is a folder, or the avatar is damaged.
         """
         path = Path(name_or_path)
         if path.is_file():
@@ -101,6 +101,9 @@ class Library:
         try:
             avatar = self.find(str(name_or_path))
         except LibraryError as error:
+            if path.is_dir():
+                remedy = "Name one picture in it, or an avatar."
+                raise LibraryError(f"{path} is a folder, not a picture.", remedy=remedy) from error
             if path.suffix or path.parent != Path():
                 remedy = "Check the file's name, or give an avatar's name."
                 raise LibraryError(f"There is no picture {path}.", remedy=remedy) from error

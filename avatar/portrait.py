@@ -8,6 +8,7 @@ from enum import IntEnum
 
 import numpy as np
 
+from avatar import weights
 from avatar.errors import FaceError
 from avatar.frames import RgbImage
 from avatar.motion.regions import FACE_OVAL, LEFT_EAR, RIGHT_EAR
@@ -97,12 +98,10 @@ def _about_face(face: Face, width_px: int, height_px: int) -> list[Remark]:
 
 
 def _no_face() -> Remark:
-    return Remark(
-        Level.REFUSAL,
-        "no-face",
-        "There is no face in this picture that the tracker can find.",
-        "Take a picture that shows one face from the front, well lit, with eyes, nose and mouth in view.",
-    )
+    remedy = "Take a picture that shows one face from the front, well lit, with eyes, nose and mouth in view."
+    if not weights.present("fan"):
+        remedy += " For a painting or a drawing a second opinion may help (python run.py models pull fan)."
+    return Remark(Level.REFUSAL, "no-face", "There is no face in this picture that the tracker can find.", remedy)
 
 
 def _several(faces: Sequence[Face]) -> Remark:

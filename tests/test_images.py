@@ -92,6 +92,11 @@ def test_a_picture_that_is_cut_short(tmp_path: Path, name: str) -> None:
     assert name in error.what
 
 
+def test_a_video_is_called_a_video(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"\0\0\0\x20ftypisom" + bytes(100))
+    assert "is a video" in refusal(tmp_path / "clip.mp4").what
+
+
 def test_missing_and_folder(tmp_path: Path) -> None:
     assert "no picture" in refusal(tmp_path / "nowhere.png").what
     assert "is a folder" in refusal(tmp_path).what

@@ -243,6 +243,8 @@ def test_resolve_takes_a_file_first_and_explains_what_is_missing(
     assert library.resolve("mona") == library.folder / "mona" / "picture.png"
     with pytest.raises(LibraryError, match=r"Did you mean mona\?"):
         library.resolve("moma")
+    with pytest.raises(LibraryError, match="is a folder"):
+        library.resolve(tmp_path)
     for missing in ("nothing.jpg", str(tmp_path / "nothing")):
         with pytest.raises(LibraryError, match="no picture"):
             library.resolve(missing)

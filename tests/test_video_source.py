@@ -186,13 +186,24 @@ def test_a_broken_packet_costs_only_itself(tmp_path: Path, caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts"])
-def test_a_file_cut_short_gives_what_it_holds(tmp_path: Path, name: str) -> None:
+def test_a_file_cut_short_gives_what_it_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)
     options = {"movflags": "faststart"} if name == "a.mp4" else None
     path = make_clip(tmp_path / name, list(noise), container_options=options)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
-    assert 8 <= len(read(path)) < 30
+    with caplog.at_level(logging.WARNING, "avatar.sources.video"):
+        assert 8 <= len(read(path)) < 30
+    if name == "a.mp4":  # the others do not say how many frames they should hold
+        assert "of 30 frames" in caplog.text or "damaged" in caplog.text
+
+
+def test_a_sound_clip_is_not_called_cut_short(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "avatar.sources.video"):
+        assert len(read(make_clip(tmp_path / "a.mp4", [np.full((48, 64, 3), 9, np.uint8)] * 30))) == 30
+    assert not caplog.text
 
 
 def test_an_mp4_without_its_index(tmp_path: Path) -> None:

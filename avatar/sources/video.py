@@ -33,6 +33,7 @@ FORMATS = (
     "mp3,wav,flac,aac,ac3,aiff,caf"
 )
 _NS = 1_000_000_000
+MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
 def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> DrivingVideo:
@@ -52,6 +53,7 @@ class VideoFile:
         """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
         _check_file(path)
         self._path = path
+        self._damaged = 0  # packets
         self._container = _open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
@@ -73,6 +75,7 @@ class VideoFile:
         step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
         ahead, self._ahead = self._ahead, []
         origin = round(self.facts.origin_s / self.facts.time_base)
+        number = -1  # none yet
         for number, frame in enumerate(itertools.chain(ahead, self._frames)):
             tick = _tick(frame, self.facts.time_base, origin)
             if tick is None:
@@ -82,6 +85,7 @@ class VideoFile:
             last_tick = tick
             self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
+        self._tell_of_losses(number + 1)
 
     def __enter__(self) -> Self:
         return self
@@ -97,17 +101,15 @@ class VideoFile:
         self._container.close()
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
-        """All frames; a packet that cannot be decoded is left out, with one line in the log."""
+        """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        damaged = 0
         for packet in self._packets():
             try:
                 yield from packet.decode()
             except FFmpegError as error:
-                damaged += 1
-                log = logger.warning if damaged == 1 else logger.debug
-                log("%s: a part cannot be decoded and is left out (%s)", self._path.name, error.strerror)
+                self._damaged += 1
+                logger.debug("%s: a packet cannot be decoded (%s)", self._path.name, error.strerror)
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """The packets of the picture stream and the empty one that flushes the decoder, also after a read error."""
@@ -121,11 +123,18 @@ class VideoFile:
             except StopIteration:
                 return
             except FFmpegError as error:
-                logger.warning("%s: reading stops early (%s)", self._path.name, error.strerror)
+                self._damaged += 1
+                logger.debug("%s: reading stops early (%s)", self._path.name, error.strerror)
                 flush: Packet[VideoStream] = Packet()
                 flush.stream = self._stream
                 yield flush
                 return
+
+    def _tell_of_losses(self, frames: int) -> None:
+        if self._damaged:
+            logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
+        elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
+            logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
 
     def _refuse_stills(self) -> None:
         if not self._ahead:
