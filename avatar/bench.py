@@ -86,7 +86,12 @@ class BenchReport:
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
         facts = ", ".join(f"{name} {value}" for name, value in self.machine["versions"].items())
         busy = self.machine["load_before"]
-        lines += ["", "Milliseconds per frame, median / 95 %. live: tracking, motion, drawing; encoding runs beside."]
+        lines += [
+            "",
+            "Milliseconds per frame, median / 95 %. live: tracking, motion and drawing, for which a live frame waits;",
+            f"of 30 fps: its share of a camera's {CAMERA_MS:.0f} ms; x {self.sizes[0].name}: how many times as long as "
+            "that size; portrait, once: milliseconds to prepare one.",
+        ]
         cores = f"{self.machine['cores']} cores, {self.machine['threads']} threads"
         lines.append(f"{self.machine['cpu']}; {cores}; {facts}")
         if busy is not None and busy > 0.5 * self.machine["cores"]:

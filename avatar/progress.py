@@ -45,7 +45,7 @@ class ProgressBar:
         rate = (self._done - (self._base or 0)) / elapsed_s if elapsed_s > 0.2 else 0.0
         parts = [self._label, self._bar(), self._amount()]
         if rate > 0:
-            parts.append(f"{self._number(rate)} {self._noun()}/s")
+            parts.append(f"{self._number(rate) if self._unit == 'B' else rounded(rate)} {self._noun()}/s")
             if self._total is not None and self._done < self._total:
                 parts.append(f"{clock((self._total - self._done) / rate)} left")
         return "  ".join(part for part in parts if part)
@@ -73,6 +73,11 @@ class ProgressBar:
         else:
             self._stream.write(line + "\n")
         self._stream.flush()
+
+
+def rounded(rate: float) -> str:
+    """Return a rate with the digits that say something: 120, 14, 3.2, 0.3."""
+    return f"{rate:.0f}" if rate >= 5 else f"{rate:.1f}"
 
 
 def clock(seconds: float) -> str:

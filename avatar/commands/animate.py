@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.errors import UsageError
-from avatar.progress import ProgressBar
+from avatar.progress import ProgressBar, rounded
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -104,6 +105,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         UsageError, EngineError: it makes no sense, or asks for what this version does not have.
     """
     from avatar.animate import AnimateOptions
+    from avatar.driving_motion import named_driving
     from avatar.portrait_crop import parse_crop
     from avatar.settings import load_settings
 
@@ -113,7 +115,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     motion = load_settings().motion
     return AnimateOptions(
         source=args.source,
-        driving=_driving(args.driving),
+        driving=named_driving(args.driving),
         output=args.output,
         engine=args.engine,
         relative=_first(args.relative, motion.relative),
@@ -136,7 +138,7 @@ def closing_line(result: AnimateResult) -> str:
     unseen = f" ({missed} without a face)" if missed else ""
     return (
         f"{result.engine} on {result.device}: {result.frames} frames{unseen} of {result.width_px} x {result.height_px} "
-        f"in {total_s:.1f} s, {result.frames / max(total_s, 1e-9):.0f} frames/s: {result.output}"
+        f"in {total_s:.1f} s, {rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
     )
 
 
@@ -182,16 +184,13 @@ def _stopped_by_kill() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _driving(path: Path) -> Path:
-    from avatar.motion.idle import idle_path
-
-    return idle_path() if path == Path("idle") and not path.exists() else path
-
-
 def _number(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 2")
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 2")
     return value
 
 

@@ -24,7 +24,7 @@ def run(args: argparse.Namespace) -> int:
     if args.frames < 1:
         raise UsageError(f"{args.frames} frames cannot be measured.", remedy="Give --frames 1 or more.")
     check_json_target(args.json)
-    with ProgressBar("measuring", None, "frames") as bar:
+    with ProgressBar("Measuring", None, "frames") as bar:
         report = run_bench(frames=args.frames, progress=bar.update)
     print(report.table())
     if args.json is not None:

@@ -26,14 +26,16 @@ def run(args: argparse.Namespace) -> int:
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
+    from avatar.outputs.target import check_folder
     from avatar.sources.video import open_driving
     from avatar.tracking import open_tracker
 
     output: Path = args.output
     if output.suffix.lower() != SUFFIX:
         raise UsageError(f"{output.name} does not end in {SUFFIX}.", remedy=f"Try: -o {output.stem}{SUFFIX}")
-    if output.is_dir() or not output.resolve().parent.is_dir():
-        raise UsageError(f"{output} cannot be written there.", remedy="Choose a file in a folder that exists.")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder, not a file.", remedy=f"Try: -o {output / 'motion'}{SUFFIX}")
+    check_folder(output.resolve().parent)
     tracker = open_tracker()
     with open_driving(args.driving) as clip, _bar(clip) as bar:
         track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bar(clip: DrivingVideo) -> ProgressBar:
-    return ProgressBar("tracking", clip.facts.frames_estimate or None, "frames")
+    return ProgressBar("Following the face", clip.facts.frames_estimate or None, "frames")
 
 
 def _counted(clip: DrivingVideo, bar: ProgressBar) -> Iterator[Frame]:

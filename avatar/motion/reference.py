@@ -28,7 +28,7 @@ _WEIGHTS = {
     "mouthStretch": 1.0, "mouthShrug": 0.7, "mouthRoll": 0.7, "mouthPress": 0.5, "mouthFrown": 1.0,
 }  # fmt: skip
 # What portraits really show. A high value of any other coefficient tells the shape of a face, not its expression
-# (0.6 of mouthPucker on a calm face with full lips, of browDown over deep-set eyes): there the driver should be at rest.
+# (0.6 of mouthPucker on a calm face with full lips, of browDown over deep-set eyes): there the driver is to be at rest.
 _SHOWN = ("jawOpen", "mouthSmile", "mouthUpperUp", "mouthLowerDown", "eye")
 _USUAL = ("eyeLook", "brow")  # move both ways, so that a clip's median is rest; the others only rise from rest
 _MOUTH_WEIGHT, _PARTED = 1.5, 0.08  # lips this far apart count as nearly open; outer eye corners are 1 apart

@@ -1,0 +1,65 @@
+"""`run.py template`, and what it leaves behind when it cannot do its work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fakes import FakeTracker, make_clip, plain
+
+from avatar import cli
+from avatar.driving_motion import named_driving
+from avatar.motion.idle import idle_path
+from avatar.motion.template import load_template
+
+
+@pytest.fixture(autouse=True)
+def fake_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
+    monkeypatch.setattr("avatar.tracking.open_tracker", FakeTracker)
+
+
+def template(*words: object) -> int:
+    return cli.main(["template", *map(str, words)])
+
+
+def test_a_clip_becomes_a_template(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [plain(level) for level in (100, 120, 140)])
+    assert template(clip, "-o", tmp_path / "a.masque") == 0
+    assert len(load_template(tmp_path / "a.masque")) == 3
+    assert "a face in 3 of them" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("target", "code", "expected"),
+    [
+        ("a.txt", 2, "-o a.masque"),
+        ("a", 2, "-o a.masque"),
+        ("nowhere/a.masque", 1, "no folder"),
+        ("a.mp4/a.masque", 1, "is a file"),
+        ("folder.masque", 2, "is a folder"),
+    ],
+)
+def test_a_place_it_cannot_go_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str, code: int, expected: str
+) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [plain(120)] * 3)
+    (tmp_path / "folder.masque").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    assert template(clip, "-o", tmp_path / target) == code
+    said = capsys.readouterr().err
+    assert expected in said and "Following" not in said, "noticed only after the work"
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_clip_without_a_face_leaves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = make_clip(tmp_path / "a.mp4", [plain(0)] * 3)
+    assert template(clip, "-o", tmp_path / "a.masque") == 1
+    assert "no face" in capsys.readouterr().err and not (tmp_path / "a.masque").exists()
+
+
+def test_the_built_in_motion_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert named_driving(Path("idle")) == idle_path()
+    (tmp_path / "idle").mkdir()  # a folder of pictures of that name comes first
+    assert named_driving(Path("idle")) == Path("idle")
