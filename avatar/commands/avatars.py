@@ -14,14 +14,18 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add `avatars` and its actions to the command line."""
-    parser = subparsers.add_parser("avatars", help="list, add, remove and check portraits")
+    parser = subparsers.add_parser(
+        "avatars",
+        help="list, add, remove and check portraits",
+        description="The portraits at hand. animate takes their names in place of a picture's.",
+    )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="the portraits at hand")
     add = actions.add_parser("add", help="copy pictures into the library")
-    add.add_argument("files", metavar="FILE", nargs="+", type=Path)
-    add.add_argument("--name", help="what to call it (one FILE only; otherwise the file's name)")
-    add.add_argument("--source", default="", help="a note: where the picture is from")
-    add.add_argument("--licence", default="", help="a note: under which terms it may be used")
+    add.add_argument("files", metavar="FILE", nargs="+", type=Path, help="pictures")
+    add.add_argument("--name", metavar="NAME", help="what to call it (one FILE only; otherwise the file's name)")
+    add.add_argument("--source", metavar="TEXT", default="", help="a note: where the picture is from")
+    add.add_argument("--licence", metavar="TEXT", default="", help="a note: under which terms it may be used")
     add.add_argument("--without-face", action="store_true", help="keep pictures without a usable face too")
     remove = actions.add_parser("remove", help="take an avatar out (restore brings it back)")
     remove.add_argument("name", metavar="NAME")

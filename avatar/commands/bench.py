@@ -9,7 +9,11 @@ from typing import Any
 
 def add_parser(subparsers: Any) -> None:
     """Add `bench` to the command line."""
-    parser = subparsers.add_parser("bench", help="measure the speed of each stage on this machine")
+    parser = subparsers.add_parser(
+        "bench",
+        help="measure the speed of each stage on this machine",
+        description="Time tracking, motion, drawing and encoding at 512 x 512, 720p and 1080p; takes about a minute.",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to a file too")
     parser.add_argument("--frames", metavar="N", type=int, default=90, help="frames counted per size (default 90)")
 

@@ -18,7 +18,11 @@ HEAD_AND_SHOULDERS = (72, 0, 304, 304)  # left, top, width, height in the astron
 
 def add_parser(subparsers: Any) -> None:
     """Add `demo` to the command line; it has no options."""
-    subparsers.add_parser("demo", help="animate the built-in portrait with the built-in motion")
+    subparsers.add_parser(
+        "demo",
+        help="animate the built-in portrait with the built-in motion",
+        description=f"Animate the built-in portrait with the built-in motion into {NAME}, here or in your home folder.",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,10 +6,22 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+_HELP = """\
+Follow the face in DRIVING and in RESULT and compare the two, frame by frame:
+correlation  does the portrait move when and as the driver does? 1 = exactly
+gain         how far it moves for each step of the driver's: 1 = as far
+sharpness    detail of the face over the portrait's own
+background   how much changes outside the head, of 255"""
+
 
 def add_parser(subparsers: Any) -> None:
     """Add `evaluate` to the command line."""
-    parser = subparsers.add_parser("evaluate", help="measure how faithful an animation is")
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure how faithful an animation is",
+        description=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("source", metavar="SOURCE", help="the portrait: a picture, or an avatar's name")
     parser.add_argument("driving", metavar="DRIVING", type=Path, help="the video or template that moved it, or idle")
     parser.add_argument("result", metavar="RESULT", type=Path, help="the animation")

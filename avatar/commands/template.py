@@ -16,9 +16,14 @@ if TYPE_CHECKING:
 
 def add_parser(subparsers: Any) -> None:
     """Add `template` to the command line."""
-    parser = subparsers.add_parser("template", help="keep the motion of a video without anyone's picture")
-    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, or a folder of pictures")
-    parser.add_argument("-o", "--output", metavar="FILE", type=Path, required=True, help="usually NAME.masque")
+    parser = subparsers.add_parser(
+        "template",
+        help="keep the motion of a video without anyone's picture",
+        description="Follow the face in a video and store its motion alone, which animate takes in place of a video. "
+        "docs/motion-template.md tells what is in it.",
+    )
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, a GIF, or a folder of pictures")
+    parser.add_argument("-o", "--output", metavar="FILE.masque", type=Path, required=True, help="the template")
 
 
 def run(args: argparse.Namespace) -> int:
