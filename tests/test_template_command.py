@@ -28,6 +28,8 @@ def test_a_clip_becomes_a_template(tmp_path: Path, capsys: pytest.CaptureFixture
     assert template(clip, "-o", tmp_path / "a.masque") == 0
     assert len(load_template(tmp_path / "a.masque")) == 3
     assert "a face in 3 of them" in capsys.readouterr().out
+    assert template(tmp_path / "a.masque", "-o", tmp_path / "b.masque") == 2
+    assert "a template already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

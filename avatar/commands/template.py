@@ -28,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Track the clip, write the template and return the exit code."""
+    from avatar.driving_motion import is_template
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{output.name} does not end in {SUFFIX}.", remedy=f"Try: -o {output.stem}{SUFFIX}")
     if output.is_dir():
         raise UsageError(f"{output} is a folder, not a file.", remedy=f"Try: -o {output / 'motion'}{SUFFIX}")
+    if is_template(args.driving):
+        raise UsageError(f"{args.driving.name} is a template already.", remedy="Give animate this file as DRIVING.")
     check_folder(output.resolve().parent)
     tracker = open_tracker()
     with open_driving(args.driving) as clip, _bar(clip) as bar:
