@@ -315,8 +315,6 @@ def test_a_swap_while_the_driver_is_out_of_sight_does_not_carry_old_pixels_over(
     small = make_face(scale=5, centre=(60, 50))
     picture, alpha = silhouette(small, (SIDE, SIDE))
     engine.set_source(Frame(picture, 0, 0), small, alpha)
-    # BUG in `set_source`: `_motion`, in pixels of the old portrait, is kept; between pictures of 1536 and 128 pixels
-    # that tears the new one apart for a second.
     assert np.abs(follow(engine, None, 1 / RATE) - small.landmarks)[:, :2].max() < small.pose.scale_px
 
 
@@ -473,7 +471,6 @@ def test_a_driver_that_is_a_single_point_does_no_harm(plain_drawer: WarpEngine, 
     landmarks = np.zeros((478, 3), np.float32)
     point = replace(make_face(), landmarks=landmarks, pose=pose_of(landmarks))
     plain_drawer.calibrate_face(point if as_reference else make_face())
-    # BUG: `pose_difference` takes the logarithm of 0, or divides by it; see also test_expression.py.
     drawn = plain_drawer.animate_face(make_face() if as_reference else point, 1e5)
     plain_drawer.calibrate_face(make_face())
     assert drawn.shape == (SIDE, SIDE, 3)

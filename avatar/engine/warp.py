@@ -49,7 +49,8 @@ class WarpEngine:
         self._source: Expression | None = None
         self._reference: _Reference | None = None
         self._reference_expression: Expression | None = None
-        self._motion: tuple[FloatArray, HeadMotion] | None = None  # the last one driven by a face
+        self._driver: Face | None = None  # as last seen
+        self._motion: tuple[FloatArray, HeadMotion] | None = None  # of the portrait, driven by that face
         self._seen_s: float | None = None  # when a face was last seen
         self._frame_s: float | None = None
         self._trust = 1.0  # 1: the driver's motion, 0: at rest
@@ -78,6 +79,8 @@ class WarpEngine:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
         self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face, alpha))
         self._source, self._reference_expression = Expression.of(face), None
+        if self._driver is not None and self._reference is not None:
+            self._motion = self._carried_over(self._driver)  # the last one was in pixels of the old portrait
 
     def calibrate(self, driving_frame: Frame) -> None:
         """Keep the driver's face in this frame as the reference frame.
@@ -117,7 +120,7 @@ class WarpEngine:
         if face is not None:
             if self._reference is None:
                 self.calibrate_face(face)
-            self._motion = self._carried_over(face)
+            self._driver, self._motion = face, self._carried_over(face)
         self._update_trust(face is not None, time_s)
         if self._motion is None:
             return self._renderer.draw(np.zeros_like(self._renderer.face.landmarks), HeadMotion.still())
@@ -126,7 +129,7 @@ class WarpEngine:
 
     def close(self) -> None:
         """Let go of the portrait and the tracker; safe to call twice."""
-        self._renderer = self._source = self._motion = None
+        self._renderer = self._source = self._driver = self._motion = None
         self._tracker.close()
 
     def _carried_over(self, face: Face) -> tuple[FloatArray, HeadMotion]:

@@ -56,7 +56,7 @@ class Expression:
     def of(face: Face) -> Expression:
         """Take the head pose out of a tracked face."""
         pose = face.pose
-        shape = (face.landmarks - pose.centre_px) @ pose.rotation / np.float32(pose.scale_px)
+        shape = (face.landmarks - pose.centre_px) @ pose.rotation / np.float32(max(pose.scale_px, 1e-3))
         return Expression(shape.astype(np.float32), face.blendshapes)
 
 

@@ -70,8 +70,9 @@ def head_motion(
 def pose_difference(first: HeadPose, second: HeadPose) -> FloatArray:
     """How `second` differs from `first`: yaw, pitch, roll (degrees), shift x and y (head sizes), log zoom; (6,)."""
     turn = _angles(second) - _angles(first)
-    shift = (second.centre_px - first.centre_px)[:2] / first.scale_px
-    return np.array([*turn, *shift, math.log(second.scale_px / first.scale_px)], np.float32)
+    first_px, second_px = (max(pose.scale_px, 1e-3) for pose in (first, second))  # a stranger's template may hold 0
+    shift = (second.centre_px - first.centre_px)[:2] / first_px
+    return np.array([*turn, *shift, math.log(second_px / first_px)], np.float32)
 
 
 def _angles(pose: HeadPose) -> FloatArray:
