@@ -36,6 +36,9 @@ def face(gap: float = 0.0, rise: float = 0.0) -> FloatArray:
     return moved
 
 
+MOUTH_PX = float(np.linalg.norm(face()[291] - face()[61]))
+
+
 def paint(landmarks: FloatArray, *, inside: tuple[int, int, int] | None = None, light: float = 1.0) -> RgbImage:
     """A portrait of few colours; `inside` fills the open mouth."""
     picture = np.full((SIZE, SIZE, 3), SKIN, np.uint8)
@@ -124,6 +127,27 @@ def test_upper_teeth_belong_to_the_skull_and_lower_ones_to_the_jaw(shut: tuple[M
     rows = np.arange(int(bared[14, 1]) - 8, int(bared[14, 1]) - 3)
     jaw_up, jaw_down = (drawn(mouth, picture, bared, jaw_drop=drop)[rows, middle] for drop in (0.0, 0.5))
     assert (jaw_up @ LUMA).mean() > (jaw_down @ LUMA).mean() + 15
+
+
+def tongue_px(mouth: MouthInterior, picture: RgbImage, landmarks: FloatArray, jaw_drop: float) -> int:
+    """Pixels of flesh or darkness, not of teeth, in the middle of the opening, away from the lips."""
+    x, top, bottom = int(landmarks[13, 0]), int(landmarks[13, 1]) + 3, int(landmarks[14, 1]) - 4
+    middle = drawn(mouth, picture, landmarks, jaw_drop=jaw_drop)[top:bottom, x - 10 : x + 10]
+    return int(np.sum(middle @ LUMA < 0.45 * float(np.array(WHITES) @ LUMA)))
+
+
+def test_a_grin_shows_closed_teeth_and_a_dropped_jaw_what_lies_behind(shut: tuple[MouthInterior, RgbImage]) -> None:
+    mouth, picture = shut
+    area = 20 * (0.3 * MOUTH_PX - 7)
+    grin, speech, laugh = face(0.3, rise=0.12), face(0.3, rise=0.02), face(0.3, rise=0.12)
+    assert tongue_px(mouth, picture, grin, 0.06) < 0.15 * area
+    assert tongue_px(mouth, picture, speech, 0.06) > 0.4 * area
+    assert tongue_px(mouth, picture, laugh, 0.2) > 0.25 * area
+
+
+def test_a_wide_open_mouth_has_a_dropped_jaw_whatever_the_chin_says(shut: tuple[MouthInterior, RgbImage]) -> None:
+    mouth, picture = shut
+    assert tongue_px(mouth, picture, face(0.6, rise=0.2), 0.0) > 0.25 * 20 * (0.6 * MOUTH_PX - 7)
 
 
 def test_a_raised_upper_lip_bares_teeth_that_a_low_one_hides(shut: tuple[MouthInterior, RgbImage]) -> None:

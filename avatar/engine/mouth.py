@@ -11,10 +11,8 @@ from avatar.engine.mouth_arch import (
     EYE_SPAN_MM,
     LOWER,
     MOUTH_SPAN_MM,
-    OVERBITE_MM,
     UPPER,
     ArchView,
-    about_hinge,
     arch_points,
 )
 from avatar.engine.mouth_frame import (
@@ -29,6 +27,7 @@ from avatar.engine.mouth_frame import (
     reach,
     smooth,
 )
+from avatar.engine.mouth_jaw import Jaw, RestingMouth
 from avatar.engine.mouth_light import read_light
 from avatar.engine.mouth_own import find_own_teeth, lay_in
 from avatar.engine.mouth_texture import (
@@ -47,6 +46,7 @@ MOST_BARED_MM = 11.0  # of upper teeth and gums above the incisors' edge, in the
 TEETH_SHOWN_MM = 2.1  # below the upper lip of a mouth at rest
 LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.5, 16.0, 33.0  # behind the lips
 FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
+SHADOW_MM = 1.0  # below the upper teeth's edge their shadow on the lower ones has faded to 1/e
 STRAIGHT = np.eye(3, dtype=np.float32)
 
 
@@ -78,7 +78,8 @@ class MouthInterior:
         if own is not None:
             light = replace(light, tooth=own.tooth)
         self._light, self._shows_teeth = light, own is not None
-        self._own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
+        own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
+        self._rest = RestingMouth.of(self._opening(frame, landmarks), frame, own_drop)
 
         density = float(np.clip(1.5 * mm_px, 2.0, 10.0))
         self._upper_points, self._lower_points = arch_points(UPPER), arch_points(LOWER)
@@ -104,16 +105,19 @@ class MouthInterior:
         frame = self._skull.on(landmarks, rotation, scale)
         change = float(np.sqrt(np.mean((_gaps(frame, landmarks) / frame.px_per_mm - self._own_gap) ** 2)))
         strength = smooth(change / (0.35 + 0.85 * (1 - self._closed)))
-        opening = Opening.of(frame, landmarks, forgiven=self._own_gap * self._closed * frame.px_per_mm)
+        opening = self._opening(frame, landmarks)
         if strength < 1 / 255 or opening.width < 3 or opening.area / opening.width < 0.02:
             return
         raster = Raster.over(opening)
-        drop_mm = self._own_drop + jaw_drop * self._mouth_px / self._skull.px_per_mm
-        rgb = self._paint(raster, opening, frame, drop_mm)
+        chin_mm = jaw_drop * self._mouth_px / self._skull.px_per_mm
+        rgb = self._paint(raster, opening, frame, self._rest.jaw(chin_mm, opening, frame))
         coverage = raster.coverage(opening, max(1.0, 0.012 * opening.width) * raster.per_px)
         raster.blend(canvas, rgb, coverage * strength, frame)
 
-    def _paint(self, raster: Raster, opening: Opening, frame: MouthFrame, drop_mm: float) -> FloatArray:
+    def _opening(self, frame: MouthFrame, landmarks: FloatArray) -> Opening:
+        return Opening.of(frame, landmarks, forgiven=self._own_gap * self._closed * frame.px_per_mm)
+
+    def _paint(self, raster: Raster, opening: Opening, frame: MouthFrame, jaw: Jaw) -> FloatArray:
         """The interior without its outline: (H, W, 3) float32 over the raster."""
         light, mm = self._light, frame.px_per_mm
         open_mm = 1.5 * opening.area / opening.width / mm
@@ -125,10 +129,11 @@ class MouthInterior:
         back = light.dark + light.flesh * 0.45 * reach(BACK_DEPTH_MM, open_mm)
         rgb[:] = (1 - 0.55 * off_middle[..., None] ** 2) * back
 
-        edge_down, lower_view = self._jaw(frame, opening, drop_mm)
+        edge_down, lower_view = jaw.lower_row(*self._lower_points, frame)
         self._draw_tongue(rgb, raster, frame, edge_down, open_mm)
         self._draw_row(rgb, raster, self._lower, lower_view, 1.0, reach(LOWER_DEPTH_MM, open_mm))
         upper_view = self._upper_row(frame, opening)
+        self._shade_below(rgb, raster, upper_view)
         self._draw_row(rgb, raster, self._upper, upper_view, -1.0, reach(TOOTH_DEPTH_MM, open_mm))
 
         shadow = lip_shadow(raster, opening, mm)
@@ -151,20 +156,6 @@ class MouthInterior:
         lift = float(np.logaddexp(0.0, bared - MOST_BARED_MM)) * view.px_per_mm
         return replace(view, down=view.down - np.float32(lift))
 
-    def _jaw(self, frame: MouthFrame, opening: Opening, drop_mm: float) -> tuple[float, ArchView]:
-        """Where the lower incisors' edge is (pixels down), and the lower row as seen."""
-        lowest = float(opening.lower.max()) / max(float(frame.to_mouth[1, 1]), 1e-3)
-        # A lip drawn down bares the crowns while the jaw is up; once the jaw is down the lip covers most of them.
-        bared = 2.4 + 4.1 * float(np.exp(-((max(drop_mm, lowest, 0.0) / 9.0) ** 2)))
-        drop = min(max(float(np.logaddexp(drop_mm, lowest - bared + OVERBITE_MM)), 0.0), 45.0)
-        along, points = self._lower_points
-        points = about_hinge(points - np.array([0, OVERBITE_MM, 0], np.float32), drop)
-        view = ArchView.of(along, points, frame.to_mouth)
-        edge = float(np.interp(0.0, view.across, view.down))
-        missing = (lowest - bared) - edge / view.px_per_mm  # a nodding head sees a dropped jaw higher up
-        shift = float(np.logaddexp(0.0, missing)) * view.px_per_mm
-        return edge + shift, replace(view, down=view.down + np.float32(shift))
-
     def _draw_row(
         self, rgb: FloatArray, raster: Raster, texture: RowTexture, view: ArchView, sign: float, light: float
     ) -> None:
@@ -182,6 +173,14 @@ class MouthInterior:
         columns, rows = texture.maps(np.broadcast_to(along, inward.shape), inward, density)
         rgba = cv2.remap(level, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         _over(rgb[part], rgba, light, self._light.dark)
+
+    def _shade_below(self, rgb: FloatArray, raster: Raster, upper: ArchView) -> None:
+        """The shadow of the upper teeth on what is close behind their edge: a thin dark line where the rows meet."""
+        along, edge = upper.columns(raster.across)
+        part = slice(*np.searchsorted(raster.down, [edge.min(), edge.max() + 4 * SHADOW_MM * upper.px_per_mm]))
+        below = (raster.down[part, None] - edge) / max(upper.px_per_mm, 1e-3)
+        shade = 0.6 * np.exp(-np.maximum(below, 0) / SHADOW_MM) * (np.abs(along) < UPPER.half_span)
+        rgb[part] += shade[..., None] * (self._light.dark - rgb[part])
 
     def _draw_tongue(self, rgb: FloatArray, raster: Raster, frame: MouthFrame, edge: float, open_mm: float) -> None:
         mm = frame.px_per_mm

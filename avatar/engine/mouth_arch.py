@@ -50,7 +50,7 @@ LOWER = ArchShape(
     setback=OVERJET_MM,
     widths=(5.3, 5.8, 6.8, 7.0, 7.0, 10.0),
     heights=(8.6, 8.8, 9.2, 8.0, 7.4, 6.8),
-    edges=(0.0, 0.1, 0.0, 0.5, 0.8, 1.0),
+    edges=(0.0, 0.1, 0.0, -0.3, -0.8, -1.2),
 )
 
 _ANGLES = np.radians(np.linspace(-78, 78, 157)).astype(np.float32)
