@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from avatar.cv import cv2
 from avatar.engine import person
-from avatar.engine.background import fill_background, foreground_colors
-from avatar.engine.fields import nearest, nearest_in_row, smooth_fill, typical
+from avatar.engine.background import fill_background, foreground_colors, widened_matte
+from avatar.engine.fields import distance_to, nearest, nearest_in_row, smooth_fill, typical
 from avatar.engine.guided import LocalLinear, enlarged, fit_local_linear
 from avatar.engine.headroom import Head
+from avatar.engine.inpaint import continued
 from avatar.engine.matte import estimate_matte, person_matte, refine_matte
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.regions import FACE_OVAL
@@ -54,6 +55,13 @@ def scene(texture: float, softness: float = 3.0) -> tuple[RgbImage, FloatArray, 
     background = wall(height, width, texture)
     mixed = alpha[..., None] * HAIR + (1 - alpha[..., None]) * background
     return np.round(mixed).astype(np.uint8), alpha, landmarks, background
+
+
+def taken_apart(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> tuple[RgbImage, FloatArray, RgbImage]:
+    """Person, matte and background, from which the picture can be put together again."""
+    background = fill_background(rgb, matte, landmarks)
+    wide = widened_matte(rgb, matte, background)
+    return foreground_colors(rgb, wide, background), wide, background
 
 
 def composed(foreground: RgbImage, matte: FloatArray, background: RgbImage) -> FloatArray:
@@ -169,21 +177,56 @@ def test_the_background_is_the_picture_where_nobody_is() -> None:
     rgb, truth, landmarks, _ = scene(25.0)
     matte = np.where(truth < 0.05, 0, truth).astype(np.float32)
     filled = fill_background(rgb, matte, landmarks)
-    assert np.array_equal(filled[matte == 0], rgb[matte == 0])
+    apart = distance_to(matte > 0) > 0.02 * Head.of(landmarks).size + 2
+    assert apart.mean() > 0.3
+    assert np.array_equal(filled[apart], rgb[apart])
+
+
+def test_what_runs_into_the_head_goes_on_behind_it() -> None:
+    _, truth, landmarks, background = scene(0.0)
+    background[100:130] = 40  # a beam
+    rgb = np.round(truth[..., None] * HAIR + (1 - truth[..., None]) * background).astype(np.uint8)
+    filled = fill_background(rgb, truth, landmarks).astype(np.float32)
+    depth = distance_to(truth < 0.02)
+    uncovered = (depth > 0) & (depth < 12)
+    for rows in (slice(80, 97), slice(103, 127), slice(133, 150)):
+        part = uncovered[rows]
+        assert part.any()
+        assert np.abs(filled[rows] - background[rows])[part].mean() < 15  # of the 130 between beam and wall
+
+
+def test_no_edge_is_left_where_two_sides_meet() -> None:
+    _, truth, landmarks, background = scene(0.0)
+    background[:, :140], background[:, 140:] = 60, 200
+    rgb = np.round(truth[..., None] * HAIR + (1 - truth[..., None]) * background).astype(np.uint8)
+    filled = fill_background(rgb, truth, landmarks)[:200].astype(np.float32)
+    inside = distance_to(truth < 0.02)[:200] > 25
+    steps = np.abs(np.diff(filled[..., 1], axis=1))[inside[:, 1:]]
+    assert steps.max() < 20
+
+
+@pytest.mark.parametrize("rim", [230.0, 90.0])
+def test_a_rim_along_the_outline_goes_with_the_person(rim: float) -> None:
+    rgb, truth, landmarks, background = scene(0.0)
+    beyond = (truth < 0.02) & (distance_to(truth > 0.02) < 1.5)  # a halo, or hair that the matte has missed
+    rgb[beyond] = rim
+    filled = fill_background(rgb, truth, landmarks)
+    assert np.abs(rgb - background)[beyond].mean() > 25
+    assert np.abs(filled - background)[beyond].mean() < 8
+    person, matte, behind = taken_apart(rgb, truth, landmarks)
+    assert np.abs(composed(person, matte, behind) - rgb)[beyond].max() < 1.1
 
 
 @pytest.mark.parametrize("texture", [0.0, 5.0, 40.0])
 def test_the_layers_give_back_the_picture(texture: float) -> None:
     rgb, truth, landmarks, _ = scene(texture)
-    for matte, bound in ((truth, 0.25), (person_matte(rgb, landmarks), 1.0)):
-        background = fill_background(rgb, matte, landmarks)
-        foreground = foreground_colors(rgb, matte, background)
-        assert np.abs(composed(foreground, matte, background) - rgb).mean() < bound
+    for matte, bound in ((truth, 0.25), (person_matte(rgb, landmarks), 0.25)):
+        assert np.abs(composed(*taken_apart(rgb, matte, landmarks)) - rgb).mean() < bound
 
 
 def test_the_persons_colours_are_free_of_background() -> None:
     rgb, truth, landmarks, _ = scene(0.0)
-    foreground = foreground_colors(rgb, truth, fill_background(rgb, truth, landmarks))
+    foreground, _, _ = taken_apart(rgb, truth, landmarks)
     soft = (truth > 0.2) & (truth < 0.9)
     assert np.abs(foreground[soft] - HAIR).mean() < 6
     assert np.abs(rgb[soft] - HAIR).mean() > 40
@@ -208,9 +251,9 @@ def test_small_pictures_and_faces_at_the_edge_do_not_fail(
     matte = person_matte(rgb, landmarks)
     assert matte.shape == (height, width) and matte.dtype == np.float32
     assert matte.min() >= 0 and matte.max() <= 1
-    background = fill_background(rgb, matte, landmarks)
-    foreground = foreground_colors(rgb, matte, background)
+    foreground, wide, background = taken_apart(rgb, matte, landmarks)
     assert background.shape == foreground.shape == rgb.shape
+    assert (wide >= matte).all() and wide.max() <= 1
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
@@ -218,18 +261,18 @@ def test_a_picture_of_one_colour_stays_one(value: int) -> None:
     rgb = np.full((120, 90, 3), value, np.uint8)
     landmarks = face_at(45, 60, 40)
     matte = person_matte(rgb, landmarks)
-    background = fill_background(rgb, matte, landmarks)
+    foreground, wide, background = taken_apart(rgb, matte, landmarks)
     assert np.abs(background.astype(int) - value).max() <= 1
-    assert np.abs(composed(foreground_colors(rgb, matte, background), matte, background) - value).mean() < 1
+    assert np.abs(composed(foreground, wide, background) - value).mean() < 1
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
 def test_all_person_and_no_person(value: float) -> None:
     rgb, truth, landmarks, _ = scene(5.0)
     matte = np.full_like(truth, value)
-    background = fill_background(rgb, matte, landmarks)
-    assert np.array_equal(background, rgb)
-    assert np.abs(composed(foreground_colors(rgb, matte, background), matte, background) - rgb).max() <= 1
+    foreground, wide, background = taken_apart(rgb, matte, landmarks)
+    assert np.array_equal(background, rgb) and np.array_equal(wide, matte)
+    assert np.abs(composed(foreground, wide, background) - rgb).max() <= 1
 
 
 def test_a_small_face_in_a_4k_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,11 +283,10 @@ def test_a_small_face_in_a_4k_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     at = landmarks + np.array([3300, 1860, 0], np.float32)
     result = estimate_matte(large, at)
     assert np.abs(result.alpha[1860:2090, 3300:3580] - truth[:230]).mean() < 0.1
-    background = fill_background(large, result.alpha, at)
-    foreground = foreground_colors(large, result.alpha, background)
+    foreground, matte, background = taken_apart(large, result.alpha, at)
     assert np.array_equal(background[:1000, :2000], large[:1000, :2000])
     part = (slice(1800, 2160), slice(3200, 3700))
-    assert np.abs(composed(foreground[part], result.alpha[part], background[part]) - large[part]).mean() < 0.5
+    assert np.abs(composed(foreground[part], matte[part], background[part]) - large[part]).mean() < 0.5
 
 
 def test_a_large_portrait_is_refined_along_its_own_edges(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +327,23 @@ def test_filling_continues_what_is_known() -> None:
     assert np.abs(filled - ramp)[known > 0].max() == 0
     assert np.abs(filled - ramp).mean() < 0.01
     assert not smooth_fill(ramp, np.zeros_like(known)).any()
+
+
+def test_a_continued_picture_is_kept_where_it_is_known() -> None:
+    y, x = np.indices((90, 120), np.float32)
+    image = np.dstack([x / 120, y / 90, np.full_like(x, 0.5)])
+    known = np.hypot(x - 60, y - 45) > 20
+    holed = np.where(known[..., None], image, 1)
+    filled = continued(holed, known, 40.0)
+    assert np.abs(filled - image)[known].max() < 0.01
+    assert np.abs(filled - image).max() < 0.1
+    assert np.array_equal(filled, continued(holed, known, 40.0))
+
+
+def test_a_picture_known_in_a_few_pixels_is_continued_in_their_colour() -> None:
+    image, known = np.zeros((600, 500, 3), np.float32), np.zeros((600, 500), np.bool_)
+    image[7:11, 9:13], known[7:11, 9:13] = (0.2, 0.4, 0.6), True
+    assert np.abs(continued(image, known, 100.0) - image[8, 10]).max() < 0.02
 
 
 def test_what_is_typical_is_not_moved_by_exceptions() -> None:

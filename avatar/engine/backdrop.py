@@ -9,7 +9,7 @@ import numpy as np
 from avatar.engine.fields import Mask, masked_blur, smooth_fill, typical
 from avatar.frames import FloatArray
 
-_FINE, _COARSE = 0.06, 0.2  # head sizes over which the smooth part averages: before a plain wall, before a room
+_FINE = 0.06  # head sizes over which the smooth part averages
 _PLAIN = 6 / 255  # typical deviation from the smooth part up to which a background counts as plain
 
 
@@ -22,14 +22,13 @@ class Backdrop:
     plain: FloatArray  # (H, W) in [0, 1]
 
     @staticmethod
-    def learn(image: FloatArray, seen: Mask, size: float, *, rooms: bool = False) -> Backdrop:
+    def learn(image: FloatArray, seen: Mask, size: float) -> Backdrop:
         """Learn it from the pixels that certainly are background.
 
         Args:
             image: (H, W, 3) in [0, 1].
             seen: (H, W), at least one pixel.
             size: of the head, pixels.
-            rooms: leave structures up to the size of a hand out of the smooth part where the background is busy.
         """
         weight = seen.astype(np.float32)
         smooth = masked_blur(image, weight, _FINE * size)
@@ -40,7 +39,4 @@ class Backdrop:
         away = np.abs(image - smooth).max(axis=2)
         deviation = 1.4 * typical(away, seen, max(8, round(0.25 * size)), 65)
         plain = (1 / (1 + np.square(deviation / _PLAIN))).astype(np.float32)
-        if rooms:
-            wide = masked_blur(image, weight, _COARSE * size)
-            smooth = wide + plain[..., None] * (smooth - wide)
         return Backdrop(smooth_fill(smooth, weight), deviation, plain)

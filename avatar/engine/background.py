@@ -1,8 +1,9 @@
 """What lies behind the person, made up once per avatar, and the person's own colours along the soft outline.
 
-The background's smooth part is continued under the person by a pyramid; its structure is mirrored across the
-outline, where a moving head uncovers it, and fades into grain deeper inside. Only pixels that certainly are background
-are used, so that nothing of the hair shines through.
+The background's large structures are continued under the person and dissolve there (inpaint.py); what is finer is
+mirrored across the outline, as far as it is texture, and fades into grain deeper inside. Only pixels that certainly are
+background are used; a rim of hair colour or sharpening along the outline is left to the person, so that the head does
+not leave a ring behind when it moves away.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.engine.backdrop import Backdrop
-from avatar.engine.fields import Mask, as_unit, blurred, distance_to, smooth_fill, typical
+from avatar.engine.fields import Mask, as_unit, blurred, distance_to, masked_blur, smooth_fill, typical
 from avatar.engine.guided import enlarged
 from avatar.engine.headroom import Head, shrunk
+from avatar.engine.inpaint import continued
 from avatar.frames import FloatArray, RgbImage
 
 WORK_SIDE = 640  # px; the smooth part needs no more
 _STRIP_ROWS = 128  # a large picture is worked through in strips, which bounds the memory
-_PERSON = 0.02  # matte above which a pixel is no source of background colours
-_MARGIN = 0.015  # head sizes that are kept clear of the person besides
-_MIRROR_DEPTH = 0.4  # head sizes from the outline at which mirrored structure has faded away
+_PERSON = (0.02, 0.06)  # matte above which a pixel is no source of background colours: plain, busy background
+_MARGIN = 0.02  # head sizes that are kept clear of the person besides
+_FINE = 0.012  # head sizes; grain up to this size is not continued as a line
+_MIRROR_DEPTH = 0.4  # head sizes from the outline at which mirrored texture has faded away
+_TEXTURE = 1.5  # times the usual deviation: what is more is no texture, and its mirror image would show
 
 
 def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> RgbImage:
@@ -33,8 +37,8 @@ def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> 
         matte: (H, W) in [0, 1], 1 on the person.
         landmarks: (478, 3) pixels; their size sets the scale of structures.
     Returns:
-        (H, W, 3), the picture itself where the matte is 0. In the matte's soft zone its colours leave a foreground
-        between 0 and 255 with which the picture can be put together again (`foreground_colors`).
+        (H, W, 3), the picture itself a margin away from where the matte is 0. Over this background the matte has to be
+        widened (`widened_matte`) for the picture to be put together again.
     """
     head = Head.of(landmarks)
     rows, columns = head.box(rgb.shape)
@@ -47,9 +51,31 @@ def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> 
     for top in range(0, len(part), _STRIP_ROWS):
         strip = slice(top, min(top + _STRIP_ROWS, len(part)))
         colours = _filled_strip(part, plan, strip, random)
-        colours = _within_reach(colours, part[strip], part_matte[strip])
         filled[rows, columns][strip] = np.round(255 * colours).astype(np.uint8)
     return filled
+
+
+def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> FloatArray:
+    """Leave to the person whatever of the picture the background alone does not explain.
+
+    That is the rim along the outline in which the matte misses a little hair, or sharpening has drawn a halo.
+
+    Args:
+        rgb: (H, W, 3), the picture.
+        matte: (H, W) in [0, 1].
+        background: (H, W, 3), from `fill_background`.
+    Returns:
+        (H, W) in [0, 1], the smallest matte >= `matte` over which a foreground between 0 and 255 gives the picture
+        (Smith and Blinn, "Blue Screen Matting", 1996).
+    """
+    wide = np.empty_like(matte)
+    for top in range(0, len(rgb), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        image, behind = rgb[strip], background[strip]
+        room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
+        share = cv2.split(cv2.divide(cv2.absdiff(image, behind), room, dtype=cv2.CV_32F))
+        wide[strip] = np.maximum.reduce([matte[strip], *share])
+    return wide
 
 
 def foreground_colors(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> RgbImage:
@@ -57,7 +83,7 @@ def foreground_colors(rgb: RgbImage, matte: FloatArray, background: RgbImage) ->
 
     Args:
         rgb: (H, W, 3), the picture.
-        matte: (H, W) in [0, 1].
+        matte: (H, W) in [0, 1], from `widened_matte`.
         background: (H, W, 3), from `fill_background`.
     Returns:
         (H, W, 3); matte * foreground + (1 - matte) * background gives back the picture. Where the matte is 0, the
@@ -86,10 +112,11 @@ def foreground_colors(rgb: RgbImage, matte: FloatArray, background: RgbImage) ->
 class _Plan:
     """How to fill, on a small picture (h, w); colours in [0, 1]."""
 
-    smooth: FloatArray  # (h, w, 3), the background without its structure
-    known: FloatArray  # (h, w), 1 where the picture shows it
-    mirror: FloatArray  # (h, w, 2), where in the picture a filled pixel's structure comes from, as a step in pixels
-    mirrored: FloatArray  # (h, w) in [0, 1], how much of that structure to take
+    smooth: FloatArray  # (h, w, 3), the background without its texture
+    known: FloatArray  # (h, w) in [0, 1], 1 where the picture shows it
+    mirror: FloatArray  # (h, w, 2), where in the picture a filled pixel's texture comes from, as a step in pixels
+    mirrored: FloatArray  # (h, w) in [0, 1], how much of that texture to take
+    texture: FloatArray  # (h, w), how far it may differ from the smooth part
     grain: FloatArray  # (h, w), standard deviation
     scale: float  # small pixels per pixel
 
@@ -101,18 +128,31 @@ def _plan(rgb: RgbImage, matte: FloatArray, size: float) -> _Plan | None:
     alpha = cv2.resize(matte, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
     size *= scale
     reach = max(1, round(_MARGIN * size))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    covered = cv2.dilate((alpha > _PERSON).astype(np.uint8), disc).astype(np.bool_)
-    weight = (~covered).astype(np.float32)
-    if weight.sum() < 16 or min(weight.shape) < 4:
+    covered = _grown(alpha > _PERSON[0], reach)
+    if covered.size - covered.sum() < 16 or min(covered.shape) < 4:
         return None
-    smooth = Backdrop.learn(image, ~covered, size, rooms=True).colour
+    backdrop = Backdrop.learn(image, ~covered, size)
+    # Before a busy background the matte takes bits of it for hair; as holes they would be blurred for nothing.
+    person = alpha > _PERSON[1] + (_PERSON[0] - _PERSON[1]) * backdrop.plain
+    covered = _grown(person, reach)
+    weight = (~covered).astype(np.float32)
+    smooth = masked_blur(image, weight, _FINE * size)
+    smooth += backdrop.plain[..., None] * (backdrop.colour - smooth)  # where it is plain, strays do not count either
+    smooth = continued(smooth, ~covered, size)
     mirror, valid = _mirror(covered, reach, size)
     seen = cv2.remap(weight, *_at(mirror), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     mirrored = valid * blurred(cv2.erode(np.asarray(seen), np.ones((3, 3), np.uint8)), 0.015 * size)
-    grain = typical(_roughness(rgb, alpha.shape), ~covered, max(8, round(0.3 * size)), 50)
-    known = np.clip(distance_to(covered) / 2, 0, 1)
-    return _Plan(smooth, known.astype(np.float32), mirror / np.float32(scale), mirrored, grain, scale)
+    tile = max(8, round(0.3 * size))
+    grain = typical(_roughness(rgb, alpha.shape), ~covered, tile, 50)
+    texture = _TEXTURE * typical(np.abs(image - smooth).max(axis=2), ~covered, tile, 50) + np.float32(1 / 255)
+    # The picture comes back within the margin already: the rim is thin, and structures should not travel with the head.
+    known = np.clip((distance_to(person) - 0.5 * reach) / (0.5 * reach + 1), 0, 1).astype(np.float32)
+    return _Plan(smooth, known, mirror / np.float32(scale), mirrored, texture, grain, scale)
+
+
+def _grown(mask: Mask, reach: int) -> Mask:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc).astype(np.bool_))
 
 
 def _mirror(covered: Mask, reach: int, size: float) -> tuple[FloatArray, FloatArray]:
@@ -153,31 +193,21 @@ def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, random: np.random.Ge
     """Some rows of the filled picture, (rows, W, 3) in [0, 1]."""
     height, width = rgb.shape[:2]
     rows = strip.stop - strip.start
-    maps = np.dstack([plan.known, plan.mirrored, plan.grain])
-    known, mirrored, grain = cv2.split(enlarged(maps, (width, height), strip.start, rows))
+    maps = np.dstack([plan.known, plan.mirrored, plan.texture, plan.grain])
+    known, mirrored, limit, grain = cv2.split(enlarged(maps, (width, height), strip.start, rows))
     smooth = enlarged(plan.smooth, (width, height), strip.start, rows)
     x, y = _at(enlarged(plan.mirror, (width, height), strip.start, rows))
     y += np.float32(strip.start)
     half = np.float32(0.5 * plan.scale - 0.5)
-    there = _sampled(rgb, x, y) / np.float32(255) - _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
-    structure = there * mirrored[..., None]
+    texture = _sampled(rgb, x, y) / np.float32(255)
+    texture -= _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
+    excess = np.maximum.reduce([limit, *cv2.split(np.abs(texture))])  # far quicker than a maximum over the last axis
+    texture *= (mirrored * limit / excess)[..., None]
     noise = random.standard_normal((rows, width), np.float32) * grain * (1 - mirrored)
-    made = np.clip(smooth + structure + noise[..., None], 0, 1)
+    made = np.clip(smooth + texture + noise[..., None], 0, 1)
     return np.asarray(made + known[..., None] * (as_unit(rgb[strip]) - made), np.float32)
 
 
 def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
     return np.asarray(sampled, np.float32)
-
-
-def _within_reach(background: FloatArray, rgb: RgbImage, matte: FloatArray) -> FloatArray:
-    """Keep to colours that a foreground between 0 and 1 can turn into the picture.
-
-    Those lie between (I - alpha) / (1 - alpha) and I / (1 - alpha).
-    """
-    image, alpha = as_unit(rgb), matte[..., None]
-    rest = np.maximum(1 - alpha, 1e-3)
-    allowed = np.clip(np.clip(background, (image - alpha) / rest, image / rest), 0, 1)
-    thin = np.clip((0.5 - alpha) / 0.3, 0, 1)  # behind what hardly shows through, a calm background matters more
-    return np.asarray(background + thin * (allowed - background), np.float32)

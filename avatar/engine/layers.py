@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.background import fill_background, foreground_colors
+from avatar.engine.background import fill_background, foreground_colors, widened_matte
 from avatar.engine.eyes import EyeLayer
 from avatar.engine.matte import person_matte
 from avatar.engine.mouth import MouthInterior
@@ -25,6 +25,7 @@ class Layers:
         matte = person_matte(rgb, face.landmarks, alpha)
         self.matte = matte
         self._background = fill_background(rgb, matte, face.landmarks)
+        matte = widened_matte(rgb, matte, self._background)
         person = foreground_colors(rgb, matte, self._background)
         alpha = np.round(matte * 255).astype(np.uint8)
         colours = cv2.multiply(person, cv2.merge([alpha] * 3), scale=1 / 255)
