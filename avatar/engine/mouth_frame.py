@@ -15,6 +15,7 @@ SKULL = (168, 6, 197, 195, 5, 4, 2, 98, 327, 94, 33, 133, 362, 263, 10, 151, 9, 
 NOSE_BASE = (2, 97, 326, 98, 327, 94, 5)  # the part of the skull nearest to the teeth
 MIRRORED = ((33, 263), (133, 362), (234, 454), (61, 291), (98, 327))
 WIDEST_RASTER = 288  # px: wider mouths are drawn smaller and enlarged, nothing in them is that sharp
+STEEPEST = 6.0  # times as high as wide a soft edge is where a lip runs upright
 CURVE = 5  # samples of the lip curves per landmark
 
 
@@ -176,13 +177,15 @@ class Raster:
         )
 
     def coverage(self, opening: Opening, softness: float) -> FloatArray:
-        """(H, W) share of each pixel between the lips, through a window `softness` raster pixels high."""
+        """(H, W) share of each pixel between the lips; their edges are `softness` raster pixels wide."""
         upper, lower = self.curves(opening)
         half = 0.5 * softness / self.per_px
+        slopes = (np.gradient(lip) * self.per_px for lip in (upper, lower))
+        above, below = (half * np.minimum(np.hypot(1, slope), STEEPEST) for slope in slopes)
         down = self.down[:, None]
-        high = np.maximum(down - half, upper)
-        low = np.minimum(down + half, lower)
-        share = np.clip(low - high, 0, None) / (2 * half)
+        under_upper = np.clip((down - upper) / (2 * above) + 0.5, 0, 1)
+        over_lower = np.clip((lower - down) / (2 * below) + 0.5, 0, 1)
+        share = np.maximum(under_upper + over_lower - 1, 0)
         return np.asarray(cv2.blur(share.astype(np.float32), (3, 1)), np.float32)  # where a lip runs upright
 
     def sample(self, picture: RgbImage, frame: MouthFrame) -> FloatArray:
