@@ -10,6 +10,7 @@
     ├── TemplateError   a motion template cannot be read
     ├── LibraryError    the avatar library refuses a name or an import
     ├── EngineError     an engine cannot be opened or failed
+    ├── ShapeError      tensors do not fit the model or each other
     ├── CameraError     a camera cannot be opened or stopped sending
     └── OutputError     the result cannot be written
 """
@@ -59,6 +60,10 @@ class LibraryError(AvatarError):
 
 class EngineError(AvatarError):
     """An engine cannot be opened, or failed while it ran."""
+
+
+class ShapeError(AvatarError):
+    """Tensors do not fit the model, or do not fit each other."""
 
 
 class CameraError(AvatarError):

@@ -1,4 +1,4 @@
-"""`run.py models`: the weight files: list, pull, import, verify."""
+"""`run.py models`: the weight files: list, pull, import, verify, convert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from avatar.progress import ProgressBar
 
 
 def add_parser(subparsers: Any) -> None:
-    """Add `models` and its four actions to the command line."""
+    """Add `models` and its actions to the command line."""
     parser = subparsers.add_parser("models", help="list, fetch, import and verify weight files")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="what is known, and what is here")
@@ -24,6 +24,10 @@ def add_parser(subparsers: Any) -> None:
     take.add_argument("name", metavar="NAME")
     take.add_argument("file", metavar="FILE", type=Path)
     actions.add_parser("verify", help="read every file that is here and compare its hash")
+    convert = actions.add_parser("convert", help="make a small, safe file of a First Order Motion Model checkpoint")
+    convert.add_argument("checkpoint", metavar="CHECKPOINT", help="a model's name, or a .pth.tar or .safetensors file")
+    convert.add_argument("-o", "--output", metavar="FILE.safetensors", type=Path, required=True)
+    convert.add_argument("--config", metavar="NAME|YAML", help="default: read off the weights")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         return pull(args.names or weights.needed_models())
     if args.action == "import":
         return _import(args.name, args.file)
+    if args.action == "convert":
+        return _convert(args.checkpoint, args.output, args.config)
     return _verify()
 
 
@@ -78,6 +84,16 @@ def _verify() -> int:
             failed += 1
             print(f"{error.what}\n{error.remedy}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _convert(checkpoint: str, output: Path, config: str | None) -> int:
+    from avatar.fomm import convert_checkpoint
+
+    known = checkpoint in {model.weight.name for model in weights.list_models()}
+    path = weights.model_path(checkpoint) if known else Path(checkpoint).expanduser()
+    size = convert_checkpoint(path, output.expanduser(), config)
+    print(f"{output}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 def _note(text: str) -> None:

@@ -1,0 +1,141 @@
+"""What the three networks are built of. Parameter names are those of the published checkpoints."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from avatar.fomm.config import HourglassConfig
+
+
+class ConvBlock(nn.Module):
+    """Convolution, batch-norm, ReLU; (B, in, H, W) to (B, out, H, W)."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+        self.norm = nn.BatchNorm2d(channels_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the block."""
+        return F.relu(self.norm(self.conv(x)))
+
+
+class DownBlock(ConvBlock):
+    """A ConvBlock whose result is averaged over 2 x 2; H and W are halved, rounded down."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the block."""
+        return F.avg_pool2d(super().forward(x), 2)
+
+
+class UpBlock(ConvBlock):
+    """A ConvBlock on an input of twice the size, every pixel repeated 2 x 2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the block."""
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+
+class ResidualBlock(nn.Module):
+    """x + two convolutions, each behind its batch-norm and ReLU; the shape stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.BatchNorm2d(channels), nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the block."""
+        inner: Tensor = self.conv1(F.relu(self.norm1(x)))
+        inner = self.conv2(F.relu(self.norm2(inner)))
+        return x + inner
+
+
+class HourglassEncoder(nn.Module):
+    """Halves the picture level by level and keeps what each level saw."""
+
+    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+        super().__init__()
+        widths = [channels_in, *(config.channels(level + 1) for level in range(config.num_blocks))]
+        self.down_blocks = nn.ModuleList(DownBlock(a, b) for a, b in pairwise(widths))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """The input and every level's features, innermost last."""
+        levels = [x]
+        for block in self.down_blocks:
+            levels.append(block(levels[-1]))
+        return levels
+
+
+class HourglassDecoder(nn.Module):
+    """Doubles the innermost features level by level, each joined by what the encoder saw at that size."""
+
+    def __init__(self, config: HourglassConfig) -> None:
+        super().__init__()
+        blocks = []
+        for level in reversed(range(config.num_blocks)):
+            innermost = level == config.num_blocks - 1
+            channels_in = config.channels(level + 1) * (1 if innermost else 2)
+            blocks.append(UpBlock(channels_in, config.channels(level)))
+        self.up_blocks = nn.ModuleList(blocks)
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """From the encoder's levels to one map of the input's size."""
+        *skips, x = levels
+        for block, skip in zip(self.up_blocks, reversed(skips), strict=True):
+            x = torch.cat([block(x), skip], dim=1)
+        return x
+
+
+class Hourglass(nn.Module):
+    """Encoder and decoder: (B, in, H, W) to (B, block_expansion + in, H, W); H and W are multiples of 2^num_blocks."""
+
+    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+        super().__init__()
+        self.encoder, self.decoder = HourglassEncoder(config, channels_in), HourglassDecoder(config)
+        self.channels_out = config.block_expansion + channels_in
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the network."""
+        features: Tensor = self.decoder(self.encoder(x))
+        return features
+
+
+class AntiAliasedDown(nn.Module):
+    """Blurs away what a smaller picture cannot show, and keeps every (1 / scale)-th pixel.
+
+    A Gaussian of sigma (1 / scale - 1) / 2 pixels, cut off at 4 sigma; zeros beyond the border. The kernel is stored
+    in the checkpoints, which is how a scale is read off the weights (`structure.py`).
+    """
+
+    def __init__(self, channels: int, scale: float) -> None:
+        super().__init__()
+        self.step = round(1 / scale)
+        self.register_buffer("weight", gaussian_kernel(scale).repeat(channels, 1, 1, 1))
+
+    weight: Tensor  # (C, 1, k, k)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) to (B, C, scale * H, scale * W)."""
+        channels, _, side, _ = self.weight.shape
+        return F.conv2d(image, self.weight, stride=self.step, padding=side // 2, groups=channels)
+
+
+def gaussian_kernel(scale: float) -> Tensor:
+    """(k, k) weights of `AntiAliasedDown`, sum 1."""
+    sigma = (1 / scale - 1) / 2
+    half = round(4 * sigma)
+    offsets = torch.arange(-half, half + 1, dtype=torch.float32, device="cpu")
+    line = torch.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = torch.outer(line, line)
+    return kernel / kernel.sum()
+
+
+def anti_aliased_down(channels: int, scale: float) -> nn.Module | None:
+    """`AntiAliasedDown`, or None where the picture stays as it is: checkpoints store no kernel then."""
+    return AntiAliasedDown(channels, scale) if scale != 1 else None

@@ -1,0 +1,103 @@
+"""The structure of a First Order Motion Model: the eight published ones by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avatar.errors import UsageError
+
+MAX_CHANNELS = 8192  # a file may say anything; the published ones stay below 1025
+
+
+def _check(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise ValueError(f"{name} is {value}, must be {low} to {high}")
+
+
+@dataclass(frozen=True)
+class HourglassConfig:
+    """An hourglass network and the scale of the picture that it sees."""
+
+    block_expansion: int  # channels of the outermost level; doubled by every level inwards
+    max_features: int  # where the doubling ends
+    num_blocks: int  # levels
+    scale_factor: float  # side of what it sees over side of the image: 1, 1/2, 1/3 ...
+
+    def __post_init__(self) -> None:
+        _check("block_expansion", self.block_expansion, 1, MAX_CHANNELS)
+        _check("max_features", self.max_features, self.block_expansion, MAX_CHANNELS)
+        _check("num_blocks", self.num_blocks, 1, 10)
+        _check("scale_factor", self.scale_factor, 1 / 64, 1.0)
+        if abs(1 / self.scale_factor - round(1 / self.scale_factor)) > 1e-6:
+            raise ValueError(f"scale_factor is {self.scale_factor}, must be one over a whole number")
+
+    def channels(self, level: int) -> int:
+        """Channels of a level, 0 = what comes out of it, `num_blocks` = the innermost."""
+        return min(self.max_features, self.block_expansion << level)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to build the networks before their weights are known."""
+
+    detector: HourglassConfig
+    motion: HourglassConfig
+    block_expansion: int = 64  # of the generator: channels at the full size
+    max_features: int = 512
+    num_down_blocks: int = 2
+    num_bottleneck_blocks: int = 6
+    num_kp: int = 10
+    num_channels: int = 3
+    estimate_jacobian: bool = True
+    single_jacobian_map: bool = False  # one local frame, averaged differently for each keypoint
+    estimate_occlusion_map: bool = True
+    temperature: float = 0.1  # of the softmax that turns scores into heat maps
+    heatmap_padding: int = 0  # of the 7x7 convolutions that make scores; 0: maps are 6 cells smaller
+
+    def __post_init__(self) -> None:
+        _check("num_kp", self.num_kp, 1, 1000)
+        _check("num_channels", self.num_channels, 1, 64)
+        _check("block_expansion", self.block_expansion, 1, MAX_CHANNELS)
+        _check("max_features", self.max_features, self.block_expansion, MAX_CHANNELS)
+        _check("num_down_blocks", self.num_down_blocks, 0, 8)
+        _check("num_bottleneck_blocks", self.num_bottleneck_blocks, 0, 64)
+        _check("temperature", self.temperature, 1e-4, 1e4)
+        _check("pad", self.heatmap_padding, 0, 3)
+
+    @property
+    def frame_size(self) -> int:
+        """Side of the image that these networks were made for, pixels: the hourglasses see 64."""
+        return round(64 / self.motion.scale_factor)
+
+    def channels(self, level: int) -> int:
+        """Channels of the generator after `level` halvings of the image."""
+        return min(self.max_features, self.block_expansion << level)
+
+
+VOX = ModelConfig(HourglassConfig(32, 1024, 5, 0.25), HourglassConfig(64, 1024, 5, 0.25))
+PUBLISHED = {
+    **dict.fromkeys(("vox", "vox-adv", "taichi", "taichi-adv", "nemo", "bair", "fashion"), VOX),
+    "mgif": replace(VOX, single_jacobian_map=True),
+}
+
+
+def find_config(config: str | Path | ModelConfig) -> ModelConfig:
+    """Return the config meant by a published name, by a YAML file, or by itself.
+
+    Raises:
+        UsageError: no such name or file, or the file is not a config in the authors' layout.
+    """
+    if isinstance(config, ModelConfig):
+        return config
+    if str(config) in PUBLISHED:
+        return PUBLISHED[str(config)]
+    path = Path(config).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"There is no config called {str(config)!r}, and no such file.",
+            remedy=f"Name a YAML file or one of: {', '.join(PUBLISHED)}. Or leave the config out.",
+        )
+    from avatar.fomm.layout import read_yaml
+
+    return read_yaml(path)

@@ -1,0 +1,129 @@
+"""Configs as the authors' YAML files write them; ours carry the same layout, as JSON, in a .safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from avatar.errors import UsageError
+from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
+
+MAX_YAML_BYTES = 1_000_000  # the published ones have 2 kB
+
+
+def read_yaml(path: Path) -> ModelConfig:
+    """Read a config in the authors' layout. Raises UsageError for anything else."""
+    import yaml
+
+    try:
+        with path.open("rb") as stream:
+            text = stream.read(MAX_YAML_BYTES + 1)
+        if len(text) > MAX_YAML_BYTES:
+            raise ValueError("it is too large for a config")
+        return from_layout(yaml.safe_load(text))
+    # RecursionError: YAML nests without end; OverflowError: .inf where an int belongs
+    except (OSError, yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        why = " ".join(str(error).split())
+        raise UsageError(
+            f"{path} is not a config of a First Order Motion Model: {why}.",
+            remedy="It needs model_params as in the authors' YAML files. Or leave the config out.",
+        ) from error
+
+
+def from_layout(layout: object) -> ModelConfig:
+    """Build a config from the nested mapping that the authors' YAML files hold; what it leaves out is as in theirs.
+
+    Raises:
+        ValueError: a part is missing or is not what it should be.
+    """
+    params = _Section(layout).section("model_params")
+    common = params.section("common_params")
+    detector, generator = params.section("kp_detector_params"), params.section("generator_params")
+    return ModelConfig(
+        detector=_hourglass(detector),
+        motion=_hourglass(generator.section("dense_motion_params")),
+        block_expansion=generator.integer("block_expansion"),
+        max_features=generator.integer("max_features"),
+        num_down_blocks=generator.integer("num_down_blocks"),
+        num_bottleneck_blocks=generator.integer("num_bottleneck_blocks"),
+        num_kp=common.integer("num_kp"),
+        num_channels=common.integer("num_channels", 3),
+        estimate_jacobian=common.flag("estimate_jacobian"),
+        single_jacobian_map=detector.flag("single_jacobian_map"),
+        estimate_occlusion_map=generator.flag("estimate_occlusion_map"),
+        temperature=detector.number("temperature", VOX.temperature),
+        heatmap_padding=detector.integer("pad", 0),
+    )
+
+
+def to_layout(config: ModelConfig) -> dict[str, Any]:
+    """The inverse of `from_layout`."""
+    return {
+        "model_params": {
+            "common_params": {
+                "num_kp": config.num_kp,
+                "num_channels": config.num_channels,
+                "estimate_jacobian": config.estimate_jacobian,
+            },
+            "kp_detector_params": {
+                **vars(config.detector),
+                "temperature": config.temperature,
+                "single_jacobian_map": config.single_jacobian_map,
+                "pad": config.heatmap_padding,
+            },
+            "generator_params": {
+                "block_expansion": config.block_expansion,
+                "max_features": config.max_features,
+                "num_down_blocks": config.num_down_blocks,
+                "num_bottleneck_blocks": config.num_bottleneck_blocks,
+                "estimate_occlusion_map": config.estimate_occlusion_map,
+                "dense_motion_params": vars(config.motion).copy(),
+            },
+        }
+    }
+
+
+def _hourglass(section: _Section) -> HourglassConfig:
+    return HourglassConfig(
+        section.integer("block_expansion"),
+        section.integer("max_features"),
+        section.integer("num_blocks"),
+        section.number("scale_factor", 1.0),
+    )
+
+
+class _Section:
+    """One mapping of the layout; asks for values by name and kind."""
+
+    def __init__(self, values: object, name: str = "the file") -> None:
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{name} is not a set of names and values")
+        self._values, self._name = values, name
+
+    def section(self, name: str) -> _Section:
+        return _Section(self._get(name), name)
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        value = self._get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise ValueError(f"{name} in {self._name} is {value!r}, not a whole number")
+        return value
+
+    def number(self, name: str, default: float) -> float:
+        value = self._get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{name} in {self._name} is {value!r}, not a number")
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        value = self._get(name, False)
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} in {self._name} is {value!r}, not true or false")
+        return value
+
+    def _get(self, name: str, default: object = None) -> object:
+        value = self._values.get(name, default)
+        if value is None:
+            raise ValueError(f"{self._name} has no {name}")
+        return value
