@@ -177,7 +177,6 @@ def test_the_mouth_opens_in_proportion(source: Expression) -> None:
 @given(own=st.floats(0, 0.3), reference=st.floats(0, 0.3), now=st.floats(-0.05, 0.5), strength=st.floats(0, 2))
 def test_lips_never_cross(own: float, reference: float, now: float, strength: float) -> None:
     shape = transfer(speaking(own), speaking(reference), speaking(now), strength=strength)
-    # BUG in `_place_lips`: `missing` is cut off at _FREE, so lips that closing has pushed further across stay crossed.
     assert inner_gaps(shape).min() > -1e-4
     assert inner_gaps(shape).max() < 1.3
 

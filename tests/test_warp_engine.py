@@ -129,7 +129,7 @@ def test_a_driver_as_in_the_reference_frame_gives_back_the_portrait(
     rgb = np.asarray(cv2.resize(astronaut, size, interpolation=cv2.INTER_AREA))
     engine = engine_for(rgb, tracker=tracker)
     drawn = engine.animate(Frame(astronaut, 0, 0)).rgb
-    # BUG seen here at 128 x 128 and 97 x 131: person and background do not add up to the picture where the matte is
+    # Most at 128 x 128 and 97 x 131: person and background do not add up to the picture where the matte is
     # half transparent on something that is neither (her black helmet); `_within_reach` lets go there above 0.2.
     assert np.abs(drawn.astype(int) - rgb).mean() <= 1
     np.testing.assert_array_equal(engine.animate_face(None, 0.1), drawn)

@@ -235,7 +235,7 @@ def _place_lips(
     closing = np.clip((now + CLOSED_LIPS) / (at_rest + CLOSED_LIPS), 0.0, 1.0)  # 1 unless the driver closes further
     gap = np.where(own > 0, own * closing, own) + np.maximum(now - at_rest, 0.0)
     gap = np.minimum(gap, np.maximum(own, WIDEST_MOUTH))
-    missing = np.clip(gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]), -_FREE, _FREE)
+    missing = np.clip(gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]), -2 * _FREE, 2 * _FREE)
     for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True):
         shape[upper, 1] -= 0.4 * missing
         shape[lower, 1] += 0.6 * missing

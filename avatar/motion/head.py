@@ -14,7 +14,7 @@ from avatar.tracking.pose import angles_deg, rotation_from_angles
 YAW_LIMIT_DEG, PITCH_LIMIT_DEG, ROLL_LIMIT_DEG = 42.0, 30.0, 40.0
 SHIFT_LIMIT = 0.75  # in units of the canonical head (outer eye corners), sideways and up or down
 ZOOM_LIMIT = 1.35
-SEEN_TURN = np.array([1.1, 1.2, 1.0], np.float32)  # a relief must turn further than a head to be seen turned as far
+SEEN_TURN = np.array([1.1, 1.15, 1.0], np.float32)  # a relief must turn further than a head to be seen turned as far
 LEGIBLE_DEG, PROFILE_DEG = 40.0, 70.0
 KNEE = 0.6  # share of a limit up to which motion is followed exactly
 
