@@ -196,7 +196,7 @@ def _middle_outline(target: FloatArray) -> FloatArray:
     return np.concatenate(
         [
             corner[[127, RIGHT_EYE.outer]], lids[0], corner[[RIGHT_EYE.inner, 168, LEFT_EYE.inner]], lids[1][::-1],
-            corner[[LEFT_EYE.outer, 356, 361, 308]], lips[::-1], corner[[78, 132]],
+            corner[[LEFT_EYE.outer, 356, 361, 291, 308]], lips[::-1], corner[[78, 61, 132]],
         ]
     )  # fmt: skip
 
