@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray
+from avatar.motion.regions import LEFT_EYE, RIGHT_EYE
 
 Side = Literal["right", "left"]  # of the person, not of the picture
 
@@ -19,15 +20,15 @@ EDGE = 0.012  # how soft the opening's edge is, in eye widths; a pixel at least
 
 # From the corner at the left of an upright picture to the one at its right; both corners belong to both lids.
 UPPER_LID: dict[Side, tuple[int, ...]] = {
-    "right": (33, 246, 161, 160, 159, 158, 157, 173, 133),
-    "left": (362, 398, 384, 385, 386, 387, 388, 466, 263),
+    "right": (RIGHT_EYE.outer, *RIGHT_EYE.upper, RIGHT_EYE.inner),
+    "left": (LEFT_EYE.inner, *LEFT_EYE.upper[::-1], LEFT_EYE.outer),
 }
 LOWER_LID: dict[Side, tuple[int, ...]] = {
-    "right": (33, 7, 163, 144, 145, 153, 154, 155, 133),
-    "left": (362, 382, 381, 380, 374, 373, 390, 249, 263),
+    "right": (RIGHT_EYE.outer, *RIGHT_EYE.lower, RIGHT_EYE.inner),
+    "left": (LEFT_EYE.inner, *LEFT_EYE.lower[::-1], LEFT_EYE.outer),
 }
-IRIS_CENTRE: dict[Side, int] = {"right": 468, "left": 473}
-IRIS_RIM: dict[Side, tuple[int, ...]] = {"right": (469, 470, 471, 472), "left": (474, 475, 476, 477)}
+IRIS_CENTRE: dict[Side, int] = {"right": RIGHT_EYE.iris, "left": LEFT_EYE.iris}
+IRIS_RIM: dict[Side, tuple[int, ...]] = {"right": tuple(RIGHT_EYE.iris_rim), "left": tuple(LEFT_EYE.iris_rim)}
 
 
 def _smooth_curve(points: int, samples: int) -> FloatArray:

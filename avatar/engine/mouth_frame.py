@@ -8,9 +8,10 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
+from avatar.motion.regions import LOWER_LIP, UPPER_LIP
 
-UPPER_INNER = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308)  # corner to corner
-LOWER_INNER = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308)
+UPPER_INNER = (78, *UPPER_LIP[3], 308)  # corner to corner
+LOWER_INNER = (78, *LOWER_LIP[3], 308)
 SKULL = (168, 6, 197, 195, 5, 4, 2, 98, 327, 94, 33, 133, 362, 263, 10, 151, 9, 8)  # expression leaves them alone
 NOSE_BASE = (2, 97, 326, 98, 327, 94, 5)  # the part of the skull nearest to the teeth
 MIRRORED = ((33, 263), (133, 362), (234, 454), (61, 291), (98, 327))

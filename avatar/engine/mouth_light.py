@@ -8,16 +8,13 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
+from avatar.motion.regions import EYES
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 CHEEK_RIGHT, CHEEK_LEFT = (50, 36, 205, 207), (280, 266, 425, 427)  # of the person: right is left in the picture
 AROUND_MOUTH = (164, 57, 287, 43, 273, 18, 83, 313)
 BROW = (151, 9, 108, 337)
-EYES = (
-    ((33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7), 468, (469, 470, 471, 472)),
-    ((362, 398, 384, 385, 386, 387, 388, 466, 263, 249, 390, 373, 374, 380, 381, 382), 473, (474, 475, 476, 477)),
-)
 # An inner point of a lip beside the outer one across from it.
 LIP_PAIRS = ((13, 0), (82, 37), (312, 267), (14, 17), (87, 84), (317, 314), (178, 181), (402, 405))
 
@@ -58,17 +55,17 @@ def _patches(rgb: RgbImage, centres: FloatArray, radius: int) -> FloatArray:
 def _sclera(rgb: RgbImage, landmarks: FloatArray) -> FloatArray | None:
     """(3,) colour of the lit part of the eye whites; None where there is too little of them."""
     found = []
-    for outline, centre, rim in EYES:
-        points = landmarks[list(outline), :2]
+    for eye in EYES:
+        points, centre = landmarks[eye.contour, :2], landmarks[eye.iris, :2]
         low, high = np.floor(points.min(axis=0)).astype(int), np.ceil(points.max(axis=0)).astype(int) + 1
         low, high = np.maximum(low, 0), np.minimum(high, (rgb.shape[1], rgb.shape[0]))
         if np.any(high - low < 2):
             continue
         mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
         cv2.fillPoly(mask, [np.rint(points - low).astype(np.int32)], 255)
-        radius = np.linalg.norm(landmarks[list(rim), :2] - landmarks[centre, :2], axis=1).mean()
+        radius = np.linalg.norm(landmarks[eye.iris_rim, :2] - centre, axis=1).mean()
         rows, columns = np.indices(mask.shape)
-        away = np.hypot(columns + low[0] - landmarks[centre, 0], rows + low[1] - landmarks[centre, 1])
+        away = np.hypot(columns + low[0] - centre[0], rows + low[1] - centre[1])
         found.append(rgb[low[1] : high[1], low[0] : high[0]][(mask > 0) & (away > 1.2 * radius)])
     pixels = np.concatenate(found).astype(np.float32) if found else np.zeros((0, 3), np.float32)
     if len(pixels) < 12:

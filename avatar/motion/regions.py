@@ -92,9 +92,6 @@ LOWER_LIP = (
     _points(95, 88, 178, 87, 14, 317, 402, 318, 324),
 )
 RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER = 61, 291
-INNER_MOUTH_CONTOUR = np.concatenate([[78], UPPER_LIP[3], [308], LOWER_LIP[3][::-1]])
-"""Closed line of the inner lips: right corner, upper lip, left corner, lower lip back; (20,)."""
-
 CHEEKS = _points(57, 43, 106, 186, 92, 212, 216, 206, 287, 273, 335, 410, 322, 432, 436, 426)  # beside the mouth
 UPPER_LIP_POINTS = np.concatenate(UPPER_LIP)
 LOWER_LIP_POINTS = np.concatenate(LOWER_LIP)
