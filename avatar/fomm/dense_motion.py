@@ -110,6 +110,7 @@ def blend(motions: Tensor, mask: Tensor) -> Tensor:
 
 
 def _gaussians(value: Tensor, grid: Tensor) -> Tensor:
-    """(B, K, 2) points as (B, K, h, w) bumps of height 1."""
-    squared = (grid - value[:, :, None, None]).square().sum(dim=-1)
-    return torch.exp(-0.5 * squared / HEAT_VARIANCE)
+    """(B, K, 2) points as (B, K, h, w) bumps of height 1: a bump across times one down."""
+    across = torch.exp(-0.5 / HEAT_VARIANCE * (grid[0, :, 0] - value[..., :1]).square())  # (B, K, w)
+    down = torch.exp(-0.5 / HEAT_VARIANCE * (grid[:, 0, 1] - value[..., 1:]).square())  # (B, K, h)
+    return down[..., None] * across[..., None, :]

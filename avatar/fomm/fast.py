@@ -1,0 +1,206 @@
+"""The same model for a stream of driving frames: several times faster, equal within rounding.
+
+What is spared: the source is encoded and its keypoints found once; batch-norms are folded; maps lie in memory as the
+convolutions like them; the source is read through K + 1 grids without being copied as often; on processors with
+bfloat16 arithmetic the generator and the mask use it. Keypoints and positions are found in float32.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from avatar.errors import EngineError, ShapeError
+from avatar.fomm.blocks import ResidualBlock
+from avatar.fomm.dense_motion import DenseMotion, blend, heat_difference, sparse_motion
+from avatar.fomm.fast_layers import (
+    FastHourglass,
+    FastResidual,
+    Layer,
+    Target,
+    block_kernel,
+    can_pack,
+    convolution,
+    doubling_convolution,
+    kernel_of,
+)
+from avatar.fomm.generator import IMAGE_KERNEL, Generator, move
+from avatar.fomm.grids import identity_grid, look_up
+from avatar.fomm.keypoint_detector import KeypointDetector, centres, heat_maps, local_frames
+from avatar.fomm.model import FirstOrderModel
+from avatar.fomm.precision import faster_precision
+from avatar.motion.keypoints import Keypoints
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedSource:
+    """What is kept of a source image."""
+
+    features: Tensor  # (1, c, h, w) float32, channels_last
+    small: Tensor  # (1, C, h, w) float32: the source as the dense motion network sees it
+    keypoints: Keypoints
+
+
+class FastModel:
+    """A FirstOrderModel for one avatar at a time; used from one thread."""
+
+    def __init__(self, model: FirstOrderModel, *, precision: torch.dtype | None = None, packed: bool = True) -> None:
+        """Prepare a model where it is.
+
+        Args:
+            model: on its device, unchanged and still needed: it encodes the sources.
+            precision: of the generator and the mask; None: bfloat16 on a CPU that is faster with it, else float32.
+            packed: lay weights out once for oneDNN, where this torch can.
+        """
+        device = model.generator.final.weight.device
+        self.precision = faster_precision(device) if precision is None else precision
+        target = Target(self.precision, device, packed and can_pack(self.precision, device))
+        # Heat maps multiply by 10 what the hourglass gets wrong: in bfloat16, keypoints would tremble by pixels.
+        precise = Target(torch.float32, device, packed and can_pack(torch.float32, device))
+        self.packed = target.packed
+        self._model, config = model, model.config
+        with torch.inference_mode():
+            size = config.frame_size
+            self._detector = FastDetector(model.kp_detector, precise, round(size * config.detector.scale_factor))
+            self._motion = FastDenseMotion(model.generator, target, round(size * config.motion.scale_factor))
+            self._decoder = FastDecoder(model.generator, target, size >> config.num_down_blocks)
+        self._source: EncodedSource | None = None
+
+    @torch.inference_mode()
+    def set_source(self, source: Tensor) -> Keypoints:
+        """Encode a source image (1, C, H, W) in [0, 1], and return its keypoints. Raises ShapeError."""
+        if len(source) != 1:
+            raise ShapeError(f"One avatar at a time, got {len(source)} source images.", remedy="Use a model for each.")
+        keypoints = self._model.detect(source)
+        generator = self._model.generator
+        shrink = generator.dense_motion_network.down
+        features = generator.encode(source).contiguous(memory_format=torch.channels_last)
+        self._source = EncodedSource(features, source if shrink is None else shrink(source), keypoints)
+        return keypoints
+
+    @torch.inference_mode()
+    def detect(self, image: Tensor) -> Keypoints:
+        """Keypoints of driving frames, as `FirstOrderModel.detect`."""
+        self._model.check_image(image)
+        return self._detector(image)
+
+    @torch.inference_mode()
+    def dense_motion(self, kp_norm: Keypoints) -> DenseMotion:
+        """As `FirstOrderModel.dense_motion`, for the source that was set."""
+        return self._motion(self._encoded(), kp_norm)
+
+    @torch.inference_mode()
+    def generate(self, kp_norm: Keypoints) -> Tensor:
+        """The source, moved: (B, C, H, W) float32 in [0, 1]."""
+        source = self._encoded()
+        return self._decoder(move(source.features, self._motion(source, kp_norm)))
+
+    def _encoded(self) -> EncodedSource:
+        if self._source is None:
+            raise EngineError("No portrait was given to the model.", remedy="Call set_source first.")
+        return self._source
+
+
+class FastDetector:
+    """A KeypointDetector."""
+
+    def __init__(self, net: KeypointDetector, target: Target, side: int) -> None:
+        self._net, self._target = net, target
+        self._hourglass = FastHourglass(net.predictor, target, side)
+        heads = [net.kp] if net.jacobian is None else [net.kp, net.jacobian]
+        padding = cast(tuple[int, int], net.kp.padding)[0]
+        self._heads = convolution(kernel_of(*heads), target, side, padding=padding, relu=False)
+
+    def __call__(self, image: Tensor) -> Keypoints:
+        """Detect the keypoints of (B, C, H, W) images."""
+        small = image if self._net.down is None else self._net.down(image)
+        maps = self._heads(self._hourglass(self._target.take(small))).float().contiguous()
+        count = self._net.kp.out_channels
+        heat = heat_maps(maps[:, :count], self._net.temperature)
+        return Keypoints(centres(heat), None if self._net.jacobian is None else local_frames(maps[:, count:], heat))
+
+
+class FastDenseMotion:
+    """A DenseMotionNetwork."""
+
+    def __init__(self, generator: Generator, target: Target, side: int) -> None:
+        net, self._target = generator.dense_motion_network, target
+        self._hourglass = FastHourglass(net.hourglass, target, side)
+        heads = [net.mask] if net.occlusion is None else [net.mask, net.occlusion]
+        self._heads = convolution(kernel_of(*heads), target, side, padding=net.mask.kernel_size[0] // 2, relu=False)
+        self._motions, self._occludes = net.mask.out_channels, net.occlusion is not None
+
+    def __call__(self, source: EncodedSource, kp_norm: Keypoints) -> DenseMotion:
+        """Compute the motion of B driving frames."""
+        grid = identity_grid(source.small.shape[2], source.small.shape[3], like=source.small)
+        motions = sparse_motion(source.keypoints, kp_norm, grid)  # (B, K + 1, h, w, 2)
+        heat = heat_difference(source.keypoints, kp_norm, grid)  # (B, K + 1, h, w)
+        seen = torch.cat([heat[:, :, None], deformed_source(source.small, motions)], dim=2)
+        maps = self._heads(self._hourglass(self._target.take(seen.flatten(1, 2)))).float().contiguous()
+        mask = torch.softmax(maps[:, : self._motions], dim=1)
+        occlusion = torch.sigmoid(maps[:, self._motions :]) if self._occludes else None
+        return DenseMotion(blend(motions, mask), mask, occlusion)
+
+
+def deformed_source(small: Tensor, motions: Tensor) -> Tensor:
+    """`dense_motion.deformed_sources` for one source: all grids on top of each other read it at once.
+
+    Args:
+        small: (1, C, h, w).
+        motions: (B, K + 1, h, w, 2).
+    Returns:
+        (B, K + 1, C, h, w)
+    """
+    batch, count, height, width, _ = motions.shape
+    seen = look_up(small, motions.reshape(1, batch * count * height, width, 2))[0]  # (C, B (K + 1) h, w)
+    return seen.reshape(len(seen), batch, count, height, width).permute(1, 2, 0, 3, 4)
+
+
+class FastDecoder:
+    """What the Generator does after the features were moved."""
+
+    def __init__(self, generator: Generator, target: Target, side: int) -> None:
+        self._target = target
+        self._layers: list[Layer] = [
+            FastResidual(cast(ResidualBlock, block), target, side) for block in generator.bottleneck
+        ]
+        for block in generator.up_blocks:
+            self._layers.append(doubling_convolution(block_kernel(block), target, side))
+            side *= 2
+        self._final = RowWise(generator.final, target)
+
+    def __call__(self, moved: Tensor) -> Tensor:
+        """(B, c, h, w) float32 features to (B, C, H, W) float32 in [0, 1]."""
+        x = self._target.take(moved)
+        for layer in self._layers:
+            x = layer(x)
+        return torch.sigmoid(self._final(x))
+
+
+class RowWise:
+    """A 7 x 7 convolution to few channels as 7 convolutions of rows, 1 x 7 each, and a sum down the columns.
+
+    The 7 are computed as one with 7 times the channels, which fills the registers that 3 channels leave empty.
+    """
+
+    def __init__(self, conv: nn.Conv2d, target: Target) -> None:
+        kernel = kernel_of(conv)
+        self._channels, self._bias = len(kernel.weight), kernel.bias.to(target.device)[:, None, None]
+        self._weight = target.take(kernel.weight.permute(2, 0, 1, 3).flatten(0, 1)[:, :, None])  # (7 out, in, 1, 7)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) to (B, out, H, W) float32."""
+        half, height = IMAGE_KERNEL // 2, x.shape[2]
+        # Padding both ways at once would leave oneDNN's quick path: rows beyond the border are left out below.
+        rows = F.conv2d(x, self._weight, padding=(0, half)).contiguous()
+        parts = rows.split_with_sizes([self._channels] * IMAGE_KERNEL, dim=1)
+        total = parts[half].float() + self._bias
+        for away in range(1, half + 1):
+            left = max(0, height - away)
+            total[:, :, away:] += parts[half - away][:, :, :left]
+            total[:, :, :left] += parts[half + away][:, :, away:]
+        return total

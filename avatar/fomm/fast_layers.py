@@ -1,0 +1,174 @@
+"""Convolutions as they are computed when speed counts: batch-norm folded in, ReLU fused, weights laid out once.
+
+All maps are (B, C, H, W) in memory format channels_last, in one precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor, nn
+
+from avatar.fomm.blocks import ConvBlock, Hourglass, ResidualBlock
+
+Layer = Callable[[Tensor], Tensor]
+
+TRANSPOSED_FROM = 16  # side of the input, pixels; smaller ones spend their time on reading the larger kernel
+_RELU: tuple[Any, ...] = ("relu", [], "")
+_PLAIN: tuple[Any, ...] = ("none", [], "")
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where and how layers are to be computed."""
+
+    dtype: torch.dtype
+    device: torch.device
+    packed: bool  # the weights may be laid out as oneDNN likes them; CPU only
+
+    def take(self, x: Tensor) -> Tensor:
+        """`x` in this target's precision, place and memory format."""
+        return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """Weights of a convolution in float32, with whatever follows folded in."""
+
+    weight: Tensor  # (out, in, k, k)
+    bias: Tensor  # (out,)
+
+
+def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Kernel:
+    """A convolution and the batch-norm behind it as one convolution."""
+    plain, (gain, shift) = kernel_of(conv), affine(norm)
+    return Kernel(plain.weight * gain[:, None, None, None], plain.bias * gain + shift)
+
+
+def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """What a batch-norm does once it is trained: x * gain + shift, (C,) each."""
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("this batch-norm has no statistics")
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    return gain, norm.bias - norm.running_mean * gain
+
+
+def kernel_of(*convs: nn.Conv2d) -> Kernel:
+    """Convolutions of the same input as one, its outputs in their order."""
+    bias = [torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias for conv in convs]
+    return Kernel(torch.cat([conv.weight for conv in convs]), torch.cat(bias))
+
+
+def convolution(kernel: Kernel, target: Target, side: int, *, padding: int, relu: bool = True) -> Layer:
+    """A convolution, best at inputs of `side` x `side` pixels, and its ReLU."""
+    weight, bias = target.take(kernel.weight), kernel.bias.to(target.device, target.dtype)
+    if target.packed:
+        paddings, ones, unary = [padding, padding], [1, 1], _RELU if relu else _PLAIN
+        shape = [1, weight.shape[1], side, side]
+        ops: Any = torch.ops.mkldnn
+        packed = ops._reorder_convolution_weight(weight, paddings, ones, ones, 1, shape)
+        return lambda x: ops._convolution_pointwise(x, packed, bias, paddings, ones, ones, 1, *unary)
+    if relu:
+        return lambda x: F.conv2d(x, weight, bias, padding=padding).relu_()
+    return lambda x: F.conv2d(x, weight, bias, padding=padding)
+
+
+def doubling_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
+    """Every pixel of a `side` x `side` input repeated 2 x 2, a 3 x 3 convolution, and its ReLU.
+
+    On large maps as one transposed convolution of stride 2: each output sees only 2 x 2 different inputs, so that 4
+    products do for 9 (Shi et al. 2016, Is the deconvolution layer the same as a convolutional layer?).
+    """
+    if side < TRANSPOSED_FROM:
+        single = convolution(kernel, target, 2 * side, padding=1)
+        return lambda x: single(F.interpolate(x, scale_factor=2, mode="nearest"))
+    spread = transposed_weight(kernel.weight)  # (in, out, 4, 4)
+    weight, bias = target.take(spread), kernel.bias.to(target.device, target.dtype)
+    if target.packed:
+        one, two, zero = [1, 1], [2, 2], [0, 0]
+        ops: Any = torch.ops.mkldnn
+        packed = ops._reorder_convolution_transpose_weight(weight, one, zero, two, one, 1, [1, len(weight), side, side])
+        return lambda x: ops._convolution_transpose_pointwise(x, packed, bias, one, zero, two, one, 1, *_RELU)
+    return lambda x: F.conv_transpose2d(x, weight, bias, stride=2, padding=1).relu_()
+
+
+def transposed_weight(weight: Tensor) -> Tensor:
+    """(out, in, 3, 3) behind a 2 x 2 repetition as (in, out, 4, 4) of a transposed convolution, stride 2, padding 1.
+
+    Along one axis, an input pixel i reaches the outputs 2i - 1 ... 2i + 2; the taps that see one of its two copies
+    add up: w2, w1 + w2, w0 + w1, w0.
+    """
+    share = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    return torch.einsum("oiyx,ay,bx->ioab", weight, share, share)
+
+
+class FastResidual:
+    """A ResidualBlock: its first batch-norm stays, because a ReLU and a sum lie before any convolution."""
+
+    def __init__(self, block: ResidualBlock, target: Target, side: int) -> None:
+        gain, shift = affine(block.norm1)
+        self._gain, self._shift = (x.to(target.device, target.dtype)[:, None, None] for x in (gain, shift))
+        self._first = convolution(folded(block.conv1, block.norm2), target, side, padding=1)
+        self._second = convolution(kernel_of(block.conv2), target, side, padding=1, relu=False)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        inner = torch.addcmul(self._shift, x, self._gain).relu_()
+        return self._second(self._first(inner)).add_(x)
+
+
+class FastHourglass:
+    """An Hourglass for inputs of `side` x `side` pixels."""
+
+    def __init__(self, net: Hourglass, target: Target, side: int) -> None:
+        self._down: list[Layer] = []
+        self._up: list[Layer] = []
+        for block in net.encoder.down_blocks:
+            self._down.append(convolution(block_kernel(block), target, side, padding=1))
+            side //= 2
+        for block in net.decoder.up_blocks:
+            self._up.append(doubling_convolution(block_kernel(block), target, side))
+            side *= 2
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) to (B, block_expansion + in, H, W)."""
+        levels = [x]
+        for layer in self._down:
+            levels.append(F.avg_pool2d(layer(levels[-1]), 2))
+        *skips, x = levels
+        for layer, skip in zip(self._up, reversed(skips), strict=True):
+            x = torch.cat([layer(x), skip], dim=1)
+        return x
+
+
+def block_kernel(block: nn.Module) -> Kernel:
+    """The folded convolution of a ConvBlock of any kind."""
+    if not isinstance(block, ConvBlock):
+        raise TypeError(f"a {type(block).__name__} is no ConvBlock")
+    return folded(block.conv, block.norm)
+
+
+def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this torch can lay weights out once: tried on a small layer, since the operators are torch's own."""
+    if device.type != "cpu" or dtype == torch.float16:
+        return False
+    random = torch.Generator().manual_seed(0)
+    kernel = Kernel(torch.randn(16, 16, 3, 3, generator=random) / 12, torch.randn(16, generator=random))
+    plain, packed = (Target(dtype, device, on) for on in (False, True))
+    x = plain.take(torch.randn(1, 16, TRANSPOSED_FROM, TRANSPOSED_FROM, generator=random))
+    try:
+        for make in (_small_convolution, doubling_convolution):
+            wanted, got = (make(kernel, target, TRANSPOSED_FROM)(x) for target in (plain, packed))
+            if not torch.allclose(wanted.float(), got.float(), atol=0.05, rtol=0.02):
+                return False
+    except (AttributeError, RuntimeError, TypeError):  # other versions of torch have other operators, or none
+        return False
+    return True
+
+
+def _small_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
+    return convolution(kernel, target, side, padding=1)
