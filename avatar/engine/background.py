@@ -21,6 +21,7 @@ from avatar.engine.inpaint import continued
 from avatar.frames import FloatArray, RgbImage
 
 WORK_SIDE = 640  # px; the smooth part needs no more
+_GRAIN = 10.0  # levels: a difference no larger is noise, and twice that is not; on black or white noise has no room
 _STRIP_ROWS = 128  # a large picture is worked through in strips, which bounds the memory
 _PERSON = (0.02, 0.06)  # matte above which a pixel is no source of background colours: plain, busy background
 _MARGIN = 0.02  # head sizes that are kept clear of the person besides
@@ -66,15 +67,16 @@ def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> Flo
         background: (H, W, 3), from `fill_background`.
     Returns:
         (H, W) in [0, 1], the smallest matte >= `matte` over which a foreground between 0 and 255 gives the picture
-        (Smith and Blinn, "Blue Screen Matting", 1996).
+        (Smith and Blinn, "Blue Screen Matting", 1996), but for grain.
     """
     wide = np.empty_like(matte)
     for top in range(0, len(rgb), _STRIP_ROWS):
         strip = slice(top, top + _STRIP_ROWS)
         image, behind = rgb[strip], background[strip]
         room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
-        share = cv2.split(cv2.divide(cv2.absdiff(image, behind), room, dtype=cv2.CV_32F))
-        wide[strip] = np.maximum.reduce([matte[strip], *share])
+        apart = cv2.absdiff(image, behind)
+        share = cv2.divide(apart, room, dtype=cv2.CV_32F) * np.clip(apart / np.float32(_GRAIN) - 1, 0, 1)
+        wide[strip] = np.maximum(matte[strip], share.max(axis=2))
     return wide
 
 
