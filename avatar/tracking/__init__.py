@@ -32,4 +32,5 @@ def open_tracker(*, smoothing: bool = False) -> FaceTracker:
     """
     from avatar.weights import model_path
 
-    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing)
+    # One thread: drawing, decoding and encoding want the other cores, and waiting for a second one costs more here.
+    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, threads=1)
