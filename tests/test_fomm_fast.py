@@ -137,8 +137,8 @@ def test_an_up_block_either_way(side: int, packed: bool) -> None:
 
 @pytest.mark.parametrize("packed", PACKED)
 def test_layers_take_other_sizes_than_they_were_made_for(packed: bool) -> None:
-    kernel = Kernel(torch.randn(8, 16, 3, 3), torch.randn(8))
-    for make in (fast_layers._small_convolution, doubling_convolution):
+    kernel = Kernel(torch.randn(16, 16, 3, 3), torch.randn(16))
+    for make in (fast_layers._small_convolution, fast_layers._self_adding_convolution, doubling_convolution):
         layer = make(kernel, Target(torch.float32, CPU, packed), 32)
         wanted = make(kernel, PLAIN, 32)
         x = PLAIN.take(torch.randn(1, 16, 20, 48))
@@ -192,7 +192,7 @@ def test_operators_that_compute_something_else_are_not_used(monkeypatch: pytest.
 def test_bfloat16_is_chosen_where_it_pays(
     ratio: float, chosen: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "_time_s", lambda dtype: ratio if dtype == torch.bfloat16 else 1.0)
+    monkeypatch.setattr(precision, "_fastest_s", lambda precisions: [1.0, ratio])
     precision.faster_precision.cache_clear()
     assert precision.faster_precision(CPU) == chosen
     assert precision.faster_precision(torch.device("cuda")) == torch.float32

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avatar.fomm import FirstOrderModel, convert_checkpoint, load_checkpoint
+from avatar.fomm.fast import FastModel
 from avatar.images import load_image
 from avatar.motion import Keypoints, relative_keypoints
 from tests.fomm_samples import psnr_db
@@ -88,6 +89,16 @@ def test_absolute_motion(
     last = model.detect(driving[2:])  # the one whose prediction is stored
     prediction = model.generate(source, model.detect(source), last)
     assert furthest(prediction, expected["absolute_prediction"]) < PREDICTION
+
+
+def test_the_fast_model_in_float32(
+    model: FirstOrderModel, source: Tensor, driving: Tensor, expected: dict[str, Tensor]
+) -> None:
+    fast = FastModel(model, precision=torch.float32)
+    kp_source, kp_driving, kp_reference = fast.set_source(source), fast.detect(driving), fast.detect(driving[:1])
+    check_keypoints(kp_driving, expected, "kp_driving")
+    prediction = fast.generate(relative_keypoints(kp_source, kp_driving, kp_reference))
+    assert furthest(prediction, expected["relative_adapt_prediction"]) < PREDICTION
 
 
 def test_half_the_size_is_nearly_the_same(source: Tensor, driving: Tensor, tmp_path: Path) -> None:

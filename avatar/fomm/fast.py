@@ -65,7 +65,9 @@ class FastModel:
         self._model, config = model, model.config
         with torch.inference_mode():
             size = config.frame_size
-            self._detector = FastDetector(model.kp_detector, precise, round(size * config.detector.scale_factor))
+            self._detector = FastDetector(
+                model.kp_detector, precise, target, round(size * config.detector.scale_factor)
+            )
             self._motion = FastDenseMotion(model.generator, target, round(size * config.motion.scale_factor))
             self._decoder = FastDecoder(model.generator, target, size >> config.num_down_blocks)
         self._source: EncodedSource | None = None
@@ -106,22 +108,26 @@ class FastModel:
 
 
 class FastDetector:
-    """A KeypointDetector."""
+    """A KeypointDetector. Frames are means over many cells and bear more rounding than places do."""
 
-    def __init__(self, net: KeypointDetector, target: Target, side: int) -> None:
-        self._net, self._target = net, target
-        self._hourglass = FastHourglass(net.predictor, target, side)
-        heads = [net.kp] if net.jacobian is None else [net.kp, net.jacobian]
+    def __init__(self, net: KeypointDetector, precise: Target, rough: Target, side: int) -> None:
+        self._net, self._precise, self._rough = net, precise, rough
+        self._hourglass = FastHourglass(net.predictor, precise, side)
         padding = cast(tuple[int, int], net.kp.padding)[0]
-        self._heads = convolution(kernel_of(*heads), target, side, padding=padding, relu=False)
+        self._scores = convolution(kernel_of(net.kp), precise, side, padding=padding, relu=False)
+        self._frames: Layer | None = None
+        if net.jacobian is not None:
+            self._frames = convolution(kernel_of(net.jacobian), rough, side, padding=padding, relu=False)
 
     def __call__(self, image: Tensor) -> Keypoints:
         """Detect the keypoints of (B, C, H, W) images."""
         small = image if self._net.down is None else self._net.down(image)
-        maps = self._heads(self._hourglass(self._target.take(small))).float().contiguous()
-        count = self._net.kp.out_channels
-        heat = heat_maps(maps[:, :count], self._net.temperature)
-        return Keypoints(centres(heat), None if self._net.jacobian is None else local_frames(maps[:, count:], heat))
+        features = self._hourglass(self._precise.take(small))
+        heat = heat_maps(self._scores(features).contiguous(), self._net.temperature)
+        if self._frames is None:
+            return Keypoints(centres(heat))
+        maps = self._frames(self._rough.take(features)).float().contiguous()
+        return Keypoints(centres(heat), local_frames(maps, heat))
 
 
 class FastDenseMotion:

@@ -77,6 +77,19 @@ def convolution(kernel: Kernel, target: Target, side: int, *, padding: int, relu
     return lambda x: F.conv2d(x, weight, bias, padding=padding)
 
 
+def adding_convolution(kernel: Kernel, target: Target, side: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """A 3 x 3 convolution without a ReLU, and the sum of its result with a second map of that shape."""
+    if target.packed:
+        weight, bias = target.take(kernel.weight), kernel.bias.to(target.device, target.dtype)
+        ops: Any = torch.ops.mkldnn
+        one = [1, 1]
+        packed = ops._reorder_convolution_weight(weight, one, one, one, 1, [1, weight.shape[1], side, side])
+        add = ops._convolution_pointwise.binary
+        return lambda x, other: add(x, other, packed, bias, one, one, one, 1, "add", 1.0, None, [], None)
+    plain = convolution(kernel, target, side, padding=1, relu=False)
+    return lambda x, other: plain(x).add_(other)
+
+
 def doubling_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
     """Every pixel of a `side` x `side` input repeated 2 x 2, a 3 x 3 convolution, and its ReLU.
 
@@ -110,15 +123,14 @@ class FastResidual:
     """A ResidualBlock: its first batch-norm stays, because a ReLU and a sum lie before any convolution."""
 
     def __init__(self, block: ResidualBlock, target: Target, side: int) -> None:
-        gain, shift = affine(block.norm1)
-        self._gain, self._shift = (x.to(target.device, target.dtype)[:, None, None] for x in (gain, shift))
+        self._norm = block.norm1  # its few numbers stay in float32, whatever x is
         self._first = convolution(folded(block.conv1, block.norm2), target, side, padding=1)
-        self._second = convolution(kernel_of(block.conv2), target, side, padding=1, relu=False)
+        self._second = adding_convolution(kernel_of(block.conv2), target, side)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same."""
-        inner = torch.addcmul(self._shift, x, self._gain).relu_()
-        return self._second(self._first(inner)).add_(x)
+        inner: Tensor = self._norm(x)
+        return self._second(self._first(inner.relu_()), x)
 
 
 class FastHourglass:
@@ -161,7 +173,7 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
     plain, packed = (Target(dtype, device, on) for on in (False, True))
     x = plain.take(torch.randn(1, 16, TRANSPOSED_FROM, TRANSPOSED_FROM, generator=random))
     try:
-        for make in (_small_convolution, doubling_convolution):
+        for make in (_small_convolution, _self_adding_convolution, doubling_convolution):
             wanted, got = (make(kernel, target, TRANSPOSED_FROM)(x) for target in (plain, packed))
             if not torch.allclose(wanted.float(), got.float(), atol=0.05, rtol=0.02):
                 return False
@@ -172,3 +184,8 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
 
 def _small_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
     return convolution(kernel, target, side, padding=1)
+
+
+def _self_adding_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
+    layer = adding_convolution(kernel, target, side)
+    return lambda x: layer(x, x)
