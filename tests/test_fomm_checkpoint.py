@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -220,7 +221,14 @@ def test_a_zip_with_another_name(tmp_path: Path) -> None:
     refused(path, str(path), "damaged or no checkpoint")
 
 
-@pytest.mark.parametrize("content", [b"", b"\x80", b"<!DOCTYPE html>", b"\x93NUMPY" + bytes(100), os.urandom(3000)])
+NOISE = random.Random(3).randbytes(3000)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80", b"<!DOCTYPE html>", b"\x93NUMPY" + bytes(100), NOISE, NOISE[:8] + b"{" + NOISE],
+    ids=["empty", "one byte", "page", "numpy", "noise", "noise with a brace"],
+)
 def test_files_of_other_kinds(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "net.pth.tar"
     path.write_bytes(content)

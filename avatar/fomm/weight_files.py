@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -39,11 +40,13 @@ def read_weight_file(path: Path) -> WeightFile:
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(9)
+            head, size = stream.read(9), os.fstat(stream.fileno()).st_size
     except OSError as error:
         why = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read ({error.strerror})"
         raise WeightsError(f"The checkpoint {path} {why}.", remedy=GET_ONE) from error
-    return _read_safetensors(path) if head[8:] == b"{" else _read_pickle(path)
+    # A .safetensors begins with the length of its header, which is JSON; noise may have a brace in that place too.
+    is_ours = head[8:] == b"{" and int.from_bytes(head[:8], "little") <= size - 8
+    return _read_safetensors(path) if is_ours else _read_pickle(path)
 
 
 def _read_pickle(path: Path) -> WeightFile:
