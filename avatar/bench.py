@@ -28,7 +28,7 @@ from avatar.frames import Frame, RgbImage
 from avatar.tracking.face import Face
 
 if TYPE_CHECKING:
-    from avatar.engine.warp import WarpEngine
+    from avatar.engine.warp.engine import WarpEngine
 
 SIZES = (("512x512", 512, 512), ("720p", 1280, 720), ("1080p", 1920, 1080))
 STAGES = ("tracking", "motion", "drawing", "encode")
@@ -227,7 +227,7 @@ def _sum_up(name: str, width_px: int, height_px: int, prepare_ms: float, clock: 
 
 def _timed_engine(clock: _Clock) -> WarpEngine:
     """A warp engine that notes how long it takes to carry a face's motion over, before it draws."""
-    from avatar.engine.warp import WarpEngine, WarpOptions
+    from avatar.engine.warp.engine import WarpEngine, WarpOptions
     from avatar.tracking import open_tracker
 
     class TimedEngine(WarpEngine):

@@ -32,7 +32,7 @@ from avatar.tracking import open_tracker
 from avatar.tracking.face import Face
 
 if TYPE_CHECKING:
-    from avatar.engine.warp import WarpEngine
+    from avatar.engine.warp.engine import WarpEngine
 
 BETWEEN_CLIPS_S = 10.0  # the engine's clock runs on from clip to clip; after this long it starts afresh
 
@@ -74,7 +74,7 @@ def read_clip(path: Path, every: int) -> Clip:
 
 def run_portrait(path: Path, clips: Sequence[Clip], *, size: int | None, sheets: Path | None) -> Iterator[Pair]:
     """Animate one portrait by every clip and measure each result; a pair that fails says why."""
-    from avatar.engine.warp import WarpEngine, WarpOptions
+    from avatar.engine.warp.engine import WarpEngine, WarpOptions
 
     tracker = open_tracker()
     try:

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.frames import RgbImage
-from avatar.motion.regions import FACE_OVAL
 from avatar.tracking import canonical_face
 from avatar.tracking.face import Face
+from avatar.tracking.regions import FACE_OVAL
 
 FACE_SIDE_PX = 192  # faces are compared at this size
 HEAD_SHARE = 1.9  # the head with its hair, as a multiple of the face's hull

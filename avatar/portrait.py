@@ -11,8 +11,8 @@ import numpy as np
 from avatar import weights
 from avatar.errors import FaceError
 from avatar.frames import RgbImage
-from avatar.motion.regions import FACE_OVAL, LEFT_EAR, RIGHT_EAR
 from avatar.tracking.face import Face
+from avatar.tracking.regions import FACE_OVAL, LEFT_EAR, RIGHT_EAR
 
 MIN_EAR_TO_EAR_PX = 80.0
 GOOD_EAR_TO_EAR_PX = 160.0

@@ -14,7 +14,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from avatar.engine.warp import WarpEngine, WarpOptions
+from avatar.engine.warp.engine import WarpEngine, WarpOptions
 from avatar.frames import Frame
 from avatar.motion.expression import expression_basis
 from avatar.tracking import canonical_face, open_tracker, pose_of

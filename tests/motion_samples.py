@@ -28,7 +28,7 @@ def make_face(
 
 def open_mouth(face: Face, gap: float) -> Face:
     """Move everything below the lips' line down by `gap` head units."""
-    from avatar.motion.regions import LOWER_LIP_POINTS
+    from avatar.tracking.regions import LOWER_LIP_POINTS
 
     landmarks = face.landmarks.copy()
     landmarks[LOWER_LIP_POINTS, 1] += gap * face.pose.scale_px
@@ -37,7 +37,7 @@ def open_mouth(face: Face, gap: float) -> Face:
 
 def close_eyes(face: Face, share: float = 1.0, blink: float = 0.9) -> Face:
     """Bring the upper lids down by `share` of the way and say `blink` for it."""
-    from avatar.motion.regions import EYES
+    from avatar.tracking.regions import EYES
 
     landmarks, blendshapes = face.landmarks.copy(), face.blendshapes.copy()
     for eye in EYES:

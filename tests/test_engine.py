@@ -10,7 +10,7 @@ import pytest
 from fakes import FakeTracker
 
 from avatar.engine import ENGINES, AvatarEngine, open_engine
-from avatar.engine.warp import WarpEngine, WarpOptions
+from avatar.engine.warp.engine import WarpEngine, WarpOptions
 from avatar.errors import EngineError, WeightsError
 from avatar.frames import Frame
 

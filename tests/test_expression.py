@@ -12,7 +12,9 @@ from motion_samples import close_eyes, make_face, open_mouth
 
 from avatar.frames import FloatArray
 from avatar.motion.expression import Expression, as_expressing, expression_basis, lid_opening, lip_gap, transfer
-from avatar.motion.regions import (
+from avatar.tracking import canonical_face, pose_of
+from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
+from avatar.tracking.regions import (
     CHIN,
     EYES,
     LEFT_EYE,
@@ -24,8 +26,6 @@ from avatar.motion.regions import (
     UPPER_LIP,
     EyeRegion,
 )
-from avatar.tracking import canonical_face, pose_of
-from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
 
 NEUTRAL = Expression.of(make_face())
 POSES = st.fixed_dictionaries(

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar.cv import cv2
-from avatar.engine.eye_ball import EyeBall
-from avatar.engine.eye_iris import find_irises
-from avatar.engine.eye_lids import IRIS_CENTRE, IRIS_RIM, LOWER_LID, SIDES, UPPER_LID, Side, read_lids
-from avatar.engine.eyes import EyeLayer
+from avatar.engine.warp.eye_ball import EyeBall
+from avatar.engine.warp.eye_iris import find_irises
+from avatar.engine.warp.eye_lids import IRIS_CENTRE, IRIS_RIM, LOWER_LID, SIDES, UPPER_LID, Side, read_lids
+from avatar.engine.warp.eyes import EyeLayer
 from avatar.frames import FloatArray, RgbImage
 from avatar.images import load_image
 from avatar.tracking import FaceTracker

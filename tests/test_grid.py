@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar.engine.grid import STEEPEST, Grid, invert, keep_from_folding, to_pixels
+from avatar.engine.warp.grid import STEEPEST, Grid, invert, keep_from_folding, to_pixels
 from avatar.frames import FloatArray
 
 DIRECTIONS = [(1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]

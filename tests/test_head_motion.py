@@ -24,10 +24,10 @@ from avatar.motion.head import (
     soft_limit,
     weaken,
 )
-from avatar.motion.regions import CHIN, FOREHEAD_TOP, LEFT_EAR, NOSE_TIP, RIGHT_EAR
 from avatar.tracking import canonical_face, pose_of
 from avatar.tracking.face import Face
 from avatar.tracking.pose import angles_deg, rotation_from_angles
+from avatar.tracking.regions import CHIN, FOREHEAD_TOP, LEFT_EAR, NOSE_TIP, RIGHT_EAR
 
 ANGLES = ("yaw", "pitch", "roll")
 SMALL = st.floats(-6, 6)

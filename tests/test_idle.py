@@ -9,8 +9,8 @@ from avatar.evaluate_motion import channel_series
 from avatar.motion import idle
 from avatar.motion.idle import BLINKS_S, LENGTH_S, RATE, compose_idle, idle_path, load_idle, pose_at
 from avatar.motion.reference import neutral_frame
-from avatar.motion.regions import EYES
 from avatar.motion.track import MotionTrack
+from avatar.tracking.regions import EYES
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avatar.cv import cv2
-from avatar.engine import person
-from avatar.engine.background import fill_background, foreground_colors, widened_matte
-from avatar.engine.fields import distance_to, nearest, nearest_in_row, smooth_fill, typical
-from avatar.engine.guided import LocalLinear, enlarged, fit_local_linear
-from avatar.engine.headroom import Head
-from avatar.engine.inpaint import continued
-from avatar.engine.matte import estimate_matte, person_matte, refine_matte
+from avatar.engine.warp import person
+from avatar.engine.warp.background import fill_background, foreground_colors, widened_matte
+from avatar.engine.warp.fields import distance_to, nearest, nearest_in_row, smooth_fill, typical
+from avatar.engine.warp.guided import LocalLinear, enlarged, fit_local_linear
+from avatar.engine.warp.headroom import Head
+from avatar.engine.warp.inpaint import continued
+from avatar.engine.warp.matte import estimate_matte, person_matte, refine_matte
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import FACE_OVAL
+from avatar.tracking.regions import FACE_OVAL
 
 HAIR = np.array([60, 35, 25], np.float32)
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from avatar.cv import cv2
-from avatar.engine.mouth import MouthInterior
-from avatar.engine.mouth_arch import HINGE, UPPER, about_hinge, arch_points
-from avatar.engine.mouth_frame import LOWER_INNER, UPPER_INNER
-from avatar.engine.mouth_light import LUMA, read_light
+from avatar.engine.warp.mouth import MouthInterior
+from avatar.engine.warp.mouth_arch import HINGE, UPPER, about_hinge, arch_points
+from avatar.engine.warp.mouth_frame import LOWER_INNER, UPPER_INNER
+from avatar.engine.warp.mouth_light import LUMA, read_light
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking import canonical_face
 from avatar.tracking.pose import rotation_from_angles

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from motion_samples import make_face
 
-from avatar.engine.relief import MESH_POINTS, Relief
+from avatar.engine.warp.relief import MESH_POINTS, Relief
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion
-from avatar.motion.regions import CHIN, FACE_OVAL, NOSE_TIP
 from avatar.tracking.face import Face
 from avatar.tracking.pose import rotation_from_angles
+from avatar.tracking.regions import CHIN, FACE_OVAL, NOSE_TIP
 
 SIDE = 512
 NOBODY, EVERYWHERE = np.zeros((SIDE, SIDE), np.float32), np.ones((SIDE, SIDE), np.float32)

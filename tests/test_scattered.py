@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar.engine.scattered import thin_plate_matrix
+from avatar.engine.warp.scattered import thin_plate_matrix
 
 
 def scattering(seed: int, count: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:

@@ -21,20 +21,20 @@ from hypothesis import strategies as st
 from motion_samples import close_eyes, make_face, open_mouth
 
 from avatar.cv import cv2
-from avatar.engine import person
-from avatar.engine.headroom import Head
-from avatar.engine.matte import person_matte
-from avatar.engine.renderer import PortraitRenderer
-from avatar.engine.warp import CATCH_S, HOLD_S, RELEASE_S, WarpEngine, WarpOptions
+from avatar.engine.warp import person
+from avatar.engine.warp.engine import CATCH_S, HOLD_S, RELEASE_S, WarpEngine, WarpOptions
+from avatar.engine.warp.headroom import Head
+from avatar.engine.warp.matte import person_matte
+from avatar.engine.warp.renderer import PortraitRenderer
 from avatar.errors import EngineError, FaceError
 from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.motion.expression import Expression, expression_basis, lid_opening, lip_gap
 from avatar.motion.head import HeadMotion
 from avatar.motion.idle import load_idle
-from avatar.motion.regions import CHIN, EYES, LEFT_EAR, NOSE_TIP, RIGHT_EAR, RIGHT_EYE
 from avatar.tracking import FaceTracker, canonical_face, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.pose import rotation_from_angles
+from avatar.tracking.regions import CHIN, EYES, LEFT_EAR, NOSE_TIP, RIGHT_EAR, RIGHT_EYE
 
 RATE = 30
 

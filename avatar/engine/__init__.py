@@ -41,7 +41,7 @@ def open_engine(name: str = "warp", *, smoothing: bool = False, **options: objec
     """
     if name != "warp":
         raise EngineError(f"There is no engine called {name!r}.", remedy=f"Choose one of: {', '.join(ENGINES)}.")
-    from avatar.engine.warp import WarpEngine, WarpOptions
+    from avatar.engine.warp.engine import WarpEngine, WarpOptions
     from avatar.tracking import open_tracker
 
     return WarpEngine(open_tracker(smoothing=smoothing), WarpOptions(**options))  # type: ignore[arg-type]

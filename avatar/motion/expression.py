@@ -11,10 +11,11 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from avatar.frames import FloatArray
-from avatar.motion.regions import (
+from avatar.smoothstep import smoothstep
+from avatar.tracking.face import BLENDSHAPES, Face
+from avatar.tracking.regions import (
     CHEEKS,
     CHIN,
     EYES,
@@ -28,7 +29,6 @@ from avatar.motion.regions import (
     UPPER_LIP_POINTS,
     EyeRegion,
 )
-from avatar.tracking.face import BLENDSHAPES, Face
 
 CLOSED_EYE = 0.03  # lid gap over eye width that the tracker reports for a closed eye
 CLOSED_LIPS = 0.012  # inner lip gap over mouth width that it reports for closed lips
@@ -127,7 +127,7 @@ def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
     own_brows, brows_of_driver = (np.mean([_brow_height(face, eye) for eye in EYES]) for face in (source, reference))
     brows = float(np.clip(own_brows / max(float(brows_of_driver), 1e-6), 0.7, 1.4))
     height = source[:, 1:2]
-    upper = _smoothstep((source[NOSE_BASE, 1] * 0.4 - height) / 0.25)  # 1 above the eyes, 0 from the nose down
+    upper = smoothstep((source[NOSE_BASE, 1] * 0.4 - height) / 0.25)  # 1 above the eyes, 0 from the nose down
     sideways = upper + (1 - upper) * mouth
     upright = upper * brows + (1 - upper) * (0.5 * lower_face + 0.5 * mouth)
     return np.asarray(np.hstack([sideways, upright, 0.5 * (sideways + upright)]), np.float32)
@@ -185,7 +185,7 @@ def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float
     The tracker tells the two apart when the head is turned though they move as one; only a wink differs by more.
     """
     right, left = (_openness(reference, driving, eye) for eye in EYES)
-    wink = float(_smoothstep((abs(right - left) - 0.4) / 0.25))
+    wink = float(smoothstep((abs(right - left) - 0.4) / 0.25))
     shared = 0.5 * (right + left)
     return shared + wink * (right - shared), shared + wink * (left - shared)
 
@@ -251,8 +251,3 @@ def _distance(shape: FloatArray, first: int, second: int) -> float:
 
 def _brow_height(shape: FloatArray, eye: EyeRegion) -> float:
     return float(shape[eye.corners, 1].mean() - shape[eye.brow, 1].mean())
-
-
-def _smoothstep(value: npt.ArrayLike) -> FloatArray:
-    clipped = np.clip(np.asarray(value, np.float32), 0.0, 1.0)
-    return clipped * clipped * (3 - 2 * clipped)

@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from avatar.motion.regions import EYES, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER, EyeRegion
 from avatar.motion.template import SUFFIX, load_template, save_template
 from avatar.motion.track import MotionTrack
+from avatar.smoothstep import smoothstep
 from avatar.tracking import canonical_face
 from avatar.tracking.face import BLENDSHAPES
 from avatar.tracking.pose import rotation_from_angles
+from avatar.tracking.regions import EYES, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER, EyeRegion
 
 Float64Array = npt.NDArray[np.float64]
 
@@ -106,19 +107,13 @@ def _since(time_s: float, start_s: float) -> float:
     return (time_s - start_s + LENGTH_S / 2) % LENGTH_S - LENGTH_S / 2
 
 
-def _smooth(value: float) -> float:
-    """0 below 0, 1 above 1, and an S between them."""
-    value = min(max(value, 0.0), 1.0)
-    return value * value * (3 - 2 * value)
-
-
 def _bump(time_s: float, start_s: float, end_s: float, *, rise_s: float, fall_s: float) -> float:
     """0 outside [start, end], 1 inside, with soft flanks inside."""
-    return _smooth(_since(time_s, start_s) / rise_s) * _smooth(-_since(time_s, end_s) / fall_s)
+    return float(smoothstep(_since(time_s, start_s) / rise_s) * smoothstep(-_since(time_s, end_s) / fall_s))
 
 
 def _blink(since_s: float) -> float:
-    return _smooth(since_s / 0.1) * (1 - _smooth((since_s - 0.14) / 0.22))
+    return float(smoothstep(since_s, high=0.1) * (1 - smoothstep(since_s - 0.14, high=0.22)))
 
 
 def _gaze(time_s: float, lag_s: float) -> tuple[float, float]:

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.errors import FaceError
-from avatar.motion.regions import EYES, LOWER_LIP, UPPER_LIP
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, Face
+from avatar.tracking.regions import EYES, LOWER_LIP, UPPER_LIP
 
 Float64Array = npt.NDArray[np.float64]
 

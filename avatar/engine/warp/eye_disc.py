@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.eye_iris import LUMINANCE, Iris, whiteness
-from avatar.engine.eye_white import smoothstep
+from avatar.engine.warp.eye_iris import LUMINANCE, Iris, whiteness
 from avatar.frames import FloatArray
+from avatar.smoothstep import smoothstep
 
 HOLE = 1.22  # beyond this many radii nothing of the iris is left
 _RINGS, _SPOKES = 48, 96  # the iris unrolled: radius by angle
@@ -119,10 +119,10 @@ def _cover(profile: FloatArray) -> tuple[FloatArray, int]:
     """(rings,) how far each ring hides the white, read off its colour between rim and white; and the last full ring."""
     rim = profile[(_RADII > 0.8) & (_RADII < 0.92)].mean(axis=0)
     step = profile[_RADII > HOLE].mean(axis=0) - rim
-    usual = 1 - smoothstep(0.96, 1.12, _RADII)
+    usual = 1 - smoothstep(_RADII, 0.96, 1.12)
     contrast = float(step @ LUMINANCE)
     read = np.clip(1 - (profile - rim) @ step / max(float(step @ step), 1), 0, 1)
-    read = np.minimum.accumulate(np.where(_RADII < 0.9, 1, read)) * (1 - smoothstep(1.1, HOLE, _RADII))
+    read = np.minimum.accumulate(np.where(_RADII < 0.9, 1, read)) * (1 - smoothstep(_RADII, 1.1, HOLE))
     sure = float(np.clip((contrast - 10) / 20, 0, 1))
     cover = np.asarray(sure * read + (1 - sure) * usual, np.float32)
     return cover, int(np.argmax(cover < 0.93)) - 1

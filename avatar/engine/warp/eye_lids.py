@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray
-from avatar.motion.regions import LEFT_EYE, RIGHT_EYE
+from avatar.tracking.regions import LEFT_EYE, RIGHT_EYE
 
 Side = Literal["right", "left"]  # of the person, not of the picture
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.fields import Mask, as_unit, blurred, distance_to
-from avatar.engine.headroom import Head, shrunk
+from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to
+from avatar.engine.warp.headroom import Head, shrunk
 from avatar.frames import FloatArray, RgbImage
 
 logger = logging.getLogger(__name__)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.backdrop import Backdrop
-from avatar.engine.fields import Mask, as_unit, blurred, distance_to, masked_blur, smooth_fill, typical
-from avatar.engine.guided import enlarged
-from avatar.engine.headroom import Head, shrunk
-from avatar.engine.inpaint import continued
+from avatar.engine.warp.backdrop import Backdrop
+from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, masked_blur, smooth_fill, typical
+from avatar.engine.warp.guided import enlarged
+from avatar.engine.warp.headroom import Head, shrunk
+from avatar.engine.warp.inpaint import continued
 from avatar.frames import FloatArray, RgbImage
 
 WORK_SIDE = 640  # px; the smooth part needs no more

@@ -8,7 +8,7 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import EYES
+from avatar.tracking.regions import EYES
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.backdrop import Backdrop
-from avatar.engine.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row
-from avatar.engine.guided import fit_local_linear
-from avatar.engine.headroom import Head, shrunk
-from avatar.engine.person import by_shape, find_person
+from avatar.engine.warp.backdrop import Backdrop
+from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row
+from avatar.engine.warp.guided import fit_local_linear
+from avatar.engine.warp.headroom import Head, shrunk
+from avatar.engine.warp.person import by_shape, find_person
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import CHIN
+from avatar.tracking.regions import CHIN
 
 WORK_SIDE = 768  # px; the outline is found on a picture of this size and carried over to a larger one
 _CHUNK = 8192  # pixels explained at a time: what they need fits the processor's cache

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.eye_ball import EyeBall
-from avatar.engine.eye_iris import find_irises
-from avatar.engine.eye_lids import IRIS_CENTRE, SIDES, Lids, Places, Side, read_lids
-from avatar.engine.eye_seam import REACH, Seam
-from avatar.engine.eye_texture import take_apart
-from avatar.engine.eye_white import smoothstep
+from avatar.engine.warp.eye_ball import EyeBall
+from avatar.engine.warp.eye_iris import find_irises
+from avatar.engine.warp.eye_lids import IRIS_CENTRE, SIDES, Lids, Places, Side, read_lids
+from avatar.engine.warp.eye_seam import REACH, Seam
+from avatar.engine.warp.eye_texture import take_apart
 from avatar.frames import FloatArray, RgbImage
+from avatar.smoothstep import smoothstep
 
 _SURE_OF_IRIS = (0.16, 0.25)  # contrast of its rim: below the first the eye is not taken apart, above the second it is
 _GLINT_FOLLOWS = 0.5  # a light's image in the cornea moves about half as far as the pupil: it is before the pivot
@@ -36,7 +36,7 @@ class EyeLayer:
         irises = find_irises(face, landmarks[:, :2] - corner)
         iris = irises[side].moved(corner)
         plain = np.mean([[each.contrast] for each in irises.values()], axis=0)
-        self._sure = float(smoothstep(*_SURE_OF_IRIS, plain)[0])  # how far to trust the parts; both eyes alike
+        self._sure = float(smoothstep(plain, *_SURE_OF_IRIS)[0])  # how far to trust the parts; both eyes alike
         eye, self._corner = _crop(rgb, [read_lids(landmarks, side)], 0.4)
         self._picture = eye.astype(np.float32)
         self._iris = iris.moved(-self._corner)
@@ -120,7 +120,7 @@ class EyeLayer:
     def _pulled(self, at: FloatArray, places: Places, centre: FloatArray) -> FloatArray:
         """The portrait's own eye, (h, w, 3), pulled towards where it looks: for eyes that cannot be taken apart."""
         share = np.clip(places.depth(), 0, 1)
-        pull = 4 * share * (1 - share) * smoothstep(0, 0.3, places.along) * smoothstep(1, 0.7, places.along)
+        pull = 4 * share * (1 - share) * smoothstep(places.along, 0, 0.3) * smoothstep(places.along, 1, 0.7)
         return _sample(self._picture, at - pull[..., None] * (centre - self._iris.centre))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import LOWER_LIP, UPPER_LIP
+from avatar.tracking.regions import LOWER_LIP, UPPER_LIP
 
 UPPER_INNER = (78, *UPPER_LIP[3], 308)  # corner to corner
 LOWER_INNER = (78, *LOWER_LIP[3], 308)

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.fields import Mask, blurred, distance_to
+from avatar.engine.warp.fields import Mask, blurred, distance_to
 from avatar.frames import FloatArray
 
 _WORK_SIDE = 256  # px; larger, the grain of the picture is continued as streaks

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from avatar.engine.mouth_arch import OVERBITE_MM, ArchView, about_hinge
-from avatar.engine.mouth_frame import MouthFrame, Opening, smooth
+from avatar.engine.warp.mouth_arch import OVERBITE_MM, ArchView, about_hinge
+from avatar.engine.warp.mouth_frame import MouthFrame, Opening, smooth
 from avatar.frames import FloatArray
 
 # Measured on tracked clips: a grin on closed teeth raises the upper lip by a third of what it parts the lips, speech

@@ -6,20 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.eye_iris import LUMINANCE, Iris, whiteness
-from avatar.engine.eye_lids import Lids, Places
+from avatar.engine.warp.eye_iris import LUMINANCE, Iris, whiteness
+from avatar.engine.warp.eye_lids import Lids, Places
 from avatar.frames import FloatArray
+from avatar.smoothstep import smoothstep
 
 _WIDTH, _HEIGHT = 96, 48  # the opening unrolled: along by across
 _OVER = 0.15  # and how far it goes on beyond either lid, in shares of the opening
 _SIDE_REACH = 0.06  # the hole takes its colours from this far beside it, in shares of the eye's width
 _CORNER_SHADE = 0.4  # how much darker a corner of the eye is taken to be where the iris hides it
-
-
-def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:
-    """0 at `low`, 1 at `high`, smooth between and constant beyond, in either order."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def white_behind(picture: FloatArray, lids: Lids, iris: Iris, hole: float) -> FloatArray:
@@ -63,11 +58,11 @@ def _fill_rows(strip: FloatArray, known: npt.NDArray[np.bool_], along: FloatArra
     first, last = np.where(whole, 0.5, first), np.where(whole, 0.5, last)
     left = _side_colour(strip, trust * (along < first) * np.exp((along - first) / _SIDE_REACH))
     right = _side_colour(strip, trust * (along > last) * np.exp((last - along) / _SIDE_REACH))
-    t = smoothstep(0, 1, (along - first) / np.maximum(last - first, 1e-3))
+    t = smoothstep((along - first) / np.maximum(last - first, 1e-3), 0, 1)
     from_left, from_right = (1.001 - t) * left[1], (t + 0.001) * right[1]  # one side alone fills all of the hole
     part = (from_left / (from_left + from_right + 1e-12))[..., None]
     fill = left[0] * part + right[0] * (1 - part)
-    hidden = (1 - left[1]) * smoothstep(0.35, 0.0, along) + (1 - right[1]) * smoothstep(0.65, 1.0, along)
+    hidden = (1 - left[1]) * smoothstep(along, 0.35, 0.0) + (1 - right[1]) * smoothstep(along, 0.65, 1.0)
     fill = fill * (1 - _CORNER_SHADE * hidden)[..., None]  # no side of the iris shows how the corner looks
     nowhere = left[1] + right[1] < 1e-6
     return np.where((known | nowhere)[..., None], strip, fill).astype(np.float32)
@@ -78,7 +73,7 @@ def _whiteness_trust(strip: FloatArray, known: npt.NDArray[np.bool_], along: Flo
     white = whiteness(strip)
     best = np.array([np.percentile(row[k], 85) if k.any() else 0 for row, k in zip(white, known, strict=True)])
     doubt = np.clip((best[:, None] - white) / (0.2 * best[:, None] + 4), 0, 4)
-    away_from_corners = smoothstep(0.02, 0.15, along) * smoothstep(0.02, 0.15, 1 - along)
+    away_from_corners = smoothstep(along, 0.02, 0.15) * smoothstep(1 - along, 0.02, 0.15)
     return np.asarray(known * (np.exp(-(doubt**2)) * away_from_corners + 1e-5), np.float32)
 
 

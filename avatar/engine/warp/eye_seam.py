@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.eye_iris import LUMINANCE
-from avatar.engine.eye_lids import EDGE, TABLE, Lids, Places
-from avatar.engine.eye_white import smoothstep
+from avatar.engine.warp.eye_iris import LUMINANCE
+from avatar.engine.warp.eye_lids import EDGE, TABLE, Lids, Places
 from avatar.frames import FloatArray
+from avatar.smoothstep import smoothstep
 
 REACH = 0.09  # how far beyond a lid its skin is drawn, in eye widths
 _LASHES = 0.022  # half the thickness of the line of lashes, in eye widths
@@ -31,7 +31,7 @@ class Seam:
     def closing(self, opening_px: FloatArray) -> float:
         """0 for an eye about as open as in the portrait, 1 for a shut one; opening (TABLE,) in the portrait's scale."""
         shut = 1 - opening_px.mean(keepdims=True) / self._own_opening_px
-        return float(smoothstep(0.35, 0.9, shut)[0])
+        return float(smoothstep(shut, 0.35, 0.9)[0])
 
     def draw(self, drawn: FloatArray, at: FloatArray, places: Places, closing: float) -> None:
         """Draw the lids over `drawn` (h, w, 3), in place.
@@ -45,12 +45,12 @@ class Seam:
         outside_px = places.outside_px()
         reach_px, edge_px = REACH * places.width_px, max(1.0, EDGE * places.width_px)
         skin = cv2.remap(self._picture, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        weight = closing * smoothstep(reach_px, 0.4 * reach_px, outside_px) * np.clip(outside_px / edge_px + 1, 0, 1)
+        weight = closing * smoothstep(outside_px, reach_px, 0.4 * reach_px) * np.clip(outside_px / edge_px + 1, 0, 1)
         drawn += weight[..., None] * (skin - drawn)
         place = np.clip(places.along, 0, 1) * np.float32(TABLE - 1)
         lashes = cv2.remap(self._lashes, place, np.zeros_like(place), cv2.INTER_LINEAR)
         thickness_px = max(_LASHES * places.width_px, 0.7)
-        tapered = smoothstep(-0.03, 0.12, places.along) * smoothstep(1.03, 0.88, places.along)
+        tapered = smoothstep(places.along, -0.03, 0.12) * smoothstep(places.along, 1.03, 0.88)
         line = _DARKNESS * closing * tapered * np.exp(-((places.below_px / thickness_px) ** 2))
         drawn += line[..., None] * (np.minimum(lashes, drawn) - drawn)
 

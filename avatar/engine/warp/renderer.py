@@ -7,13 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.grid import Grid, invert, keep_from_folding, to_pixels
-from avatar.engine.layers import Layers
-from avatar.engine.relief import MESH_POINTS, Relief
-from avatar.engine.scattered import thin_plate_matrix
+from avatar.engine.warp.grid import Grid, invert, keep_from_folding, to_pixels
+from avatar.engine.warp.layers import Layers
+from avatar.engine.warp.relief import MESH_POINTS, Relief
+from avatar.engine.warp.scattered import thin_plate_matrix
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.head import HeadMotion
-from avatar.motion.regions import (
+from avatar.tracking.face import Face
+from avatar.tracking.regions import (
     EYES,
     LEFT_EYE,
     LOWER_LIP,
@@ -23,7 +24,6 @@ from avatar.motion.regions import (
     UPPER_LIP_POINTS,
     Indices,
 )
-from avatar.tracking.face import Face
 
 FINE_CELLS = 21  # per canonical unit: about 5 pixels for a face 250 pixels wide
 COARSE_CELLS = 72  # along the longer side of the picture

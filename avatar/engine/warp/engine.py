@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.layers import Layers
-from avatar.engine.renderer import PortraitRenderer
+from avatar.engine.warp.layers import Layers
+from avatar.engine.warp.renderer import PortraitRenderer
 from avatar.errors import EngineError, FaceError
 from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.motion.expression import Expression, as_expressing, expression_basis, transfer

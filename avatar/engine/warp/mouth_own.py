@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.mouth_arch import ArchView
-from avatar.engine.mouth_frame import MouthFrame, Opening, Raster, lip_shadow, reach, smooth
-from avatar.engine.mouth_light import LUMA, MouthLight
-from avatar.engine.mouth_texture import TOOTH_DEPTH_MM, row_grid
+from avatar.engine.warp.mouth_arch import ArchView
+from avatar.engine.warp.mouth_frame import MouthFrame, Opening, Raster, lip_shadow, reach, smooth
+from avatar.engine.warp.mouth_light import LUMA, MouthLight
+from avatar.engine.warp.mouth_texture import TOOTH_DEPTH_MM, row_grid
 from avatar.frames import FloatArray, RgbImage
 
 SEPARATION_MM = 1.3  # dark lines and small gaps up to this wide belong to the teeth around them

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.eye_disc import HOLE, whole_disc
-from avatar.engine.eye_iris import Iris
-from avatar.engine.eye_lids import Lids
-from avatar.engine.eye_white import lid_shade, pixels, smoothstep, white_behind
+from avatar.engine.warp.eye_disc import HOLE, whole_disc
+from avatar.engine.warp.eye_iris import Iris
+from avatar.engine.warp.eye_lids import Lids
+from avatar.engine.warp.eye_white import lid_shade, pixels, white_behind
 from avatar.frames import FloatArray, RgbImage
+from avatar.smoothstep import smoothstep
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def take_apart(rgb: RgbImage, lids: Lids, iris: Iris) -> EyeTexture:
     behind = behind + _spread((picture - behind), beside.astype(np.float32), 0.25 * iris.radius_px)
     shade = lid_shade(behind, places)[..., None]
     between = (clear > -0.1)[..., None]
-    hole = smoothstep(HOLE + 0.3 + pixel, HOLE, radius)[..., None] * between
+    hole = smoothstep(radius, HOLE + 0.3 + pixel, HOLE)[..., None] * between
     white = picture * (1 - hole) + behind * hole
 
     seen, free = (np.clip(clear / share - 0.5, 0, 1) for share in (0.03, 0.12))

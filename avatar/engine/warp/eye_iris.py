@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.eye_lids import IRIS_CENTRE, IRIS_RIM, SIDES, Lids, Side, read_lids
+from avatar.engine.warp.eye_lids import IRIS_CENTRE, IRIS_RIM, SIDES, Lids, Side, read_lids
 from avatar.frames import FloatArray, RgbImage
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)

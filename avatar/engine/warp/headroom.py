@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.fields import Mask
+from avatar.engine.warp.fields import Mask
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EAR, RIGHT_EAR
+from avatar.tracking.regions import CHIN, FACE_OVAL, FOREHEAD_TOP, LEFT_EAR, RIGHT_EAR
 
 ROOM = 2.6  # half the side of the head's box, in head sizes: hair, hats and shoulders are inside
 _HALF_PIXEL = np.array([0.5, 0.5, 0], np.float32)  # from pixel centres at integers to the picture's corner

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.engine.fields import Mask, masked_blur, smooth_fill, typical
+from avatar.engine.warp.fields import Mask, masked_blur, smooth_fill, typical
 from avatar.frames import FloatArray
 
 _FINE = 0.06  # head sizes over which the smooth part averages

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.engine.eye_lids import Lids
+from avatar.engine.warp.eye_lids import Lids
 from avatar.frames import FloatArray
 
 _FULL_TURN = math.sin(math.radians(35))  # of the eyeball; further out the iris only creeps

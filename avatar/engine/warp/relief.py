@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.scattered import thin_plate_matrix
+from avatar.engine.warp.scattered import thin_plate_matrix
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion, soft_limit
-from avatar.motion.regions import CHIN, FACE_OVAL
+from avatar.smoothstep import smoothstep
 from avatar.tracking.face import Face
+from avatar.tracking.regions import CHIN, FACE_OVAL
 
 BEHIND_EARS = 0.25  # depth of the head's outline behind its centre, canonical units
 HAIR_SLOPE = 0.6  # how fast the head falls back outside the face oval
@@ -151,9 +151,3 @@ def _borders(matte: FloatArray, oval_px: FloatArray) -> tuple[_Border, ...]:
         held = cv2.GaussianBlur(wide, (0, 0), max(0.35 * reach, 1.0), borderType=cv2.BORDER_REPLICATE)
         borders.append(_Border(axis, position, reach, np.asarray(held, np.float32).reshape(-1)))
     return tuple(borders)
-
-
-def smoothstep(value: npt.NDArray[np.floating]) -> FloatArray:
-    """0 below 0, 1 above 1, 3x^2 - 2x^3 between."""
-    clipped = np.clip(value, 0.0, 1.0)
-    return np.asarray(clipped * clipped * (3 - 2 * clipped), np.float32)

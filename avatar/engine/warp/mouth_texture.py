@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.mouth_arch import ArchShape, arch_points
-from avatar.engine.mouth_light import MouthLight
+from avatar.engine.warp.mouth_arch import ArchShape, arch_points
+from avatar.engine.warp.mouth_light import MouthLight
 from avatar.frames import FloatArray
 
 RgbaImage = npt.NDArray[np.uint8]

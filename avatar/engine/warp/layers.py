@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.background import fill_background, foreground_colors, widened_matte
-from avatar.engine.eyes import EyeLayer
-from avatar.engine.matte import person_matte
-from avatar.engine.mouth import MouthInterior
+from avatar.engine.warp.background import fill_background, foreground_colors, widened_matte
+from avatar.engine.warp.eyes import EyeLayer
+from avatar.engine.warp.matte import person_matte
+from avatar.engine.warp.mouth import MouthInterior
 from avatar.frames import FloatArray, RgbImage
-from avatar.motion.regions import CHIN, LEFT_EYE, LEFT_MOUTH_CORNER, RIGHT_EYE, RIGHT_MOUTH_CORNER, EyeRegion
 from avatar.tracking.face import Face
+from avatar.tracking.regions import CHIN, LEFT_EYE, LEFT_MOUTH_CORNER, RIGHT_EYE, RIGHT_MOUTH_CORNER, EyeRegion
 
 FINER = 2  # the person is kept this much finer than the picture: reading it bilinearly then keeps it crisp
 FINER_UP_TO_PX = 8000  # a texture of more than 32,767 pixels cannot be read at all

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.mouth_arch import (
+from avatar.engine.warp.mouth_arch import (
     EYE_SPAN_MM,
     LOWER,
     MOUTH_SPAN_MM,
@@ -15,7 +15,7 @@ from avatar.engine.mouth_arch import (
     ArchView,
     arch_points,
 )
-from avatar.engine.mouth_frame import (
+from avatar.engine.warp.mouth_frame import (
     LOWER_INNER,
     UPPER_INNER,
     MouthFrame,
@@ -27,10 +27,10 @@ from avatar.engine.mouth_frame import (
     reach,
     smooth,
 )
-from avatar.engine.mouth_jaw import Jaw, RestingMouth
-from avatar.engine.mouth_light import read_light
-from avatar.engine.mouth_own import find_own_teeth, lay_in
-from avatar.engine.mouth_texture import (
+from avatar.engine.warp.mouth_jaw import Jaw, RestingMouth
+from avatar.engine.warp.mouth_light import read_light
+from avatar.engine.warp.mouth_own import find_own_teeth, lay_in
+from avatar.engine.warp.mouth_texture import (
     EDGE_MARGIN_MM,
     TONGUE_SIZE,
     TOOTH_DEPTH_MM,
