@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,10 +11,11 @@ from avatar.cv import cv2
 from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to
 from avatar.engine.warp.headroom import Head, shrunk
 from avatar.frames import FloatArray, RgbImage
+from avatar.manifest import MANIFEST
 
 logger = logging.getLogger(__name__)
 
-MODEL = Path(__file__).resolve().parent.parent.parent / "models" / "person-segmentation.tflite"
+MODEL = MANIFEST.parent / "person-segmentation.tflite"
 _NETWORK_SIDE = 256
 _NETWORK_OUTPUT = ("activation_10",)  # (1, 256, 256, 1) in [0, 1]
 _GRABCUT_SIDE = 320
