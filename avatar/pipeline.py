@@ -20,9 +20,9 @@ from avatar.live.delivery import OutputThread
 from avatar.live.events import Event
 from avatar.live.gate import Gate
 from avatar.live.options import IDLE, LiveOptions
-from avatar.live.stage import LiveTools, usual_tools
 from avatar.live.statistics import LiveStatistics, Timing
 from avatar.live.tap import Preview, Tap
+from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
 from avatar.outputs.base import Output
 from avatar.settings import CropSettings, MotionSettings
@@ -48,7 +48,7 @@ class Pipeline:
             tools: what it works with; None takes real devices.
         """
         self.options = options
-        self._on_event, self._tools = on_event, tools or usual_tools()
+        self._on_event, self._tools = on_event, tools or LiveTools()
         self.avatar_frames: Tap[Frame] = Tap()
         self.camera_frames: Tap[Preview] = Tap()
         canvas = options.canvas
@@ -58,6 +58,7 @@ class Pipeline:
         self._capture: CaptureThread | None = None
         self._outputs: dict[str, OutputThread] = {}
         self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, on_event)
+        self._calibration = self._engine.calibration  # belongs to the engine's thread
         self._started_s = 0.0
 
     def start(self) -> None:
@@ -74,7 +75,7 @@ class Pipeline:
         """
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
-            workers: list[Worker] = [self._engine, *self._outputs.values()]
+            workers: list[Worker] = [self._engine, self._engine.stage.helper, *self._outputs.values()]
             if self._capture is not None:
                 workers.append(self._capture)
         for worker in workers:
@@ -84,9 +85,9 @@ class Pipeline:
 
     def set_source(self, spec: str) -> None:
         """Drive by a camera (id or name), a video file, a folder of pictures, a still, or "idle"."""
-        options = self.options = dataclasses.replace(self.options, source=spec)
-        self._engine.do(lambda: setattr(self._engine, "options", options))
         with self._lock:
+            options = self.options = dataclasses.replace(self.options, source=spec)
+            self._engine.do(lambda: self._engine.use_source(spec))
             before, self._capture = self._capture, None
             if before is not None:
                 before.ask_to_stop()
@@ -99,33 +100,43 @@ class Pipeline:
 
     def set_avatar(self, name_or_path: str) -> None:
         """Show another portrait; it is prepared beside the running one and swapped between two frames."""
+        self._engine.do(lambda: self._engine.stage.want(avatar=name_or_path))
 
     def set_motion(self, motion: MotionSettings) -> None:
         """Change how the driving motion is carried over."""
+        self._engine.do(lambda: self._engine.use_motion(motion))
 
     def set_crop(self, crop: CropSettings) -> None:
         """Change which part of the camera's picture counts."""
+        self._engine.do(lambda: self._engine.use_crop(crop))
 
     def set_mirror_driving(self, on: bool) -> None:
         """Mirror the driving signal."""
+        self._engine.do(lambda: self._engine.use_mirror(on))
 
     def set_engine(self, name: str, model: str | None = None, device: str = "auto") -> None:
         """Draw with another engine; opened beside the running one and swapped between two frames."""
+        self._engine.do(lambda: self._engine.stage.want(engine=name, model=model, device=device))
 
     def calibrate(self) -> None:
         """Take the driver's face as it is now as the reference frame."""
+        self._engine.do(lambda: self._calibration.calibrate(time.monotonic()))
 
     def start_guided_calibration(self) -> None:
         """Count down from three, look for a second and a half, keep the most neutral moment; events tell."""
+        self._engine.do(lambda: self._calibration.start_guided(time.monotonic()))
 
     def undo_calibration(self) -> None:
-        """Go back to the reference frame before."""
+        """Go back to the reference frame before; ends a countdown."""
+        self._engine.do(lambda: self._calibration.undo(time.monotonic()))
 
     def set_search(self, on: bool) -> None:
         """Keep looking for a more neutral moment than the reference frame."""
+        self._engine.do(lambda: setattr(self._calibration, "search", on))
 
     def recentre(self) -> None:
         """Take where the driver sits now as straight ahead, over half a second."""
+        self._engine.do(lambda: self._calibration.recentre(time.monotonic()))
 
     def freeze(self, on: bool) -> None:
         """Panic: the output stays as it is, at once. A pass-through ends with it."""
@@ -162,13 +173,14 @@ class Pipeline:
             outputs = {name: thread.statistics() for name, thread in self._outputs.items()}
             latencies = [value for thread in self._outputs.values() for value in thread.latency.values()]
             capture = self._capture
+        shown = self._engine.stage.shown or self.options
         stages = {name: window.timing() for name, window in self._engine.stages.items()}
         return LiveStatistics(
             running_s=time.monotonic() - self._started_s if self._started_s else 0.0,
             source=self.options.source,
-            avatar=self.options.avatar,
-            engine=self.options.engine,
-            face=self._engine.face_seen,
+            avatar=shown.avatar,
+            engine=shown.engine,
+            face=self._engine.following,
             frozen=self._gate.frozen,
             passing_through=self._gate.passing_through,
             latency=Timing.of(latencies),
