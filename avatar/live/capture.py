@@ -39,10 +39,15 @@ class CaptureThread(Worker):
         """
         super().__init__("masque-capture")
         self._open_source, self._inbox, self._report, self._before = open_source, inbox, report, before
+        self._source: FrameSource | None = None
         self._told_lost = False
         self.frames = Window()
         self.captured = 0
         self.name = ""
+
+    def _wake(self) -> None:
+        if (source := self._source) is not None:
+            source.interrupt()
 
     def _run(self) -> None:
         if self._before is not None:
@@ -60,6 +65,7 @@ class CaptureThread(Worker):
 
     def _read_until_lost(self) -> None:
         with contextlib.closing(self._open_source()) as source:
+            self._source = source  # before the next look at _stopping: whoever asks to stop interrupts it, or we see it
             delivered = False
             while not self._stopping.is_set():
                 frame = source.read()

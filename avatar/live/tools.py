@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from avatar.errors import CameraError
 from avatar.live.options import LiveOptions
 from avatar.live.performer import Performer, open_performer
 from avatar.sources.base import FrameSource
+from avatar.sources.open import open_source
 from avatar.tracking import FaceTracker, open_tracker
 
 
 def _open_source(spec: str, size: tuple[int, int], rate: int) -> FrameSource:
-    raise CameraError(f"{spec} cannot be opened in this version.", remedy="Use the idle motion: --camera idle.")
+    return open_source(spec, size=size, rate=rate)
 
 
 def _open_tracker(smoothing: bool) -> FaceTracker:
