@@ -87,7 +87,7 @@ class Pipeline:
         """Drive by a camera (id or name), a video file, a folder of pictures, a still, or "idle"."""
         with self._lock:
             options = self.options = dataclasses.replace(self.options, source=spec)
-            self._engine.do(lambda: self._engine.use_source(spec))
+            self._engine.do(lambda: self._engine.use_source(spec, options.camera_rate))
             before, self._capture = self._capture, None
             if before is not None:
                 before.ask_to_stop()
@@ -170,27 +170,32 @@ class Pipeline:
     def statistics(self) -> LiveStatistics:
         """What was measured so far and over the last ten seconds."""
         with self._lock:
-            outputs = {name: thread.statistics() for name, thread in self._outputs.items()}
-            latencies = [value for thread in self._outputs.values() for value in thread.latency.values()]
-            capture = self._capture
-        shown = self._engine.stage.shown or self.options
-        stages = {name: window.timing() for name, window in self._engine.stages.items()}
+            threads, capture = list(self._outputs.values()), self._capture
+        outputs = {thread.name: thread.statistics() for thread in threads}
+        engine = self._engine
+        shown = engine.stage.shown or engine.stage.wanted
+        latencies = [value for thread in threads for value in thread.latency.values()] or engine.latency.values()
+        sending = [value for thread in threads for value in thread.send_ms.values()]
+        stages = {name: window.timing() for name, window in engine.stages.items()} | {"send": Timing.of(sending)}
         return LiveStatistics(
             running_s=time.monotonic() - self._started_s if self._started_s else 0.0,
             source=self.options.source,
             avatar=shown.avatar,
             engine=shown.engine,
-            face=self._engine.following,
+            face=engine.following,
             frozen=self._gate.frozen,
             passing_through=self._gate.passing_through,
             latency=Timing.of(latencies),
             stages={name: timing for name, timing in stages.items() if timing is not None},
             camera_rate=capture.frames.rate() if capture else 0.0,
-            engine_rate=self._engine.frames.rate(),
+            engine_rate=engine.frames.rate(),
             output_rate=min((each.rate for each in outputs.values()), default=0.0),
             captured=capture.captured if capture else 0,
-            drawn=self._engine.drawn,
+            drawn=engine.drawn,
+            first_frame_s=None if engine.first_frame_s is None else engine.first_frame_s - self._started_s,
             replaced=self._inbox.replaced,
+            lagged=engine.lagged,
+            oldest_sent_ms=max((thread.oldest_ms for thread in threads), default=0.0),
             skipped=sum(each.skipped for each in outputs.values()),
             repeated=sum(each.repeated for each in outputs.values()),
             outputs=outputs,

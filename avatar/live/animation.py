@@ -64,6 +64,7 @@ class AnimationThread(Worker):
         self._smoothing = options.motion.smoothing
         self._source, self._mirror = options.source, options.mirror_driving
         self._camera_width_px = SIDE_PX
+        self._period_s = IDLE_S  # of the camera
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
         self.calibration = Calibration(
@@ -73,16 +74,18 @@ class AnimationThread(Worker):
         self.stage = Stage(options, tools, self.do, report)
         self.frames = Window()
         self.stages = {name: Window() for name in ("wait", "track", "draw")}
-        self.drawn = 0
+        self.latency = Window()  # from capture to avatar frame
+        self.drawn = self.lagged = 0
+        self.first_frame_s: float | None = None
         self.following = False  # a face
 
     def do(self, action: Callable[[], None]) -> None:
         """Have something done on this thread before the next frame; any thread."""
         self._todo.put(action)
 
-    def use_source(self, spec: str) -> None:
-        """The frames come from another source from now on."""
-        self._source = spec
+    def use_source(self, spec: str, rate: float) -> None:
+        """The frames come from another source from now on, about `rate` a second."""
+        self._source, self._period_s = spec, 1 / rate
         self._camera_s = time.monotonic()
         self.calibration.forget()
 
@@ -188,6 +191,9 @@ class AnimationThread(Worker):
             self._gate.publish(Frame(rgb, self.drawn, captured_ns))
             self.drawn += 1
             self.frames.add()
+            self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
+            self.first_frame_s = self.first_frame_s or time.monotonic()
+            self.lagged += time.monotonic() - now_s > self._period_s
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
