@@ -57,9 +57,11 @@ class Pipeline:
         self._lock = threading.Lock()
         self._capture: CaptureThread | None = None
         self._outputs: dict[str, OutputThread] = {}
+        self._leaving: list[Worker] = []  # asked to stop, and perhaps still closing their devices
         self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, on_event)
         self._calibration = self._engine.calibration  # belongs to the engine's thread
         self._started_s = 0.0
+        self._stopped = False
 
     def start(self) -> None:
         """Start drawing; returns before anything is open."""
@@ -75,7 +77,8 @@ class Pipeline:
         """
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
-            workers: list[Worker] = [self._engine, self._engine.stage.helper, *self._outputs.values()]
+            self._stopped = True
+            workers: list[Worker] = [self._engine, self._engine.stage.helper, *self._outputs.values(), *self._leaving]
             if self._capture is not None:
                 workers.append(self._capture)
         for worker in workers:
@@ -88,9 +91,11 @@ class Pipeline:
         with self._lock:
             options = self.options = dataclasses.replace(self.options, source=spec)
             self._engine.do(lambda: self._engine.use_source(spec, options.camera_rate))
+            if self._stopped:
+                return
             before, self._capture = self._capture, None
             if before is not None:
-                before.ask_to_stop()
+                self._dismiss(before)
             if spec != IDLE:
                 size, rate = options.camera_size, options.camera_rate
                 self._capture = CaptureThread(
@@ -154,18 +159,19 @@ class Pipeline:
             output: opens it.
         """
         self.remove_output(name)
-        inbox = self.avatar_frames.subscribe()
-        thread = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
         with self._lock:
-            self._outputs[name] = thread
-        thread.start()
+            if not self._stopped:
+                inbox = self.avatar_frames.subscribe()
+                self._outputs[name] = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
+                self._outputs[name].start()
 
     def remove_output(self, name: str) -> None:
         """Close an output; nothing happens if there is none of that name."""
         with self._lock:
             thread = self._outputs.pop(name, None)
-        if thread is not None:
-            thread.ask_to_stop()
+            if thread is not None:
+                self.avatar_frames.unsubscribe(thread.inbox)
+                self._dismiss(thread)
 
     def statistics(self) -> LiveStatistics:
         """What was measured so far and over the last ten seconds."""
@@ -200,3 +206,8 @@ class Pipeline:
             repeated=sum(each.repeated for each in outputs.values()),
             outputs=outputs,
         )
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Have a thread end by itself; `stop` waits for it still."""
+        worker.ask_to_stop()
+        self._leaving = [*(each for each in self._leaving if not each.join(0)), worker]

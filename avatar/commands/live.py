@@ -121,7 +121,13 @@ def _first(given: Any, usual: Any) -> Any:
 
 def _first_camera() -> str:
     """Where neither the command line nor the settings name one; without any camera the avatar idles."""
-    return "idle"
+    from avatar.live.options import IDLE
+    from avatar.sources.camera_list import list_cameras
+
+    cameras = list_cameras()
+    if not cameras:
+        print("There is no camera, so the avatar idles. Name a video with --camera to drive it.", file=sys.stderr)
+    return cameras[0].id if cameras else IDLE
 
 
 def _outputs(args: argparse.Namespace, options: LiveOptions) -> dict[str, Callable[[], Output]]:
