@@ -30,6 +30,7 @@ COMMANDS = {  # in the order in which people meet them
     "template": "keep the motion of a video without anyone's picture",
     "avatars": "list, add, remove and check portraits",
     "models": "list, fetch, import and verify weight files",
+    "verify": "read the Content Credentials of a recording or a picture",
     "evaluate": "measure how faithful an animation is",
     "bench": "measure the speed of each stage on this machine",
     "test": "run the test suite",

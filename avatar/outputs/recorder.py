@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from avatar.credentials import sign
 from avatar.errors import OutputError, UsageError
 from avatar.frames import Frame
 from avatar.outputs.canvas import CanvasOptions, compose
@@ -17,6 +18,8 @@ from avatar.outputs.sound_lane import SoundLane
 from avatar.outputs.target import check_folder
 
 logger = logging.getLogger(__name__)
+
+_SIGNED_AT_ONCE = 150_000_000  # bytes, less than a second's work; about a quarter of an hour of an avatar
 
 
 class Recorder:
@@ -47,6 +50,7 @@ class Recorder:
         self._video: LiveVideo | None = None
         self._sound = SoundLane(microphone()) if microphone is not None else None
         self._ended = False
+        self._composite = microphone is not None  # real sound or pictures are part of it
         size = f"{self._canvas.width_px} x {self._canvas.height_px}"
         self.facts = f"{path.name}, {size} at {rate}{' with sound' if self._sound else ''}"
 
@@ -58,6 +62,7 @@ class Recorder:
             if self._video is None:
                 size = (self._canvas.width_px, self._canvas.height_px)
                 self._video = LiveVideo(self._path, *size, self._rate, sound=self._sound is not None)
+            self._composite |= frame.passed_through
             self._video.add(compose(frame.rgb, self._canvas), frame.captured_ns)
             if self._sound is not None:
                 self._video.add_sound(self._sound.until(frame.captured_ns))
@@ -71,7 +76,15 @@ class Recorder:
                 if self._sound is not None:
                     self._video.add_sound(self._sound.finish(self._video.length_s))
                 self._video.finish()
+                self._sign()
         self._end()
+
+    def _sign(self) -> None:
+        """Say in the file what made it; a stop may take two seconds, and a long file takes longer."""
+        if self._path.stat().st_size <= _SIGNED_AT_ONCE:
+            sign(self._path, composite=self._composite)
+        else:
+            logger.warning("%s is not signed yet: python run.py verify --sign %s", self._path.name, self._path)
 
     def _end(self) -> None:
         self._ended = True

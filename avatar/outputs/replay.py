@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.atomic import replacing
+from avatar.credentials import sign
 from avatar.errors import OutputError
 from avatar.frames import Frame
 from avatar.outputs.canvas import CanvasOptions, compose
@@ -28,6 +29,7 @@ class ReplayRing:
         # one second more, because a replay can only begin at a frame that stands by itself, and there is one a second
         self._fragments = _Fragments((seconds + 1) * rate)
         self._video: LiveVideo | None = None
+        self._composite = False  # the camera's own pictures were let through at some time
         self.facts = f"the last {seconds} s"
 
     def send(self, frame: Frame) -> None:
@@ -35,6 +37,7 @@ class ReplayRing:
         if self._video is None:
             size = (self._canvas.width_px, self._canvas.height_px)
             self._video = LiveVideo(self._fragments, *size, self._rate)  # type: ignore[arg-type]
+        self._composite |= frame.passed_through
         self._video.add(compose(frame.rgb, self._canvas), frame.captured_ns)
 
     def save(self, path: Path) -> float:
@@ -47,7 +50,9 @@ class ReplayRing:
         if not remembered:
             raise OutputError("There is nothing to save yet.", remedy="Wait for the first avatar frame.")
         with write_errors_explained(path), replacing(path) as part:
-            return self._copy(remembered, part)
+            length_s = self._copy(remembered, part)
+        sign(path, composite=self._composite)
+        return length_s
 
     def close(self) -> None:
         """Forget everything; safe to call twice."""

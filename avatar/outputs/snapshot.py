@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from avatar.credentials import sign
 from avatar.errors import UsageError
 from avatar.frames import Frame
 from avatar.images import save_png
@@ -20,3 +21,4 @@ def save_snapshot(path: Path, frame: Frame, canvas: CanvasOptions | None = None)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path.name} does not end in .png.", remedy="Snapshots are PNG: give a name like me.png.")
     save_png(path, compose(frame.rgb, canvas or CanvasOptions()))
+    sign(path, composite=frame.passed_through)

@@ -146,7 +146,8 @@ class Camera:
 
 
 def _open(info: CameraInfo, width: int, height: int, rate: int) -> Any:
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its warnings come in threes at every try, and say less than ours
+    # OpenCV's warnings come in threes at every try, and say less than ours.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(info.index, _BACKENDS.get(sys.platform, cv2.CAP_ANY))
     if not capture.isOpened():
         capture.release()

@@ -28,9 +28,10 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
     if spec == "idle":
         raise UsageError("The idle motion needs no source.", remedy="Leave the camera out.")
     path = Path(spec).expanduser()
-    if not spec.isdecimal() and path.is_dir():
+    may_be_file = spec and not spec.isdecimal()  # "" would be this folder; "0" is a camera whatever lies about
+    if may_be_file and path.is_dir():
         return Clip(path)
-    if not spec.isdecimal() and path.is_file():
+    if may_be_file and path.is_file():
         return _open_file(path)
     return Camera(find_camera(spec, list_cameras()), size=size, rate=rate)
 
