@@ -105,13 +105,14 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         UsageError, EngineError: it makes no sense, or asks for what this version does not have.
     """
     from avatar.animate import AnimateOptions
+    from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
     from avatar.portrait_crop import parse_crop
     from avatar.settings import load_settings
 
     if args.engine == "warp" and (args.model or args.config):
         raise UsageError("--model and --config belong to --engine fomm.", remedy="Leave them out.")
-    _check_device(args.device)
+    check_device_name(args.device)
     motion = load_settings().motion
     return AnimateOptions(
         source=args.source,
@@ -200,12 +201,6 @@ def _reference(text: str) -> str | int:
     if not text.isascii() or not text.isdecimal():
         raise UsageError(f"--reference {text} is not understood.", remedy="Give auto, first, or a frame number from 0.")
     return int(text)
-
-
-def _check_device(text: str) -> None:
-    name, _, number = text.partition(":")
-    if not (text in ("auto", "cpu", "cuda", "mps") or (name == "cuda" and number.isdecimal())):
-        raise UsageError(f"There is no device called {text}.", remedy="Give auto, cpu, cuda, cuda:0 or mps.")
 
 
 def _first(*values: Any) -> Any:
