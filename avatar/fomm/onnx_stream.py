@@ -72,6 +72,7 @@ class OnnxStream:
             )
         index = int(device.partition(":")[2] or 0)
         self._place = ("cuda", index) if on_cuda else ("cpu", 0)
+        self.place = f"cuda:{index}" if on_cuda else "cpu"
         self.device = torch.device("cpu")  # of what `drawn` holds
         config = self._config(folder / FILES[2])
         size = config.frame_size
