@@ -23,7 +23,12 @@ class ModelChoice:
 
     label: str  # for people
     path: Path
-    kind: str  # FACES: wants a square around a face; WHOLE: wants all of the picture; UNKNOWN: a face if there is one
+    kind: str  # as its name tells: FACES are shown a square around a face, WHOLE all, UNKNOWN a face if there is one
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether it is a folder that `models export` wrote."""
+        return self.path.is_dir()
 
 
 def choose_model(model: str | Path | None) -> ModelChoice:
@@ -41,7 +46,7 @@ def choose_model(model: str | Path | None) -> ModelChoice:
     if name in _checkpoints():
         return ModelChoice(name, _checked(name), kind_of(name))
     path = Path(model).expanduser()
-    if path.is_file():
+    if path.exists():
         return ModelChoice(path.name, path, kind_of(path.name))
     raise UsageError(
         f"There is no checkpoint called {name!r}, and no such file.",

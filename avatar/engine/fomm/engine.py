@@ -22,7 +22,7 @@ from avatar.tracking.face import Face
 if TYPE_CHECKING:
     import torch
 
-    from avatar.fomm.stream import Drawn, Finish
+    from avatar.fomm.stream import Drawn, Finish, StreamOptions
     from avatar.motion.keypoints import Keypoints
     from avatar.tracking import FaceTracker
 
@@ -33,10 +33,9 @@ LOOK_EVERY = 5  # frames between two looks whether the driver's face is still th
 class FommOptions:
     """What to draw with, and how the driver's motion is carried over."""
 
-    model: str | Path | None = None  # a name of the manifest or a file; None: Masque's own
+    model: str | Path | None = None  # a name of the manifest, a file, a folder of ONNX files; None: Masque's own
     config: str | Path | None = None  # of the checkpoint; None: what it says itself
     device: str = "auto"
-    onnx: Path | None = None  # a folder of `models export`: draw with ONNX Runtime instead of torch
     relative: bool = True
     adapt_scale: bool = True
     strength: float = 1.0  # 0..2
@@ -232,18 +231,22 @@ class FommEngine:
 
         options = self.options
         carried = StreamOptions(options.relative, options.adapt_scale, options.strength)
-        if options.onnx is not None:
-            from avatar.fomm.onnx_stream import OnnxStream
-
-            stream = OnnxStream(options.onnx, carried, device=options.device)
-            self.place = Device(stream.place, stream.providers[0], "ONNX Runtime")
-            return stream
+        if options.model is not None and Path(options.model).expanduser().is_dir():
+            return self._opened_onnx(carried)
         from avatar.fomm import load_checkpoint
         from avatar.fomm.stream import Stream
 
         self.place = choose_device(options.device)
         self.choice = choose_model(options.model)
         return Stream(load_checkpoint(self.choice.path, options.config, self.place.name), carried)
+
+    def _opened_onnx(self, carried: StreamOptions) -> _Stream:
+        from avatar.fomm.onnx_stream import OnnxStream
+
+        choice = choose_model(self.options.model)
+        stream = OnnxStream(choice.path, carried, device=self.options.device)
+        self.choice, self.place = choice, Device(stream.place, stream.providers[0], "ONNX Runtime offers it")
+        return stream
 
     def _open(self) -> _Stream:
         if self._stream is None:
