@@ -148,7 +148,8 @@ def closing_line(result: AnimateResult) -> str:
     unseen = f" ({missed} without a face)" if missed else ""
     return (
         f"{result.engine} on {result.device}{precision}: {result.frames} frames{unseen} of "
-        f"{result.width_px} x {result.height_px} in {total_s:.1f} s, {rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
+        f"{result.width_px} x {result.height_px} in {total_s:.1f} s, "
+        f"{rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
     )
 
 

@@ -15,7 +15,6 @@ from avatar.engine.fomm.detail import Composer
 from avatar.engine.fomm.panels import MotionFacts, draw_panels
 from avatar.errors import EngineError, FaceError, UsageError
 from avatar.frames import FloatArray, Frame, RgbImage
-from avatar.images import AlphaImage
 from avatar.portrait_crop import Box, Crop
 from avatar.tracking.face import Face
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from avatar.fomm.stream import Drawn, Finish, StreamOptions
+    from avatar.images import AlphaImage
     from avatar.motion.keypoints import Keypoints
     from avatar.tracking import FaceTracker
 
