@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from avatar import manifest, weights
-from avatar.errors import UsageError, WeightsError
+from avatar.errors import WeightsError
 from avatar.fomm.config import PUBLISHED
 
 OWN = "masque-face"  # models/masque-face.safetensors, where this copy of the program has it
@@ -35,8 +35,7 @@ def choose_model(model: str | Path | None) -> ModelChoice:
     """The checkpoint of a name in the manifest, of a file, or, without either, our own.
 
     Raises:
-        WeightsError: it is not here; with the commands that fetch or import one.
-        UsageError: it is neither a known name nor a file.
+        WeightsError: it is not here, or neither a known name nor a file; with the commands that fetch or import one.
     """
     if model is None:
         return _own()
@@ -48,7 +47,7 @@ def choose_model(model: str | Path | None) -> ModelChoice:
     path = Path(model).expanduser()
     if path.exists():
         return ModelChoice(path.name, path, kind_of(path.name))
-    raise UsageError(
+    raise WeightsError(
         f"There is no checkpoint called {name!r}, and no such file.",
         remedy=f"Name a file or one of: {', '.join((OWN, *_checkpoints()))}. {how_to_get_one()}",
     )

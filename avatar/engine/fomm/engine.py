@@ -17,6 +17,7 @@ from avatar.errors import EngineError, FaceError, UsageError
 from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.portrait_crop import Box, Crop
 from avatar.tracking.face import Face
+from avatar.weights import models_folder
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,7 @@ class FommOptions:
     strength: float = 1.0  # 0..2
     crop: Crop = "auto"  # "auto": a square around the face, for models of faces; "none": all; or a part of the portrait
     size: int | None = None  # longer side of the output in pixels; None: the portrait's own
+    tensorrt: bool = False  # let TensorRT compile ONNX files first; on CUDA, and it takes minutes once
     detail: bool = True  # lay the portrait's fine detail over what the generator draws
 
 
@@ -244,7 +246,12 @@ class FommEngine:
         from avatar.fomm.onnx_stream import OnnxStream
 
         choice = choose_model(self.options.model)
-        stream = OnnxStream(choice.path, carried, device=self.options.device)
+        if self.options.tensorrt:
+            cache = models_folder().parent / "tensorrt"
+            cache.mkdir(parents=True, exist_ok=True)
+            stream = OnnxStream(choice.path, carried, device=self.options.device, tensorrt=True, cache=cache)
+        else:
+            stream = OnnxStream(choice.path, carried, device=self.options.device)
         self.choice, self.place = choice, Device(stream.place, stream.providers[0], "ONNX Runtime offers it")
         return stream
 
