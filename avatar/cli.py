@@ -30,6 +30,7 @@ COMMANDS = {  # in the order in which people meet them
     "avatars": "list, add, remove and check portraits",
     "models": "list, fetch, import and verify weight files",
     "evaluate": "measure how faithful an animation is",
+    "train": "train a First Order Motion Model on pictures of your own",
     "bench": "measure the speed of each stage on this machine",
     "test": "run the test suite",
 }
