@@ -14,7 +14,8 @@ import avatar
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__, "avatar."))
-NETWORKS = [name for name in MODULES if name.startswith("avatar.fomm.")]  # written in torch: loaded when used
+# Written in torch: loaded when used.
+NETWORKS = [name for name in MODULES if name.startswith("avatar.fomm.") or name.endswith(("_torch", ".fomm.speed"))]
 HEAVY = {"PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam"}
 
 

@@ -40,6 +40,6 @@ def record(step: Callable[[], Outputs], device: torch.device, warm_up: int) -> G
         torch.cuda.current_stream(device).wait_stream(apart)
         torch.cuda.synchronize(device)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on
             outputs = step()
         return Graph(graph, outputs)

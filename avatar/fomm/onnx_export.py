@@ -45,10 +45,7 @@ def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> 
         EngineError: the package that writes ONNX is not installed.
         OutputError: the folder cannot be written.
     """
-    if importlib.util.find_spec("onnx") is None:
-        raise EngineError(
-            "Writing ONNX needs the packages onnx and onnxscript.", remedy="pip install onnx==1.23.2 onnxscript==0.7.2"
-        )
+    check_can_export()
     model = copy.deepcopy(model).to("cpu").eval()
     nets: tuple[Net, ...] = (_Encoder(model.generator), _Detector(model), _Generator(model.generator, half))
     metadata = {CONFIG_KEY: json.dumps(to_layout(model.config)), "precision": "float16" if half else "float32"}
@@ -63,6 +60,14 @@ def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> 
             f"{folder} cannot be written: {error.strerror or error}.", remedy="Choose another place for the result."
         ) from error
     return [folder / name for name in FILES]
+
+
+def check_can_export() -> None:
+    """Raise EngineError unless the package that writes ONNX is there."""
+    if importlib.util.find_spec("onnx") is None:
+        raise EngineError(
+            "Writing ONNX needs the packages onnx and onnxscript.", remedy="pip install onnx==1.23.2 onnxscript==0.7.2"
+        )
 
 
 class _Encoder(nn.Module):

@@ -72,6 +72,7 @@ class OnnxStream:
             )
         index = int(device.partition(":")[2] or 0)
         self._place = ("cuda", index) if on_cuda else ("cpu", 0)
+        self.place = f"cuda:{index}" if on_cuda else "cpu"
         self.device = torch.device("cpu")  # of what `drawn` holds
         config = self._config(folder / FILES[2])
         size = config.frame_size
@@ -83,6 +84,7 @@ class OnnxStream:
         self._kp_reference: Keypoints | None = None
         self._scale: Tensor | None = None
         self._finish: Finish | None = None
+        self._unchecked = True
 
     @property
     def precision(self) -> str:
@@ -97,7 +99,7 @@ class OnnxStream:
 
     def set_source(self, rgb: RgbImage, finish: Finish | None = None) -> None:
         """As `Stream.set_source`."""
-        self._kp_source, self._finish = self.detect(rgb), finish
+        self._kp_source, self._finish, self._unchecked = self.detect(rgb), finish, True
         encoded = self._call(self._encoder, {"source": self._image(rgb)}, ["features", "small"])
         values = encoded | _named(KEYPOINTS[:2], self._kp_source)
         self._bound = {name: self._on_device(value) for name, value in values.items()}
@@ -120,6 +122,12 @@ class OnnxStream:
         found = self._call(self._generator, self._bound | _named(KEYPOINTS[2:], kp_norm), outputs)
         prediction, *maps = (torch.from_numpy(found[name]) for name in outputs)
         motion = DenseMotion(maps[0], torch.empty(0), maps[1] if len(maps) > 1 else None)
+        if self._unchecked and not bool(torch.isfinite(prediction).all()):
+            raise EngineError(
+                f"In {self.precision} this model computes no picture of this portrait, only NaN.",
+                remedy="Export it without --half, or use another model.",
+            )
+        self._unchecked = False
         drawn = as_bytes(prediction) if self._finish is None else self._finish(prediction, motion)
         self.drawn = Drawn(drawn, prediction, kp_driving, kp_norm, motion)
         return np.ascontiguousarray(drawn.numpy())
