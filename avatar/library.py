@@ -3,7 +3,7 @@
     avatars/
       order.toml            the names in the order they are shown
       Mona Lisa/
-        avatar.toml         picture, sha256, source, licence, created; the name is the folder's
+        avatar.toml         picture, sha256, source, licence, created, confirmed; the name is the folder's
         picture.jpg         the file that was added, byte for byte
         thumbnail.png
         face.safetensors    landmarks (478, 3) and blendshapes (52,) of the face that is animated; absent without a face
@@ -22,7 +22,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -109,7 +109,7 @@ class Library:
                 raise LibraryError(f"There is no picture {path}.", remedy=remedy) from error
             raise
         if avatar.problem:
-            raise LibraryError(f"The avatar {avatar.name} cannot be used: {avatar.problem}.", remedy=avatar.remedy)
+            raise _unusable(avatar)
         return avatar.picture
 
     def add(
@@ -121,8 +121,10 @@ class Library:
         source: str = "",
         licence: str = "",
         without_face: bool = False,
+        face_number: int | None = None,
+        confirmed: bool = False,
     ) -> Added:
-        """Copy a picture in, whole or not at all.
+        """Copy a picture in, whole or not at all. Of one that came as bytes, `avatar.images.picture_file` makes a file.
 
         Args:
             detect: finds faces, largest first, as `avatar.tracking.find_faces` does.
@@ -130,29 +132,44 @@ class Library:
             source: where the picture is from, as the user wants to remember it.
             licence: under which terms, likewise.
             without_face: keep a picture that `check_portrait` refuses, for engines that need no face.
+            face_number: which face to animate, 1 = the largest; None takes that one and remarks on the others.
+            confirmed: the user said that they may use this likeness; see `confirm`.
         Raises:
             ImageError: it cannot be read.
             FaceError: it shows no face that can be animated.
+            UsageError: there is no face of that number.
             LibraryError: the name is refused or taken, the picture is there already, or the folder cannot be written.
         """
         wanted = check_name(name) if name is not None else as_name(picture.stem)
         rgb = load_image(picture)
-        report = check_portrait(rgb, detect(rgb))
+        report = check_portrait(rgb, detect(rgb), face_number)
         if not without_face:
             report.raise_if_refused()
         with _explained(self.folder):
             digest = _sha256(picture)
             self._refuse_twin(digest)
             self._free_name(wanted, exact=name is not None)  # refuses a taken name before anything is copied
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            file = f"picture{picture.suffix.lower()}"
-            avatar = Avatar(wanted, self._incoming(), file, digest, source, licence, created)
+            file, now = f"picture{picture.suffix.lower()}", _now()
+            avatar = Avatar(wanted, self._incoming(), file, digest, source, licence, now, now if confirmed else "")
             try:
                 _fill(avatar, picture, rgb, report.face)
                 final = self._publish(avatar, exact=name is not None)
             finally:
                 shutil.rmtree(avatar.folder, ignore_errors=True)
         return Added(library_record.read(final), report)
+
+    def confirm(self, name: str) -> Avatar:
+        """Note that the user said now that they may use this likeness; asked once, at the import or at the first use.
+
+        Raises:
+            LibraryError: there is none of that name, it is built in, or its record cannot be written.
+        """
+        avatar = self._own(name)
+        if avatar.problem:
+            raise _unusable(avatar)
+        with _explained(self.folder):
+            library_record.write(replace(avatar, confirmed=_now()))
+        return library_record.read(avatar.folder)
 
     def remove(self, name: str) -> Avatar:
         """Move an avatar to the trash folder, from which `restore` takes it back.
@@ -280,6 +297,14 @@ class Library:
             with contextlib.suppress(FileNotFoundError):  # another import was just completed
                 if time.time() - left.stat().st_mtime > STALE_S:
                     shutil.rmtree(left, ignore_errors=True)
+
+
+def _unusable(avatar: Avatar) -> LibraryError:
+    return LibraryError(f"The avatar {avatar.name} cannot be used: {avatar.problem}.", remedy=avatar.remedy)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _fill(avatar: Avatar, picture: Path, rgb: RgbImage, face: Face | None) -> None:

@@ -15,6 +15,7 @@ from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
 
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
+_NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Avatar:
     source: str = ""  # where it is from
     licence: str = ""
     created: str = ""  # ISO 8601
+    confirmed: str = ""  # ISO 8601, when the user said that they may use this likeness; empty: not asked yet
     builtin: bool = False
     problem: str = ""  # why it cannot be used, as half a sentence; empty if it can
     remedy: str = ""
@@ -36,6 +38,11 @@ class Avatar:
     def picture(self) -> Path:
         """Where the picture is."""
         return self.folder / self.file
+
+    @property
+    def needs_confirming(self) -> bool:
+        """Whether the user still has to say that they may use this likeness."""
+        return not (self.builtin or self.confirmed)
 
 
 def read(folder: Path) -> Avatar:
@@ -54,14 +61,12 @@ def read(folder: Path) -> Avatar:
     if not file or not (folder / file).is_file():
         remedy = "Put the picture back, or remove the avatar and add it again."
         return Avatar(name, folder, file, problem="its picture is missing", remedy=remedy)
-    sha256, source, licence, created = (_text(facts, key) for key in ("sha256", "source", "licence", "created"))
-    return Avatar(name, folder, file, sha256, source, licence, created)
+    return Avatar(name, folder, file, *(_text(facts, key) for key in _NOTES))
 
 
 def write(avatar: Avatar) -> None:
     """Write the note. Raises: OSError."""
-    facts = {"picture": avatar.file, "sha256": avatar.sha256, "source": avatar.source}
-    facts |= {"licence": avatar.licence, "created": avatar.created}
+    facts = {"picture": avatar.file} | {key: getattr(avatar, key) for key in _NOTES}
     with replacing(avatar.folder / RECORD_FILE) as part:
         part.write_text("".join(f"{key} = {_quoted(value)}\n" for key, value in facts.items()), encoding="utf-8")
 

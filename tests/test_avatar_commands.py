@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from avatar.cli import main
 from avatar.cv import cv2
 from avatar.frames import RgbImage
 from avatar.images import load_image, save_png
+from avatar.library import Library
 from avatar.library_builtin import builtin_avatars
 from avatar.motion.template import load_template
 
@@ -58,6 +60,27 @@ def test_the_good_files_are_added_though_one_is_bad(
     said = capsys.readouterr()
     assert "Eileen is added" in said.out and "no face" in said.err and "missing.png" in said.err
     assert main(["avatars", "add", str(portrait), str(portrait), "--name", "x"]) == 2
+
+
+def test_the_right_to_a_likeness(
+    portrait: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["avatars", "add", str(portrait)]) == 0  # nobody is there to be asked
+    assert "avatars confirm Eileen" in capsys.readouterr().out
+    assert main(["avatars", "list"]) == 0 and "not confirmed" in capsys.readouterr().out
+    assert main(["avatars", "confirm", "eileen"]) == 0
+    assert main(["avatars", "list"]) == 0 and "not confirmed" not in capsys.readouterr().out.split("Eileen Collins")[1]
+    assert main(["avatars", "remove", "eileen"]) == 0
+    for answer, code in (("", 2), ("n", 2), ("Y", 0)):
+        monkeypatch.setattr("sys.stdin", Terminal(answer + "\n"))
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        assert main(["avatars", "add", str(portrait)]) == code
+    assert not Library().find("eileen").needs_confirming
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_check_says_why_not(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,9 @@ from hypothesis import strategies as st
 from motion_samples import make_face
 
 from avatar import library as library_module
-from avatar.errors import FaceError, ImageError, LibraryError
+from avatar.errors import FaceError, ImageError, LibraryError, UsageError
 from avatar.frames import RgbImage
-from avatar.images import save_png
+from avatar.images import picture_file, save_png
 from avatar.library import Library, library_folder
 from avatar.library_builtin import ASTRONAUT
 from avatar.library_names import as_name, check_name, same_name
@@ -47,7 +48,7 @@ def faces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge the small sample pictures as if they were 512 pixels wide."""
     real = library_module.check_portrait
     wide = np.zeros((512, 512, 3), np.uint8)
-    monkeypatch.setattr(library_module, "check_portrait", lambda rgb, faces: real(wide, faces))
+    monkeypatch.setattr(library_module, "check_portrait", lambda rgb, faces, number: real(wide, faces, number))
 
 
 def names(library: Library) -> list[str]:
@@ -85,6 +86,53 @@ def test_face_marks_come_back_until_the_picture_changes(library: Library, tmp_pa
     picture(avatar.folder, avatar.picture.name, shade=10)
     assert library.face(library.find(avatar.name)) is None
     assert library.resolve(avatar.name).is_file()  # an edited picture is still an avatar
+
+
+def test_one_of_two_faces_is_chosen_by_its_number(library: Library, tmp_path: Path) -> None:
+    large, small = make_face(scale=100, centre=(150, 256)), make_face(scale=90, centre=(400, 256))
+    with pytest.raises(UsageError, match="2 faces"):
+        library.add(picture(tmp_path), detect=lambda rgb: [large, small], face_number=3)
+    with pytest.raises(UsageError, match="one face"):
+        library.add(picture(tmp_path), detect=one_face, face_number=0)
+    assert not library.folder.exists()
+    added = library.add(picture(tmp_path), detect=lambda rgb: [large, small], face_number=2)
+    assert added.report.face is small and added.report.faces == (large, small)
+    assert "several-faces" not in [remark.code for remark in added.report.remarks]  # it was chosen
+    kept = library.face(added.avatar)
+    assert kept is not None and np.array_equal(kept.landmarks, small.landmarks)
+
+
+def test_the_right_to_use_a_likeness_is_asked_for_once_and_kept(library: Library, tmp_path: Path) -> None:
+    assert not library.find(ASTRONAUT).needs_confirming
+    sure = library.add(picture(tmp_path, "me.png", 1), detect=one_face, confirmed=True).avatar
+    assert sure.confirmed.endswith("+00:00") and not sure.needs_confirming
+    unsure = library.add(picture(tmp_path, "her.png", 2), detect=one_face, licence="CC BY").avatar
+    assert unsure.needs_confirming
+    now_sure = library.confirm("her")
+    assert not now_sure.needs_confirming and replace(now_sure, confirmed="") == unsure
+    record = unsure.folder / "avatar.toml"
+    record.write_text("".join(line for line in record.read_text().splitlines(True) if "confirmed" not in line))
+    assert library.find("her") == unsure  # a record of an older version
+    library.rename("me", "myself")
+    assert not library.find("myself").needs_confirming
+    (unsure.folder / "picture.png").unlink()
+    for refused in ("her", ASTRONAUT, "nobody"):
+        with pytest.raises(LibraryError):
+            library.confirm(refused)
+
+
+def test_a_picture_that_comes_as_bytes(library: Library, tmp_path: Path) -> None:
+    data = picture(tmp_path).read_bytes()
+    with picture_file(data) as path:
+        avatar = library.add(path, detect=one_face).avatar
+    assert avatar.name == "Pasted picture" and avatar.picture.read_bytes() == data and not path.exists()
+    assert avatar.picture.suffix == ".png"
+    for broken in (b"", b"no picture"):
+        with pytest.raises(ImageError), picture_file(broken):
+            pytest.fail("it is no picture")
+    with pytest.raises(FaceError), picture_file(picture(tmp_path, "b.png", 3).read_bytes()) as path:
+        library.add(path, detect=no_face)
+    assert not path.exists() and names(library).count("Pasted picture") == 1
 
 
 def test_damaged_face_marks_are_no_marks(library: Library, tmp_path: Path) -> None:

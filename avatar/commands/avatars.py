@@ -26,7 +26,13 @@ def add_parser(subparsers: Any) -> None:
     add.add_argument("--name", metavar="NAME", help="what to call it (one FILE only; otherwise the file's name)")
     add.add_argument("--source", metavar="TEXT", default="", help="a note: where the picture is from")
     add.add_argument("--licence", metavar="TEXT", default="", help="a note: under which terms it may be used")
+    add.add_argument("--face", metavar="N", type=int, help="of several faces, the one to animate (1 = the largest)")
+    add.add_argument(
+        "--i-have-the-right", action="store_true", help="you may use this likeness: it is yours, agreed to, or free"
+    )
     add.add_argument("--without-face", action="store_true", help="keep pictures without a usable face too")
+    confirm = actions.add_parser("confirm", help="say that you may use an avatar's likeness")
+    confirm.add_argument("name", metavar="NAME")
     remove = actions.add_parser("remove", help="take an avatar out (restore brings it back)")
     remove.add_argument("name", metavar="NAME")
     restore = actions.add_parser("restore", help="bring back an avatar that was removed")
@@ -44,6 +50,9 @@ def run(args: argparse.Namespace) -> int:
         return _list(library)
     if args.action == "add":
         return _add(library, args)
+    if args.action == "confirm":
+        print(f"It is noted that you may use {library.confirm(args.name).name}.")
+        return 0
     if args.action == "remove":
         avatar = library.remove(args.name)
         print(f"{avatar.name} is removed. To undo: python run.py avatars restore {_quoted(avatar.name)}")
@@ -58,7 +67,8 @@ def _list(library: Any) -> int:
     avatars = library.avatars()
     width = max((len(avatar.name) for avatar in avatars), default=0)
     for avatar in avatars:
-        notes = [avatar.problem, "built in" if avatar.builtin else "", avatar.source, avatar.licence]
+        asked = "not confirmed that you may use it" if avatar.needs_confirming and not avatar.problem else ""
+        notes = [avatar.problem, "built in" if avatar.builtin else "", avatar.source, avatar.licence, asked]
         print(f"{avatar.name:<{width}}  {'; '.join(note for note in notes if note)}".rstrip())
     print(f"\nFolder: {library.folder}")
     return 0
@@ -68,15 +78,17 @@ def _add(library: Any, args: argparse.Namespace) -> int:
     from avatar.errors import AvatarError, UsageError
     from avatar.tracking import find_faces, open_tracker
 
-    if args.name and len(args.files) > 1:
-        raise UsageError("--name goes with one FILE only.", remedy="Add the files one by one to name them.")
+    if (args.name or args.face) and len(args.files) > 1:
+        option = "--name" if args.name else "--face"
+        raise UsageError(f"{option} goes with one FILE only.", remedy="Add the files one by one.")
+    confirmed = args.i_have_the_right or _asked_for_the_right(len(args.files))
     tracker, failed = open_tracker(), 0
     detect = functools.partial(find_faces, tracker=tracker)
     for file in args.files:
         try:
             added = library.add(
                 file, detect=detect, name=args.name, source=args.source, licence=args.licence,
-                without_face=args.without_face,
+                without_face=args.without_face, face_number=args.face, confirmed=confirmed,
             )  # fmt: skip
         except AvatarError as error:  # the other files are still added
             failed += 1
@@ -84,8 +96,27 @@ def _add(library: Any, args: argparse.Namespace) -> int:
             continue
         print(f"{added.avatar.name} is added.")
         _print_remarks(added.report)
+        if not confirmed:
+            print(f"- Once you may use this likeness: python run.py avatars confirm {_quoted(added.avatar.name)}")
     tracker.close()
     return 1 if failed else 0
+
+
+def _asked_for_the_right(count: int) -> bool:
+    """Ask on a terminal; where nobody can answer, it stays open and the window asks at the first use.
+
+    Raises:
+        UsageError: the answer is no.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return False
+    these = "this likeness" if count == 1 else f"these {count} likenesses"
+    from avatar.errors import UsageError
+
+    print(f"May you use {these}? Say yes if it is you, a drawing that you may use, or somebody who agreed.")
+    if input("[y/N] ").strip().casefold() in ("y", "yes"):
+        return True
+    raise UsageError("Nothing was added.", remedy="Add pictures of people only if they agree.")
 
 
 def _check(library: Any, name_or_file: str) -> int:
