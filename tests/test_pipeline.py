@@ -242,7 +242,7 @@ def test_an_engine_that_does_not_open_at_the_start_gives_way_to_warp(tmp_path: P
     rig.broken_engines["fomm"] = engine_error()
     with rig:
         rig.output.wait_for(3)
-        assert [failed.fallback for failed in rig.of(EngineFailed)] == ["fomm", "warp"]
+        assert [failed.fallback for failed in rig.of(EngineFailed)] == ["warp"]
 
 
 def test_an_engine_that_does_not_open_leaves_the_running_one(rig: Rig) -> None:

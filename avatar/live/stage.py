@@ -185,6 +185,8 @@ class Stage:
         if not _same_engine(wanted, self.wanted):
             return
         if self._performer is None or self.shown is None:
+            if isinstance(error, AvatarError):  # a second try would say the same
+                self._failures += 1
             self._recover(error)
             return
         self._report(EngineFailed(_explained(error), self.shown.engine))
