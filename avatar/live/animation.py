@@ -64,7 +64,8 @@ class AnimationThread(Worker):
         self._smoothing = options.motion.smoothing
         self._source, self._mirror = options.source, options.mirror_driving
         self._camera_width_px = SIDE_PX
-        self._period_s = IDLE_S  # of the camera
+        self._since_ns = 0
+        self._period_s = 1 / options.camera_rate
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
         self.calibration = Calibration(
@@ -83,9 +84,9 @@ class AnimationThread(Worker):
         """Have something done on this thread before the next frame; any thread."""
         self._todo.put(action)
 
-    def use_source(self, spec: str, rate: float) -> None:
-        """The frames come from another source from now on, about `rate` a second."""
-        self._source, self._period_s = spec, 1 / rate
+    def use_source(self, spec: str, since_ns: int) -> None:
+        """Frames captured before `since_ns` are of the source before, and count no longer."""
+        self._source, self._since_ns = spec, since_ns
         self._camera_s = time.monotonic()
         self.calibration.forget()
 
@@ -119,8 +120,8 @@ class AnimationThread(Worker):
                 self.stage.start()
                 self._camera_s = next_s = time.monotonic()
                 while not self._stopping.is_set():
-                    self._catch_up()
                     frame = self._inbox.take(timeout_s=max(0.0, next_s - time.monotonic()))
+                    self._catch_up()
                     now_s = time.monotonic()
                     next_s = max(next_s, now_s - IDLE_S) + IDLE_S
                     self._step(frame, now_s)
@@ -141,7 +142,7 @@ class AnimationThread(Worker):
                 return
 
     def _step(self, frame: Frame | None, now_s: float) -> None:
-        if frame is not None and self._source != IDLE:
+        if frame is not None and self._source != IDLE and frame.captured_ns >= self._since_ns:
             self._camera_s = now_s
             self._follow(frame, now_s)
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FALLBACK = "warp"
 HEALTHY_S = 60.0  # an engine that drew for so long starts with a clean record
-PAUSES_S = (0.0, 0.0, 2.0, 10.0)  # before an engine is opened again, by how often one has failed
+PAUSES_S = (0.0, 2.0, 10.0)  # before an engine is opened again, by how often it has failed before
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,11 +187,13 @@ class Stage:
 
     def _recover(self, error: Exception) -> None:
         """Open the engine once more; if it fails again, the one that always works."""
+        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
         self._failures += 1
         if self._failures > 1 and self.wanted.engine != FALLBACK:
             self.wanted = dataclasses.replace(self.wanted, engine=FALLBACK, model=None, device="auto")
+            pause_s, self._failures = 0.0, 1
         self._report(EngineFailed(_explained(error), self.wanted.engine))
-        self._retry_s = time.monotonic() + PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
+        self._retry_s = time.monotonic() + pause_s
 
     def _let_go(self) -> None:
         performer, self._performer = self._performer, None
