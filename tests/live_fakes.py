@@ -170,6 +170,7 @@ class Rig:
     def __init__(self, folder: Path, *, sources: dict[str, FakeSource] | None = None, **options: Any) -> None:
         self.events: list[Event] = []
         self._told = threading.Condition()
+        self.listener: Callable[[Event], None] = lambda event: None
         self.sources = sources if sources is not None else {"camera": FakeSource()}
         self.performers: list[FakePerformer] = []
         self.opened_sources: list[str] = []
@@ -224,6 +225,7 @@ class Rig:
         with self._told:
             self.events.append(event)
             self._told.notify_all()
+        self.listener(event)
 
     def _open_source(self, spec: str, size: tuple[int, int], rate: int) -> FakeSource:
         self.opened_sources.append(spec)

@@ -134,7 +134,7 @@ class Stage:
         is_new = performer is not running
         try:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
-                portrait = read_portrait(Library().resolve(wanted.avatar), tracker)
+                portrait = read_portrait(Library().likeness(wanted.avatar), tracker)
             ready = _Prepared(wanted, performer, performer.prepare(portrait, wanted), is_new)
         except Exception as error:
             refusal = _explained(error)
