@@ -7,6 +7,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -79,7 +80,7 @@ class AnimationThread(Worker):
         self.frames = Window()
         self.stages = {name: Window() for name in ("wait", "track", "draw")}
         self.latency = Window()  # from capture to avatar frame
-        self.drawn = self.lagged = 0
+        self.drawn = self.lagged = self._published = 0
         self.first_frame_s: float | None = None
         self.following = False  # a face
 
@@ -167,7 +168,7 @@ class AnimationThread(Worker):
         seen = face if self.stage.needs_face else face or self._stand_in
         moment = None if seen is None else Moment.of(seen, frame.rgb, box)
         if self._gate.passing_through:
-            self._gate.publish(as_passed_through(frame, self.stage.wanted.canvas))
+            self._publish(as_passed_through(frame, self.stage.wanted.canvas))
             self.calibration.observe(moment, now_s)
         else:
             self._animate(moment, frame.captured_ns, now_s)
@@ -194,12 +195,17 @@ class AnimationThread(Worker):
             rgb = self.stage.draw(drive, self._camera_width_px, now_s)
         if rgb is None:
             return
-        self._gate.publish(Frame(rgb, self.drawn, captured_ns))
+        self._publish(Frame(rgb, 0, captured_ns))
         self.drawn += 1
         self.frames.add()
         self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
         self.first_frame_s = self.first_frame_s or time.monotonic()
         self.lagged += time.monotonic() - now_s > self._period_s
+
+    def _publish(self, frame: Frame) -> None:
+        """Hand on a frame under the next number."""
+        self._gate.publish(replace(frame, sequence=self._published))
+        self._published += 1
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
