@@ -16,12 +16,14 @@ from avatar.errors import CameraError, EngineError, FaceError, OutputError
 from avatar.frames import Frame, RgbImage
 from avatar.live.driver import Drive
 from avatar.live.events import EngineReady, Event
+from avatar.live.moment import Moment
 from avatar.live.options import LiveOptions
 from avatar.live.tools import LiveTools
 from avatar.pipeline import Pipeline
 from avatar.portrait_source import PortraitSource
 from avatar.settings import CanvasSettings, MotionSettings
 from avatar.sources.base import SourceFacts
+from avatar.tracking.face import Face
 
 SKIN = (250, 5, 250)  # of the fake camera's pictures: no avatar frame may hold a pixel of it
 PAINT = (10, 120, 60)  # of the fake performer's
@@ -38,6 +40,11 @@ def camera_picture(level: int = STRAIGHT, size: tuple[int, int] = (64, 48)) -> R
 def holds_camera(rgb: RgbImage) -> bool:
     """Whether any pixel is (about) the forbidden colour."""
     return bool((np.abs(rgb.astype(int) - SKIN).max(axis=2) < 60).any())
+
+
+def as_moment(face: Face | None, level: int = 0) -> Moment | None:
+    """A look at a face, with a picture of one grey."""
+    return None if face is None else Moment(face, plain(level, (8, 8)))
 
 
 class FakeSource:
@@ -72,7 +79,9 @@ class FakeSource:
 
 
 class FakePerformer:
-    """Paints every frame in PAINT, with the drive's yaw in one channel; fails when told to."""
+    """Paints every frame in PAINT; fails and waits when told to."""
+
+    needs_face = watches_faces = True
 
     def __init__(self, options: LiveOptions) -> None:
         self.facts = EngineReady(options.engine, "cpu", "fake", "")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from live_fakes import as_moment
 from motion_samples import close_eyes, make_face, open_mouth
 
 from avatar.live.calibration import BLEND_S, FIRST_S, LONGEST_LOOK_S, LOOK_S, Calibration
@@ -28,7 +29,7 @@ class Sitting:
     def look(self, face: Face | None, seconds: float = STEP_S) -> None:
         for _ in range(max(1, round(seconds / STEP_S))):
             self.now_s += STEP_S
-            self.calibration.observe(face, self.now_s)
+            self.calibration.observe(as_moment(face), self.now_s)
 
     def settled(self) -> Sitting:
         """After the first look."""
@@ -151,8 +152,31 @@ def test_a_slow_engine_gets_a_longer_look() -> None:
     sitting.calibration.start_guided(sitting.now_s)
     for _ in range(12):  # two frames a second
         sitting.now_s += 0.5
-        sitting.calibration.observe(make_face(yaw=2), sitting.now_s)
+        sitting.calibration.observe(as_moment(make_face(yaw=2)), sitting.now_s)
     assert sitting.done() == ["guided"]
+
+
+def test_a_slow_camera_is_not_taken_for_somebody_who_hides() -> None:
+    sitting = Sitting().settled()
+    sitting.calibration.start_guided(sitting.now_s)
+    for number in range(300):
+        sitting.now_s += 0.02
+        if number % 6 == 0:
+            sitting.calibration.observe(as_moment(make_face(yaw=2)), sitting.now_s)
+        else:
+            sitting.calibration.pass_time(sitting.now_s)
+    assert sitting.done() == ["guided"]
+
+
+def test_without_a_camera_a_countdown_ends_too() -> None:
+    sitting = Sitting()
+    sitting.calibration.start_guided(sitting.now_s)
+    for _ in range(100):
+        sitting.now_s += 0.1
+        sitting.calibration.pass_time(sitting.now_s)
+    counted = [event.seconds for event in sitting.told if isinstance(event, CalibrationCountdown)]
+    refused = [event for event in sitting.told if isinstance(event, CalibrationRefused)]
+    assert counted == [3, 2, 1, 0] and len(refused) == 1
 
 
 def test_undo_goes_back_step_by_step_and_ends_a_countdown() -> None:

@@ -63,6 +63,8 @@ def test_the_first_camera_drives_where_none_is_named(
         (["--seconds", "soon"], 2, "not a number of seconds"),
         (["--fit", "stretch"], 2, "invalid choice"),
         (["--model", "vox"], 2, "belongs to --engine fomm"),
+        (["--device", "gpu"], 2, "no device called gpu"),
+        (["--device", "cuda"], 1, "draws on the processor"),
         (["--sound"], 2, "--record FILE.mp4"),
         (["--size", "8"], 2, "out of range"),
         (["--report", "nowhere/report.json"], 2, "cannot be written"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from live_fakes import as_moment
 from motion_samples import close_eyes, make_face
 
 from avatar.live.calibration import Calibration
 from avatar.live.driver import CATCH_S, EASE_S, HOLD_S, Driver
-from avatar.motion.blend import blend, carry, in_pose, mirrored, moved
+from avatar.motion.blend import blend, carry, in_pose, mirrored
 from avatar.motion.expression import Expression, lid_opening
 from avatar.motion.head import pose_difference
 from avatar.motion.idle import compose_idle
@@ -45,8 +46,8 @@ class Play:
     def run(self, face: Face | None, seconds: float) -> None:
         for _ in range(round(seconds / STEP_S)):
             self.now_s += STEP_S
-            self.calibration.observe(face, self.now_s)
-            drive = self.driver.drive(face, self.now_s)
+            self.calibration.observe(as_moment(face), self.now_s)
+            drive = self.driver.drive(as_moment(face), self.now_s)
             self.shown.append(relative(drive.face, drive.reference))
             self.following.append(drive.following)
 
@@ -93,7 +94,7 @@ def test_a_found_face_is_followed_exactly_after_a_moment(idle: MotionTrack) -> N
     play.run(None, 2)
     face = make_face(yaw=12)
     play.run(face, CATCH_S + 2 * STEP_S)
-    drive = play.driver.drive(face, play.now_s)
+    drive = play.driver.drive(as_moment(face), play.now_s)
     assert drive.face is face and drive.following
 
 
@@ -155,9 +156,6 @@ def test_a_mirrored_face_turns_the_other_way_and_a_second_mirror_undoes_it() -> 
     np.testing.assert_allclose(mirrored(other, 640).landmarks, face.landmarks, atol=1e-3)
 
 
-def test_a_face_can_be_put_into_another_pose_and_place() -> None:
+def test_a_face_can_be_put_into_another_pose() -> None:
     smiling, turned = make_face(mouthSmile=0.5), make_face(yaw=30, scale=80, centre=(50, 60))
     np.testing.assert_allclose(in_pose(smiling, turned.pose).landmarks, turned.landmarks, atol=0.05)
-    away = moved(smiling, 10, -4)
-    np.testing.assert_allclose(away.landmarks - smiling.landmarks, np.tile([10, -4, 0], (478, 1)), atol=1e-4)
-    assert pose_of(away.landmarks).centre_px[0] == pytest.approx(float(away.pose.centre_px[0]), abs=0.01)

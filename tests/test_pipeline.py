@@ -242,7 +242,7 @@ def test_an_engine_that_does_not_open_at_the_start_gives_way_to_warp(tmp_path: P
     rig.broken_engines["fomm"] = engine_error()
     with rig:
         rig.output.wait_for(3)
-        assert [failed.fallback for failed in rig.of(EngineFailed)] == ["fomm", "warp"]
+        assert [failed.fallback for failed in rig.of(EngineFailed)] == ["warp"]
 
 
 def test_an_engine_that_does_not_open_leaves_the_running_one(rig: Rig) -> None:
@@ -385,6 +385,16 @@ def test_statistics_count_and_can_be_written_down(rig: Rig) -> None:
     assert statistics.face and statistics.camera_rate > 0 and statistics.engine_rate > 0
     assert statistics.first_frame_s is not None and 0 < statistics.first_frame_s < statistics.running_s
     assert json.loads(json.dumps(statistics.as_json()))["outputs"]["fake"]["sent"] >= 20
+
+
+def test_a_listener_that_fails_takes_nothing_down(rig: Rig) -> None:
+    def fail(event: object) -> None:
+        raise ValueError("a bug of the window")
+
+    rig.listener = fail
+    with rig:
+        rig.output.wait_for(5)
+        rig.wait_for(FaceFound)
 
 
 def test_two_pipelines_live_in_one_process(tmp_path: Path) -> None:

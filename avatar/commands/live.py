@@ -90,14 +90,18 @@ def options_of(args: argparse.Namespace, settings: Settings) -> LiveOptions:
     """The session that the command line describes; what it leaves open comes from the settings.
 
     Raises:
-        UsageError: it makes no sense.
+        UsageError, EngineError: it makes no sense, or asks for what cannot be.
     """
     from dataclasses import replace
 
+    from avatar.devices import check_device_name, require_processor
     from avatar.live.options import LiveOptions
 
-    if args.engine == "warp" and args.model:
-        raise UsageError("--model belongs to --engine fomm.", remedy="Leave it out.")
+    check_device_name(args.device)
+    if args.engine == "warp":
+        require_processor(args.device)
+        if args.model:
+            raise UsageError("--model belongs to --engine fomm.", remedy="Leave it out.")
     if args.sound and args.record is None:
         raise UsageError("--sound is for recordings.", remedy="Add --record FILE.mp4.")
     camera, canvas, calibration = settings.camera, settings.canvas, settings.calibration

@@ -70,6 +70,16 @@ class Stage:
         """Whether there is something to draw with."""
         return self._performer is not None
 
+    @property
+    def needs_face(self) -> bool:
+        """Whether the engine animates faces only, so that without one it idles."""
+        return self._performer is None or self._performer.needs_face
+
+    @property
+    def watches_faces(self) -> bool:
+        """Whether it matters to the engine where a face is."""
+        return self._performer is None or self._performer.watches_faces
+
     def start(self) -> None:
         """Open the engine and prepare the portrait."""
         self.helper.start()
@@ -175,6 +185,8 @@ class Stage:
         if not _same_engine(wanted, self.wanted):
             return
         if self._performer is None or self.shown is None:
+            if isinstance(error, AvatarError):  # a second try would say the same
+                self._failures += 1
             self._recover(error)
             return
         self._report(EngineFailed(_explained(error), self.shown.engine))
