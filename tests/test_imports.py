@@ -15,7 +15,11 @@ import avatar
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__, "avatar."))
 # Written in torch: loaded when used.
-NETWORKS = [name for name in MODULES if name.startswith("avatar.fomm.") or name.endswith(("_torch", ".fomm.speed"))]
+NETWORKS = [
+    name
+    for name in MODULES
+    if name.startswith(("avatar.fomm.", "avatar.training.")) or name.endswith(("_torch", ".fomm.speed"))
+]
 HEAVY = {"PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam"}
 
 
