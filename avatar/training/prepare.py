@@ -14,7 +14,7 @@ import numpy.typing as npt
 from avatar.cv import cv2
 from avatar.engine.fomm.crop import face_square
 from avatar.errors import AvatarError, TrainingError
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import RgbImage
 from avatar.images import SUFFIXES, load_image
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
 from avatar.training.config import DataConfig
