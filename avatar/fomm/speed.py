@@ -337,7 +337,7 @@ def _variants(model: FirstOrderModel, device: torch.device, folder: Path) -> Ite
         yield Variant("torch bfloat16", lambda: ours(precision=brain))
         yield Variant("torch float32", lambda: ours(precision=single))
         yield Variant("torch float32, TF32", lambda: ours(precision=single, tricks=replace(usual, tf32=True)))
-        for name in ("fused", "rows", "aligned", "transposed", "tf32"):
+        for name in ("fused", "rows", "aligned", "transposed", "tf32"):  # one thing changed at a time
             changed = replace(usual, **{name: not getattr(usual, name)})
             with_it = "with" if getattr(changed, name) else "without"
             yield Variant(f"torch {with_it} {name}", partial(ours, precision=half, tricks=changed))
