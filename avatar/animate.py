@@ -165,8 +165,8 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
         WeightsError, EngineError: the tracker or the engine cannot be opened.
     """
     tools = tools or Tools()
-    source = Library().resolve(options.source)
-    kind = check_target(options.output, [source, options.driving])
+    source = Library().likeness(options.source)
+    kind = check_target(options.output, [source.picture, options.driving])
     perform = perform_fomm if options.engine == "fomm" else perform_warp
     performance = perform(options, source, tools, report)
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
+import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -31,6 +32,10 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"}
 )
+_SUFFIX_OF_FORMAT = {
+    "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif",
+    "AVIF": ".avif", "JPEG2000": ".jp2", "PPM": ".ppm",
+}  # fmt: skip
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi"})
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 
@@ -69,6 +74,29 @@ def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbIm
             ) from error
 
 
+@contextlib.contextmanager
+def picture_file(data: bytes, name: str = "Pasted picture") -> Iterator[Path]:
+    """A passing file of a picture that came as bytes, pasted or dropped, under the ending that its format wants.
+
+    Args:
+        data: a picture in any of the formats that `load_image` reads.
+        name: of the file, without an ending.
+    Raises:
+        ImageError: the bytes are no picture, or there is no room for them.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="masque-") as folder:
+            raw = Path(folder) / name
+            raw.write_bytes(data)
+            with _opened(raw) as picture:
+                suffix = _SUFFIX_OF_FORMAT.get(picture.format or "", ".png")
+            yield raw.replace(raw.with_name(f"{name}{suffix}"))
+    except OSError as error:
+        raise ImageError(
+            f"The picture {name} could not be put aside: {_reason(error)}.", remedy="Make room on the disk."
+        ) from error
+
+
 def flatten(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:
     """Lay a transparent picture on the neutral grey. rgb: (H, W, 3), alpha: (H, W), both uint8."""
     weight = alpha[..., None].astype(np.uint16)
@@ -101,11 +129,12 @@ def encode_png(rgb: RgbImage) -> bytes:
     return bytes(coded.tobytes())
 
 
-def square_thumbnail(rgb: RgbImage, size: int) -> RgbImage:
-    """The middle square of a picture, (size, size, 3)."""
+def square_thumbnail(rgb: RgbImage, size: int, around: npt.NDArray[np.floating] | None = None) -> RgbImage:
+    """The largest square of a picture, (size, size, 3); its middle, or as near as can be to `around` (x, y)."""
     height, width = rgb.shape[:2]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    x, y = (width / 2, height / 2) if around is None else (float(value) for value in around)
+    left, top = (min(max(round(at - side / 2), 0), room - side) for at, room in ((x, width), (y, height)))
     square = rgb[top : top + side, left : left + side]
     shrinks = side > size
     resized = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

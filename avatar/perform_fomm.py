@@ -20,7 +20,7 @@ from avatar.frames import Frame, RgbImage
 from avatar.perform_warp import existing_frame
 from avatar.performance import Performance
 from avatar.portrait_crop import Box
-from avatar.portrait_source import read_portrait
+from avatar.portrait_source import Likeness, read_portrait
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from avatar.animate import AnimateOptions, Report, Tools
 
 
-def perform_fomm(options: AnimateOptions, source: Path, tools: Tools, report: Report) -> Performance:
+def perform_fomm(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:
     """Load the checkpoint, read the portrait, look through the clip, and choose square and reference frame.
 
     Raises:
@@ -49,7 +49,7 @@ def perform_fomm(options: AnimateOptions, source: Path, tools: Tools, report: Re
 
 
 def _prepared(
-    options: AnimateOptions, source: Path, tools: Tools, report: Report, engine: FommEngine
+    options: AnimateOptions, source: Likeness, tools: Tools, report: Report, engine: FommEngine
 ) -> Performance:
     notes: list[str] = []
     with contextlib.closing(tools.open_tracker()) as tracker:
@@ -60,7 +60,7 @@ def _prepared(
         clip = _looked_through(options.driving, tracker if engine.follows_faces else None, report, notes)
         tracking_s = time.monotonic() - began_s
     if engine.follows_faces and face is None and engine.choice is not None and engine.choice.kind == FACES:
-        notes.append(f"No face was found in {source.name}, so all of it is animated.")
+        notes.append(f"No face was found in {source.picture.name}, so all of it is animated.")
     track = clip.track if isinstance(clip, DrivingMotion) else None
     facts = clip.facts
     box = Box(0, 0, facts.width_px, facts.height_px)

@@ -14,20 +14,18 @@ from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
 from avatar.performance import Performance
 from avatar.portrait import Level, check_portrait
-from avatar.portrait_source import PortraitSource, read_portrait
+from avatar.portrait_source import Likeness, PortraitSource, read_portrait
 from avatar.tracking import Face
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from avatar.animate import AnimateOptions, Report, Tools
 
 
-def perform_warp(options: AnimateOptions, source: Path, tools: Tools, report: Report) -> Performance:
+def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:
     """Read the portrait and the whole motion, and open the engine. Raises as `animate` does."""
     with contextlib.closing(tools.open_tracker()) as tracker:
         portrait = read_portrait(source, tracker, options.crop)
-        face, notes = _judged(portrait, source.name, options)
+        face, notes = _judged(portrait, source.picture.name, options)
         began_s = time.monotonic()
         motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
         tracking_s = time.monotonic() - began_s

@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 
 from avatar import weights
-from avatar.errors import FaceError
+from avatar.errors import FaceError, UsageError
 from avatar.frames import RgbImage
 from avatar.tracking.face import Face
 from avatar.tracking.regions import FACE_OVAL, LEFT_EAR, RIGHT_EAR
@@ -52,6 +52,7 @@ class PortraitReport:
     height_px: int
     face: Face | None  # the face that is animated
     remarks: tuple[Remark, ...]  # gravest first
+    faces: tuple[Face, ...] = ()  # all that were found, largest first; `check_portrait` takes another by its number
 
     @property
     def refusal(self) -> Remark | None:
@@ -74,17 +75,30 @@ class PortraitReport:
             raise FaceError(self.refusal.what, remedy=self.refusal.remedy)
 
 
-def check_portrait(rgb: RgbImage, faces: Sequence[Face]) -> PortraitReport:
-    """Judge a picture by the faces found in it, largest first as `FaceTracker.detect` gives them."""
+def check_portrait(rgb: RgbImage, faces: Sequence[Face], number: int | None = None) -> PortraitReport:
+    """Judge a picture by the faces found in it.
+
+    Args:
+        rgb: (H, W, 3).
+        faces: largest first as `FaceTracker.detect` gives them.
+        number: of the face to animate, 1 = the largest; None: the user was not asked.
+    Raises:
+        UsageError: there is no face of that number.
+    """
     height_px, width_px = rgb.shape[:2]
-    remarks = [_no_face()] if not faces else _about_face(faces[0], width_px, height_px)
-    if len(faces) > 1:
+    chosen = 1 if number is None else number
+    if faces and not 1 <= chosen <= len(faces):
+        known = "one face" if len(faces) == 1 else f"{len(faces)} faces"
+        raise UsageError(f"There is no face {number}: the picture shows {known}.", remedy="The largest is number 1.")
+    face = faces[chosen - 1] if faces else None
+    remarks = [_no_face()] if face is None else _about_face(face, width_px, height_px)
+    if len(faces) > 1 and number is None:
         remarks.append(_several(faces))
     if height_px * width_px > LARGE_PICTURE_PX:
         what = f"The picture is {width_px}x{height_px}, larger than animating needs, so it takes more time and memory."
         remarks.append(Remark(Level.NOTE, "size", what, "Give --size 1080, or a smaller copy, to make it faster."))
     remarks.sort(key=lambda remark: -remark.level)
-    return PortraitReport(width_px, height_px, faces[0] if faces else None, tuple(remarks))
+    return PortraitReport(width_px, height_px, face, tuple(remarks), tuple(faces))
 
 
 def ear_to_ear_px(face: Face) -> float:
@@ -101,16 +115,17 @@ def _no_face() -> Remark:
     remedy = "Take a picture that shows one face from the front, well lit, with eyes, nose and mouth in view."
     if not weights.present("fan"):
         remedy += " For a painting or a drawing a second opinion may help (python run.py models pull fan)."
+    remedy += " Or mark the face by hand, in the window or with avatars add --marks; drawings and animals need that."
     return Remark(Level.REFUSAL, "no-face", "There is no face in this picture that the tracker can find.", remedy)
 
 
 def _several(faces: Sequence[Face]) -> Remark:
-    others = ", ".join(f"at {_box(face)}" for face in faces[1:])
+    others = ", ".join(f"number {number} at {_box(face)}" for number, face in enumerate(faces[1:], 2))
     return Remark(
         Level.WARNING,
         "several-faces",
         f"There are {len(faces)} faces; the largest, at {_box(faces[0])}, is taken. Left alone: {others}.",
-        "Crop the picture to the face you want if that is another one.",
+        "Choose another by its number, or crop the picture to it.",
     )
 
 

@@ -34,6 +34,12 @@ class Box:
         height, width = picture.shape[:2]
         return min(self.left, self.top) >= 0 and self.left + self.width <= width and self.top + self.height <= height
 
+    def holds(self, face: Face) -> bool:
+        """Whether the middle of a face lies in the part."""
+        low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+        x, y = ((low + high) / 2).tolist()
+        return bool(self.left <= x < self.left + self.width and self.top <= y < self.top + self.height)
+
 
 Crop = Box | str  # "auto", "none", or a part of the picture
 

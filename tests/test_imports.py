@@ -59,7 +59,10 @@ def test_the_networks_load_torch_and_nothing_else_that_is_heavy() -> None:
     assert loaded_by(*NETWORKS) & HEAVY == {"torch"}
 
 
-@pytest.mark.parametrize("module", ["avatar.fomm", "avatar.fomm.config", "avatar.fomm.layout", "avatar.motion"])
+@pytest.mark.parametrize(
+    "module",
+    ["avatar.fomm", "avatar.fomm.config", "avatar.fomm.layout", "avatar.motion", "avatar.training.teacher"],
+)
 def test_configs_and_keypoints_wait_for_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)
 

@@ -33,6 +33,7 @@ def add_parser(subparsers: Any) -> None:
     add("--prepare", action="store_true", help="only make the pack")
     add("--resume", action="store_true", help="go on from OUT's checkpoint")
     add("--minutes", metavar="N", type=_minutes, help="stop after this time, with a checkpoint")
+    add("--fit", action="store_true", help="as many steps as fit into --minutes, instead of the recipe's")
     add("--steps", metavar="N", type=int, help="instead of the recipe's")
     add("--device", metavar="auto|cpu|cuda|mps", default="auto", help="where to train (default: auto)")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help="default: bfloat16 on CUDA")
@@ -66,16 +67,16 @@ def run(args: argparse.Namespace) -> int:
     if args.prepare:
         print(f"{path}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
         return 0
-    return _train(args, config, pack, output)
+    return _train(args, config, path, output)
 
 
-def _train(args: argparse.Namespace, config: Any, pack: Any, output: Path) -> int:
+def _train(args: argparse.Namespace, config: Any, pack: Path, output: Path) -> int:
     from avatar.training.run import MODEL, RunOptions, train
 
     device = _device(args.device)
     half = args.precision == "bfloat16" or (args.precision == "auto" and device.type == "cuda")
     options = RunOptions(
-        output, device, half, args.minutes, args.resume, args.teacher_first, compiled=args.compile
+        output, device, half, args.minutes, args.fit, args.resume, args.teacher_first, compiled=args.compile
     )
     precision = "bfloat16" if half else "float32"
     print(f"Training {config.name} on {device} in {precision}, {config.steps} steps.", flush=True)

@@ -61,19 +61,23 @@ class Tricks:
     rows: bool = False  # features moved row by row, see `moving`
     transposed: bool = True  # doubling convolutions as transposed ones
     aligned: bool = False  # channels filled up with zeros to what matrix units of GPUs read at once
-    # TF32 has 10 bits of mantissa. It moves the keypoints of a trained detector by 0.01 pixels at most (bfloat16, with
-    # 7 bits, by 0.4), and on an H200 exact float32 would take nearly as much time as all the rest.
-    tf32: bool = False  # keypoints may be found in it, as torch does by itself on CUDA
+    # TF32 has 10 bits of mantissa: it moves the keypoints of a trained detector by 0.01 pixels at most (bfloat16, with 7
+    # bits, by 0.4).
+    tf32: bool = False  # float32 convolutions may be computed in it, as torch does by itself on CUDA
 
     @staticmethod
     def usual(precision: torch.dtype, device: torch.device) -> Tricks:
-        """All that this torch is able to do on this device without moving keypoints."""
+        """All that this torch is able to do on this device, and that pays.
+
+        Where the generator is in half precision, its rounding hides that of TF32 keypoints: on an H200 they take 1.3 ms
+        off a frame's 3.1 ms, and the picture is 57.7 dB instead of 58.6 dB from the plain model's.
+        """
         return Tricks(
             packed=can_pack(precision, device),
             fused=can_fuse(precision, device),
             rows=can_move_rows(precision, device),
             aligned=device.type == "cuda" and precision != torch.float32,
-            tf32=device.type == "cuda",
+            tf32=device.type == "cuda" and precision != torch.float32,
         )
 
 

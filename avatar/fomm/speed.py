@@ -334,9 +334,10 @@ def _variants(model: FirstOrderModel, device: torch.device, folder: Path) -> Ite
         yield Variant("torch, no graph", lambda: ours(graph=False))
         yield Variant("torch bfloat16", lambda: ours(precision=brain))
         yield Variant("torch float32", lambda: ours(precision=single))
+        yield Variant("torch float32, TF32", lambda: ours(precision=single, tricks=replace(usual, tf32=True)))
         yield from _onnx_variants(model, device, folder)
         yield Variant("torch compiled", lambda: ours(compiled=True))
-        for name in ("tf32", "fused", "rows", "aligned", "transposed"):
+        for name in ("tf32", "fused", "rows", "aligned", "transposed"):  # one thing changed at a time
             changed = replace(usual, **{name: not getattr(usual, name)})
             with_it = "with" if getattr(changed, name) else "without"
             yield Variant(f"torch {with_it} {name}", partial(ours, precision=half, tricks=changed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -21,13 +22,14 @@ from avatar.tracking.regions import EYES, FACE_OVAL, LOWER_LIP, MOUTH_CORNERS, N
 from avatar.training.bank import FrameBank
 from avatar.training.checkpoint import load_state, save_state
 from avatar.training.config import TrainConfig
-from avatar.training.pack import Pack
+from avatar.training.pack import Pack, load_pack
 from avatar.training.parallel import Team
 from avatar.training.showcase import Showcase
 from avatar.training.teacher import Lesson, Teacher
 from avatar.training.trainer import Trainer
 
 MODEL, CHECKPOINT, METRICS, SHEETS, BOARD = "model.safetensors", "checkpoint", "metrics.jsonl", "sheets", "tensorboard"
+SPARE = 0.015  # of the minutes, so that the last step comes before their end
 LOOK_EVERY = 50  # steps between two looks at the losses: each waits for the device
 Say = Callable[[str], None]
 
@@ -40,6 +42,7 @@ class RunOptions:
     device: torch.device
     half: bool = False  # bfloat16 where it does no harm
     minutes: float | None = None  # after which it stops, with a checkpoint
+    fit: bool = False  # choose the number of steps so that the recipe's schedule ends with the minutes
     resume: bool = False
     teacher_first: bool = False  # wait for all lessons: only then does a resumed run repeat an unbroken one exactly
     sheet_every_s: float = 180.0
@@ -57,17 +60,18 @@ class RunResult:
     held_out: dict[str, float]
 
 
-def train(config: TrainConfig, pack: Pack, options: RunOptions, say: Say = print) -> RunResult:
-    """Train, and write model, checkpoint, metrics and sheets into `options.output`.
+def train(config: TrainConfig, path: Path, options: RunOptions, say: Say = print) -> RunResult:
+    """Train on the pack in `path`, and write model, checkpoint, metrics and sheets into `options.output`.
 
     Raises:
         TrainingError: nothing to train on, a loss that is no number, a checkpoint that does not fit, a full disk.
     """
+    pack = load_pack(path)
     points, mirror = known_points(config, pack)
     with contextlib.ExitStack() as opened:
         teacher = None
         if config.teacher.frames and pack.is_tracked and config.shares[2] > 0:
-            teacher = Teacher(pack, config.teacher, config.seed)
+            teacher = Teacher(path, pack, config.teacher, config.seed)
             opened.callback(teacher.close)
         _prefer_speed(options.device)
         team = Team.join(options.device)
@@ -81,7 +85,7 @@ def train(config: TrainConfig, pack: Pack, options: RunOptions, say: Say = print
             load_state(trainer, options.output / CHECKPOINT)
         if options.compiled:
             trainer.encode, trainer.decode = torch.compile(trainer.encode), torch.compile(trainer.decode)
-        run = _Run(config, options, trainer, bank, Showcase(pack, held_out, options.device), teacher, say)
+        run = _Run(options, trainer, bank, Showcase(pack, held_out, options.device), teacher, say)
         return run.go()
 
 
@@ -90,7 +94,6 @@ class _Run:
 
     def __init__(
         self,
-        config: TrainConfig,
         options: RunOptions,
         trainer: Trainer,
         bank: FrameBank,
@@ -98,10 +101,10 @@ class _Run:
         teacher: Teacher | None,
         say: Say,
     ) -> None:
-        self._config, self._options, self._trainer, self._bank = config, options, trainer, bank
+        self._options, self._trainer, self._bank = options, trainer, bank
         self._showcase, self._teacher, self._say = showcase, teacher, say
         self._began_s = time.monotonic()
-        self._taught = 0
+        self._marked = (0, 0.0)  # step and seconds when the rate was last measured
         self._losses: dict[str, float] = {}
         self._held_out: dict[str, float] = {}
 
@@ -111,12 +114,13 @@ class _Run:
         trainer = self._trainer
         last: dict[str, torch.Tensor] = {}
         with self._board() as note:
-            while trainer.step < self._config.steps and not trainer.team.agree(self._out_of_time()):
+            while trainer.step < trainer.config.steps and not trainer.team.agree(self._out_of_time()):
                 self._take_lessons()
                 found = trainer.train(self._bank)
                 now_s = time.monotonic()
                 if trainer.step % LOOK_EVERY == 0 or trainer.step == 1:
                     self._look(trainer.check(found), note)
+                    self._fit()
                 if now_s - sheet_s > self._options.sheet_every_s:
                     sheet_s = now_s
                     self._show(note)
@@ -151,19 +155,30 @@ class _Run:
             self._add(lesson)
 
     def _add(self, lesson: Lesson) -> None:
-        self._taught += 1
         self._bank.add(lesson.pictures, lesson.landmarks, [("teacher", 0, len(lesson.pictures))])
 
     def _out_of_time(self) -> bool:
         minutes = self._options.minutes
         return minutes is not None and time.monotonic() - self._began_s > 60 * minutes
 
+    def _fit(self) -> None:
+        """Set how many steps there will be by how long they have taken so far; until the learning rate falls."""
+        trainer, minutes = self._trainer, self._options.minutes
+        elapsed_s = time.monotonic() - self._began_s
+        if not self._options.fit or minutes is None or trainer.step < LOOK_EVERY:
+            return
+        if elapsed_s < 60 * minutes * (1 - trainer.config.cool_down):
+            recent = max(1, trainer.step - self._marked[0]) / max(1e-9, elapsed_s - self._marked[1])
+            steps = trainer.step + max(1, round(recent * (60 * minutes * (1 - SPARE) - elapsed_s)))
+            trainer.config = dataclasses.replace(trainer.config, steps=steps)
+            self._marked = trainer.step, elapsed_s
+
     def _look(self, losses: dict[str, float], note: Callable[[dict[str, float]], None]) -> None:
         self._losses = losses
         note(losses)
         rate = self._trainer.step / max(1e-9, time.monotonic() - self._began_s)
         text = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        self._say(f"step {self._trainer.step}: {text}; {rate:.2f} steps/s, {self._bank.count} pictures")
+        self._say(f"step {self._trainer.step} of {self._trainer.config.steps}: {text}; {rate:.2f} steps/s")
 
     def _show(self, note: Callable[[dict[str, float]], None]) -> None:
         if not self._trainer.team.leads:

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.pose import angles_deg, rotation_from_angles
 from avatar.tracking.regions import EYES
 from avatar.training.config import TeacherConfig
-from avatar.training.pack import Group, Pack
+from avatar.training.pack import Group, Pack, load_pack
 
 FURTHEST_DEG = np.array([27.0, 20.0, 22.0])  # yaw, pitch, roll: no head is turned further, by clip and chance together
 SHIFT, ZOOM = 0.10, 0.06  # spreads of the head's shift (head units) and of the logarithm of its size
@@ -47,10 +48,11 @@ class Lesson:
 class Teacher:
     """Draws lessons in processes of its own."""
 
-    def __init__(self, pack: Pack, config: TeacherConfig, seed: int) -> None:
+    def __init__(self, path: Path, pack: Pack, config: TeacherConfig, seed: int) -> None:
         """Start the workers.
 
         Args:
+            path: of the pack, which each worker reads for itself: handing it over would start them one by one.
             pack: with tracked clips, which lend the motions, and stills or pairs, which are moved.
             config: how much.
             seed: the lessons depend on it and on the pack, not on how many workers there are.
@@ -59,7 +61,7 @@ class Teacher:
         self.count = len(stills)
         workers = config.workers or max(1, (os.cpu_count() or 2) - 1)
         with _one_thread_each():  # spawned, not forked: this process may hold a GPU and threads
-            self._pool = multiprocessing.get_context("spawn").Pool(workers, _begin, (pack, config, seed))
+            self._pool = multiprocessing.get_context("spawn").Pool(workers, _begin, (path, config, seed))
         self._lessons = self._pool.imap(_lesson, stills)
 
     def lessons(self) -> Iterator[Lesson]:
@@ -106,11 +108,12 @@ class _Motion:
 _school: tuple[Pack, TeacherConfig, int, list[_Motion]] | None = None  # of a worker process, which does nothing else
 
 
-def _begin(pack: Pack, config: TeacherConfig, seed: int) -> None:
+def _begin(path: Path, config: TeacherConfig, seed: int) -> None:
     global _school  # noqa: PLW0603 - how a pool's workers get what they all need
     from avatar.cv import cv2
 
     cv2.setNumThreads(1)
+    pack = load_pack(path)
     _school = pack, config, seed, motions_of(pack)
 
 
