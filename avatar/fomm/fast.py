@@ -61,8 +61,8 @@ class Tricks:
     rows: bool = False  # features moved row by row, see `moving`
     transposed: bool = True  # doubling convolutions as transposed ones
     aligned: bool = False  # channels filled up with zeros to what matrix units of GPUs read at once
-    # TF32 has 10 bits of mantissa: it moves the keypoints of a trained detector by 0.01 pixels at most (bfloat16, with 7
-    # bits, by 0.4).
+    # TF32 has 10 bits of mantissa: it moves the keypoints of a trained detector by 0.01 pixels at most (bfloat16, with
+    # 7 bits, by 0.4).
     tf32: bool = False  # float32 convolutions may be computed in it, as torch does by itself on CUDA
 
     @staticmethod
