@@ -20,7 +20,10 @@ NETWORKS = [
     for name in MODULES
     if name.startswith(("avatar.fomm.", "avatar.training.")) or name.endswith(("_torch", ".fomm.speed"))
 ]
-HEAVY = {"PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam"}
+HEAVY = {
+    "PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam", "c2pa",
+    "cryptography", "sounddevice",
+}  # fmt: skip
 
 
 def imported_names(path: Path) -> set[str]:

@@ -6,6 +6,7 @@ import ctypes
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,11 @@ class OnnxStream:
         """As `Stream.calibrate`."""
         self._kp_reference = self.detect(rgb)
         self._transfer = None
+
+    def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
+        """As `Stream.set_motion`."""
+        self.options = replace(self.options, relative=relative, adapt_scale=adapt_scale, strength=strength)
+        self._scale = None
 
     def animate(self, rgb: RgbImage) -> RgbImage:
         """As `Stream.animate`."""

@@ -135,6 +135,13 @@ class Stream:
         self._settle()
 
     @torch.inference_mode()
+    def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
+        """Carry motion over in another way from the next frame on."""
+        self.options = replace(self.options, relative=relative, adapt_scale=adapt_scale, strength=strength)
+        self._graph = None  # it holds the old way
+        self._settle()
+
+    @torch.inference_mode()
     def animate(self, rgb: RgbImage) -> RgbImage:
         """The portrait as the driver (H, W, C) uint8 is now; a new array. Without calibration it is the reference.
 

@@ -65,6 +65,8 @@ class _Stream(Protocol):
 
     def animate(self, rgb: RgbImage) -> RgbImage: ...
 
+    def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None: ...
+
 
 class FommEngine:
     """An AvatarEngine; opened, used and closed on the same thread."""
@@ -119,20 +121,33 @@ class FommEngine:
         """Whether `crop="auto"` looks for faces with this checkpoint."""
         return self.options.crop == "auto" and (self.choice is None or self.choice.kind != WHOLE)
 
-    def set_source(self, source_image: Frame, face: Face | None = None, alpha: AlphaImage | None = None) -> None:
+    def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
+        """Carry motion over in another way from the next frame on."""
+        self.options = replace(self.options, relative=relative, adapt_scale=adapt_scale, strength=strength)
+        self._open().set_motion(relative=relative, adapt_scale=adapt_scale, strength=strength)
+
+    def set_source(
+        self,
+        source_image: Frame,
+        face: Face | None = None,
+        alpha: AlphaImage | None = None,
+        *,
+        size: int | None = None,
+    ) -> None:
         """Encode a portrait; the reference frame is kept.
 
         Args:
             source_image: the portrait.
             face: in it, if it is known; else it is looked for where the checkpoint wants faces.
             alpha: of no matter here.
+            size: longer side of the output in pixels; None: as the options say.
         Raises:
             UsageError: the part to take reaches outside the portrait.
         """
         stream = self._open()
         rgb = source_image.rgb
         box = self._portrait_box(rgb, face)
-        rgb, box = _resized(rgb, box, self.options.size)
+        rgb, box = _resized(rgb, box, size or self.options.size)
         self._portrait, self._source, self._shown = rgb, crops.cut(rgb, box, self._size), None
         if stream.device.type == "cpu":
             self._composer = Composer(rgb, box)
