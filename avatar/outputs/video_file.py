@@ -7,8 +7,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from avatar.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.frames import RgbImage
 from avatar.outputs.gif import GifWriter
@@ -16,6 +14,7 @@ from avatar.outputs.png_folder import PngFolderWriter
 from avatar.outputs.sound import SoundTrack, open_sound
 from avatar.outputs.target import OutputKind, kind_of, write_errors_explained
 from avatar.outputs.writer import AbortsUnlessCommitted, FrameWriter
+from avatar.outputs.yuv import YuvConverter, name_colours
 from avatar.sources.facts import DrivingFacts
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ _CODECS: dict[OutputKind, tuple[str, dict[str, str]]] = {
     OutputKind.WEBM: ("libvpx-vp9", {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1"}),
 }
 _FINEST = Fraction(1, 1_000_000)  # s; MP4 counts ticks per second in 32 bits
-_BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
-_LIMITED = 1  # AVCOL_RANGE_MPEG: what players expect of yuv420p
 
 
 def open_output(
@@ -65,7 +62,6 @@ class VideoFileWriter(AbortsUnlessCommitted):
     ) -> None:
         """Open the hidden file and the encoder. Raises OutputError."""
         import av
-        from av.video.reformatter import VideoReformatter
 
         self._target = target.resolve()
         self._part = part_path(self._target)
@@ -73,7 +69,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
         self._typical_ticks = max(1, round(1 / (facts.rate * self._time_base)))
         self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
         self._durations: dict[int, int] = {}  # by time stamp, of the frames inside the encoder
-        self._reformatter = VideoReformatter()
+        self._converter = YuvConverter()
         self._sound: SoundTrack | None = None
         kind = kind_of(target)
         mp4 = kind is OutputKind.MP4
@@ -100,7 +96,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
             if self._pending is not None:
                 tick = max(tick, self._pending[1] + 1)
                 self._encode(*self._pending, tick - self._pending[1])
-            self._pending = (self._picture(rgb), tick)
+            self._pending = (self._converter.convert(rgb), tick)
 
     def commit(self, end_s: float | None = None) -> None:
         """Encode what is left, write the index, and give the file its name."""
@@ -135,27 +131,8 @@ class VideoFileWriter(AbortsUnlessCommitted):
         stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
         context = stream.codec_context
         context.time_base = stream.time_base = self._time_base
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = _LIMITED
+        name_colours(context)
         return stream  # type: ignore[no-any-return]
-
-    def _picture(self, rgb: RgbImage) -> VideoFrame:
-        from av import VideoFrame
-        from av.video.reformatter import ColorRange, Colorspace, Interpolation
-
-        height, width = rgb.shape[:2]
-        if height % 2 or width % 2:
-            rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        return self._reformatter.reformat(
-            frame,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            # Without the two flags every frame comes out one level darker and a little green.
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
-            threads=1,
-        )
 
     def _encode(self, frame: VideoFrame, tick: int, length: int) -> None:
         frame.pts, frame.time_base, frame.duration = tick, self._time_base, length
