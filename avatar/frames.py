@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ class Frame:
     rgb: RgbImage  # (H, W, 3), RGB
     sequence: int  # position in its source, from 0; a gap means the source lost frames
     captured_ns: int  # time at which the frame was taken: monotonic for a camera, media time for a file
+    passed_through: bool = False  # an avatar frame that shows the camera's own picture, because the user asked for it
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
@@ -35,33 +37,39 @@ class Frame:
         return int(self.rgb.shape[0])
 
 
-class LatestFrame:
-    """One-slot mailbox: put never blocks, and take hands out each frame at most once."""
+Item = TypeVar("Item")
+
+
+class Latest(Generic[Item]):
+    """One-slot mailbox: put never blocks, and take hands out each item at most once."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._frame: Frame | None = None
+        self._item: Item | None = None
         self._closed = False
-        self.replaced = 0  # frames overwritten unread
+        self.replaced = 0  # items overwritten unread
 
-    def put(self, frame: Frame) -> None:
-        """Leave a frame for `take`, in place of one nobody has taken yet; nothing after `close`."""
+    def put(self, item: Item) -> None:
+        """Leave an item for `take`, in place of one nobody has taken yet; nothing after `close`."""
         with self._changed:
             if self._closed:
                 return
-            self.replaced += self._frame is not None
-            self._frame = frame
+            self.replaced += self._item is not None
+            self._item = item
             self._changed.notify()
 
-    def take(self, timeout_s: float | None = None) -> Frame | None:
-        """Return the newest unread frame; None after `timeout_s` or `close`."""
+    def take(self, timeout_s: float | None = None) -> Item | None:
+        """Return the newest unread item; None after `timeout_s` or `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._frame is not None or self._closed, timeout_s)
-            frame, self._frame = self._frame, None
-            return frame
+            self._changed.wait_for(lambda: self._item is not None or self._closed, timeout_s)
+            item, self._item = self._item, None
+            return item
 
     def close(self) -> None:
-        """Drop the frame and wake whoever waits; safe to call twice."""
+        """Drop the item and wake whoever waits; safe to call twice."""
         with self._changed:
-            self._closed, self._frame = True, None
+            self._closed, self._item = True, None
             self._changed.notify_all()
+
+
+LatestFrame = Latest[Frame]

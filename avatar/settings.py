@@ -8,15 +8,48 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import tempfile
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from avatar.errors import SetupError
+
+FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
+
+
+@dataclass(frozen=True)
+class CameraSettings:
+    """What drives."""
+
+    source: str = ""  # a camera's stable id or name, a file, a folder, or "idle"; empty: not chosen yet
+    width_px: int = 1280  # asked for, 16..8192; the camera may have its own mind
+    height_px: int = 720
+    rate: int = 30  # pictures per second, 1..240
+    mirror: bool = False  # the driving signal: the portrait moves as a mirror image of the driver
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("width_px", 16, 8192), ("height_px", 16, 8192), ("rate", 1, 240)):
+            _within(self, name, low, high)
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Which part of the camera's picture engines see that work on pictures, and the preview shows."""
+
+    auto: bool = True  # follows the face gently; False: `zoom` and the pans, by hand
+    frozen: bool = False  # the automatic crop stays where it is
+    zoom: float = 1.0  # by hand: 1 = the largest square that fits, 4 = a quarter of its side
+    pan_x: float = 0.0  # by hand: -1 = at the left edge, 1 = at the right edge
+    pan_y: float = 0.0  # -1 = at the top edge, 1 = at the bottom edge
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("zoom", 1.0, 4.0), ("pan_x", -1.0, 1.0), ("pan_y", -1.0, 1.0)):
+            _within(self, name, low, high)
 
 
 @dataclass(frozen=True)
@@ -27,11 +60,36 @@ class MotionSettings:
     adapt_scale: bool = True  # a smaller face moves less
     strength_head: float = 1.0  # 0..2
     strength_expression: float = 1.0  # 0..2
+    smoothing: bool = True  # live only: filter the driver's landmarks over time
 
     def __post_init__(self) -> None:
         for name in ("strength_head", "strength_expression"):
-            if not 0.0 <= getattr(self, name) <= 2.0:
-                raise ValueError(f"{name} must be from 0 to 2, got {getattr(self, name)}")
+            _within(self, name, 0.0, 2.0)
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """How the reference frame is found while Masque runs."""
+
+    search: bool = False  # keep looking for a more neutral moment
+    drift_hint: bool = True  # say so when the face sits far from the reference for long
+
+
+@dataclass(frozen=True)
+class CanvasSettings:
+    """The picture that virtual camera and recorder send."""
+
+    width_px: int = 1280  # 16..8192
+    height_px: int = 720
+    fit: str = "blur"  # one of FITS: how an avatar of another shape is fitted in
+    mirror: bool = False
+    label: bool = True  # "AI avatar" in the corner
+
+    def __post_init__(self) -> None:
+        for name in ("width_px", "height_px"):
+            _within(self, name, 16, 8192)
+        if self.fit not in FITS:
+            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
 
 
 @dataclass(frozen=True)
@@ -40,11 +98,14 @@ class Settings:
 
     avatar: str = "astronaut"  # a name in the library
     threads: int = 2  # processor cores for tracking and drawing, 1..64
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    crop: CropSettings = field(default_factory=CropSettings)
     motion: MotionSettings = field(default_factory=MotionSettings)
+    calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
+    canvas: CanvasSettings = field(default_factory=CanvasSettings)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.threads <= 64:
-            raise ValueError(f"threads must be from 1 to 64, got {self.threads}")
+        _within(self, "threads", 1, 64)
 
 
 def settings_path() -> Path:
@@ -65,8 +126,7 @@ def load_settings(path: Path | None = None) -> Settings:
     path = path or settings_path()
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-        motion = MotionSettings(**_known(table.pop("motion", {}), MotionSettings()))
-        return Settings(**_known(table, Settings()), motion=motion)
+        return cast(Settings, _record(table, Settings()))
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:
@@ -97,12 +157,21 @@ def save_settings(settings: Settings, path: Path | None = None) -> None:
         ) from error
 
 
-def _known(table: Any, defaults: MotionSettings | Settings) -> dict[str, Any]:
-    """Return the values of a record's fields. Names it does not know are a newer version's and are passed over."""
+def _record(table: Any, defaults: Any) -> Any:
+    """A record like `defaults` with the values of a table. Names it does not know are a newer version's: passed over.
+
+    Raises:
+        ValueError: it is no table, or a value has the wrong type or range.
+    """
     if not isinstance(table, dict):
         raise ValueError(f"expected a table, got {table!r}")
-    names = {f.name for f in dataclasses.fields(defaults)}
-    return {name: _as(name, value, getattr(defaults, name)) for name, value in table.items() if name in names}
+    values = {}
+    for each in dataclasses.fields(defaults):
+        if each.name in table:
+            like = getattr(defaults, each.name)
+            read = _record if dataclasses.is_dataclass(like) else functools.partial(_as, each.name)
+            values[each.name] = read(table[each.name], like)
+    return dataclasses.replace(defaults, **values)
 
 
 def _as(name: str, value: object, like: object) -> Any:
@@ -112,6 +181,13 @@ def _as(name: str, value: object, like: object) -> Any:
     if type(value) is not type(like):
         raise ValueError(f"{name} must be of type {type(like).__name__}, got {value!r}")
     return value
+
+
+def _within(record: object, name: str, low: float, high: float) -> None:
+    """Refuse a field out of its range, NaN included. Raises: ValueError."""
+    value = getattr(record, name)
+    if not low <= value <= high:
+        raise ValueError(f"{name} must be from {low:g} to {high:g}, got {value}")
 
 
 def _toml(settings: Settings) -> str:

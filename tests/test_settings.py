@@ -9,14 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avatar.errors import SetupError
-from avatar.settings import MotionSettings, Settings, load_settings, save_settings, settings_path
+from avatar.settings import (
+    FITS,
+    CalibrationSettings,
+    CameraSettings,
+    CanvasSettings,
+    CropSettings,
+    MotionSettings,
+    Settings,
+    load_settings,
+    save_settings,
+    settings_path,
+)
 
 STRENGTH = st.floats(0.0, 2.0)
-MOTION = st.builds(MotionSettings, st.booleans(), st.booleans(), STRENGTH, STRENGTH)
 NAMES = st.text(st.characters(exclude_categories=["Cs"]))  # half a surrogate pair is no text
+SIDE, PAN, ON = st.integers(16, 8192), st.floats(-1.0, 1.0), st.booleans()
+CAMERA = st.builds(CameraSettings, NAMES, SIDE, SIDE, st.integers(1, 240), ON)
+CROP = st.builds(CropSettings, ON, ON, st.floats(1.0, 4.0), PAN, PAN)
+MOTION = st.builds(MotionSettings, ON, ON, STRENGTH, STRENGTH, ON)
+CALIBRATION = st.builds(CalibrationSettings, ON, ON)
+CANVAS = st.builds(CanvasSettings, SIDE, SIDE, st.sampled_from(FITS), ON, ON)
 
 
-@given(st.builds(Settings, NAMES, st.integers(1, 64), MOTION))
+@given(st.builds(Settings, NAMES, st.integers(1, 64), CAMERA, CROP, MOTION, CALIBRATION, CANVAS))
 def test_what_is_saved_comes_back(settings: Settings) -> None:
     save_settings(settings)
     assert load_settings() == settings
@@ -41,6 +57,9 @@ def test_what_the_file_does_not_name_keeps_its_default(tmp_path: Path) -> None:
         ("motion = 3", "expected a table, got 3"),
         ("[motion]\nstrength_head = 2.5", "strength_head must be from 0 to 2"),
         ("[motion]\nstrength_head = nan", "strength_head must be from 0 to 2"),
+        ("[camera]\nrate = 0", "rate must be from 1 to 240"),
+        ("[crop]\nzoom = 5", "zoom must be from 1 to 4"),
+        ("[canvas]\nfit = 'stretch'", "fit must be one of blur, fit, fill"),
         ("[motion]\nrelative = 'yes'", "relative must be of type bool"),
     ],
 )

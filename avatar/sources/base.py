@@ -1,4 +1,4 @@
-"""What every source of driving frames has in common, be it a camera, a file or a still."""
+"""What every driving source has in common: a camera, a file that plays as one, a still, the idle motion."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from avatar.frames import Frame
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """Size and rate of what a source sends."""
+    """What is known of a source once it delivers."""
 
     width_px: int
     height_px: int
-    rate: float | None  # frames per second as measured; None = not yet
+    rate: float | None  # pictures per second, as measured; None: not known yet
 
 
 class FrameSource(Protocol):
-    """A camera, a file or a test pattern; callers cannot tell which."""
+    """Where driving frames come from; callers cannot tell which kind it is. Opened, read and closed on one thread."""
 
-    name: str
-
-    @property
-    def facts(self) -> SourceFacts:
-        """What is known of it by now."""
-        ...
+    name: str  # for people: "Integrated Camera", "clip.mp4"
+    facts: SourceFacts
 
     def read(self) -> Frame:
-        """Wait for one frame; its `captured_ns` is `time.monotonic_ns()` at its capture. Raises CameraError."""
+        """Wait for one frame; `captured_ns` is `time.monotonic_ns()` when it was handed over.
+
+        Raises:
+            CameraError: it stopped sending; the caller closes it and opens it again later.
+        """
         ...
 
     def close(self) -> None:
-        """Let go of it and wake whoever waits in `read`; safe to call twice, and from another thread."""
-        ...
+        """Let go of the device; safe to call twice."""

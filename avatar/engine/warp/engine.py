@@ -34,6 +34,14 @@ class WarpOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class PreparedPortrait:
+    """A portrait with everything that is done once; belongs to one engine."""
+
+    renderer: PortraitRenderer
+    expression: Expression
+
+
+@dataclass(frozen=True, eq=False)
 class _Reference:
     face: Face
     picture_width_px: int | None
@@ -58,17 +66,23 @@ class WarpEngine:
     def set_source(
         self, source_image: Frame, face: Face | None = None, alpha: npt.NDArray[np.uint8] | None = None
     ) -> None:
-        """Prepare a portrait; the reference frame is kept.
+        """Prepare a portrait and use it: see `prepare_source` and `use_source`."""
+        if face is None:
+            face = next(iter(self._tracker.detect(source_image.rgb)), None)
+        self.use_source(self.prepare_source(source_image, face, alpha))
+
+    def prepare_source(
+        self, source_image: Frame, face: Face | None, alpha: npt.NDArray[np.uint8] | None = None
+    ) -> PreparedPortrait:
+        """Do everything for a portrait that is done once; may run on another thread while this engine draws.
 
         Args:
             source_image: the portrait.
-            face: the face to animate, when it is already tracked; else the largest one is found.
+            face: the face to animate.
             alpha: (H, W), the picture's own transparency, if it has any: it says what is the person.
         Raises:
-            FaceError: no face was found.
+            FaceError: there is no face.
         """
-        if face is None:
-            face = next(iter(self._tracker.detect(source_image.rgb)), None)
         if face is None:
             raise FaceError(
                 "No face was found in the portrait.",
@@ -77,8 +91,12 @@ class WarpEngine:
         rgb, face = _resized(source_image.rgb, face, self.options.size)
         if alpha is not None:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
-        self._renderer = PortraitRenderer(rgb, face, Layers(rgb, face, alpha))
-        self._source, self._reference_expression = Expression.of(face), None
+        return PreparedPortrait(PortraitRenderer(rgb, face, Layers(rgb, face, alpha)), Expression.of(face))
+
+    def use_source(self, prepared: PreparedPortrait) -> None:
+        """Animate this portrait from the next frame on; the reference frame is kept."""
+        self._renderer, self._source = prepared.renderer, prepared.expression
+        self._reference_expression = None
         if self._driver is not None and self._reference is not None:
             self._motion = self._carried_over(self._driver)  # the last one was in pixels of the old portrait
 

@@ -1,0 +1,85 @@
+"""The capture thread: opens a source, hands its frames over, and opens it again when it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable
+
+from avatar.errors import AvatarError, CameraError
+from avatar.frames import Frame, LatestFrame
+from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.statistics import Window
+from avatar.live.worker import Worker
+from avatar.sources.base import FrameSource
+
+logger = logging.getLogger(__name__)
+
+PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # before each new try; the last one from then on
+HANDOVER_S = 3.0  # how long the next source waits for the one before to let go of its device
+
+
+class CaptureThread(Worker):
+    """Reads one source for as long as it is wanted."""
+
+    def __init__(
+        self,
+        open_source: Callable[[], FrameSource],
+        inbox: LatestFrame,
+        report: Callable[[Event], None],
+        before: CaptureThread | None = None,
+    ) -> None:
+        """Get ready.
+
+        Args:
+            open_source: is called, and what it opens is read and closed, on this thread.
+            inbox: takes the frames.
+            report: is told when the source is lost and back.
+            before: the capture of the source before, already asked to stop: two of them may share one device.
+        """
+        super().__init__("masque-capture")
+        self._open_source, self._inbox, self._report, self._before = open_source, inbox, report, before
+        self._told_lost = False
+        self.frames = Window()
+        self.captured = 0
+        self.name = ""
+
+    def _run(self) -> None:
+        if self._before is not None:
+            self._before.join(HANDOVER_S)
+            self._before = None
+        tries = 0
+        while not self._stopping.is_set():
+            read = self.captured
+            try:
+                self._read_until_lost()
+            except Exception as error:
+                self._tell_lost(error)
+            tries = 0 if self.captured > read else tries + 1
+            self._stopping.wait(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
+
+    def _read_until_lost(self) -> None:
+        with contextlib.closing(self._open_source()) as source:
+            delivered = False
+            while not self._stopping.is_set():
+                frame = source.read()
+                if self._stopping.is_set():
+                    return
+                if not delivered:
+                    delivered, self._told_lost, self.name = True, False, source.name
+                    self._report(SourceBack(source.name, source.facts))
+                self._deliver(frame)
+
+    def _deliver(self, frame: Frame) -> None:
+        self.captured += 1
+        self.frames.add(now_s=frame.captured_ns * 1e-9)
+        self._inbox.put(frame)
+
+    def _tell_lost(self, error: Exception) -> None:
+        if self._stopping.is_set() or self._told_lost:
+            return
+        self._told_lost = True
+        if not isinstance(error, AvatarError):
+            logger.exception("Capture stopped", exc_info=error)
+            error = CameraError(f"The source failed: {error}.", remedy="Choose it again, or another one.")
+        self._report(SourceLost(error.what, error.remedy))

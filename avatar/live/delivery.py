@@ -1,0 +1,120 @@
+"""The thread of one output: takes the newest avatar frame and sends it, at the output's own pace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from avatar.errors import AvatarError, OutputError
+from avatar.frames import Frame, LatestFrame
+from avatar.live.events import Event, OutputFailed, OutputStarted
+from avatar.live.statistics import OutputStatistics, Window
+from avatar.live.worker import Worker
+from avatar.outputs.base import Output, PacedOutput
+
+logger = logging.getLogger(__name__)
+
+
+class OutputThread(Worker):
+    """Opens one output, feeds it and closes it."""
+
+    def __init__(
+        self,
+        name: str,
+        open_output: Callable[[], Output],
+        inbox: LatestFrame,
+        report: Callable[[Event], None],
+        may_send: Callable[[Frame], bool],
+    ) -> None:
+        """Get ready.
+
+        Args:
+            name: for events.
+            open_output: is called on this thread.
+            inbox: a mailbox of its own, closed at the stop.
+            report: is told when it is open and when it broke.
+            may_send: asked at the last moment, so that a frame that may no longer be seen is not sent.
+        """
+        super().__init__(f"masque-output-{name}")
+        self.name, self._open_output, self._inbox = name, open_output, inbox
+        self._report, self._may_send = report, may_send
+        self.latency, self.calls, self.send_ms = Window(), Window(), Window()
+        self.sent = self.repeated = 0
+        self.oldest_ms = 0.0
+        self.failed = False
+
+    def statistics(self) -> OutputStatistics:
+        """What it did so far."""
+        return OutputStatistics(
+            self.latency.timing(), self.calls.rate(), self.sent, self._inbox.replaced, self.repeated
+        )
+
+    def _wake(self) -> None:
+        self._inbox.close()
+
+    def _run(self) -> None:
+        output: Output | None = None
+        try:
+            output = self._open_output()
+            self._report(OutputStarted(self.name, str(getattr(output, "facts", ""))))
+            if isinstance(output, PacedOutput):
+                self._feed_at_pace(output)
+            else:
+                self._feed(output)
+        except Exception as error:  # outermost frame of the thread: nothing above would see it
+            self._tell_failed(error)
+        finally:
+            self._close(output)
+
+    def _feed(self, output: Output) -> None:
+        while not self._stopping.is_set():
+            if (frame := self._inbox.take(timeout_s=0.5)) is not None:
+                self._send(output, frame)
+
+    def _feed_at_pace(self, output: PacedOutput) -> None:
+        period_s = 1 / output.rate
+        ends_s = time.monotonic() + period_s
+        while not self._stopping.is_set():
+            frame = self._inbox.take(timeout_s=max(0.0, ends_s - time.monotonic()))
+            if self._stopping.is_set():
+                return
+            if frame is None or not self._send(output, frame):
+                output.repeat()
+                self.repeated += 1
+                self.calls.add()
+            now_s = time.monotonic()
+            if now_s > ends_s + period_s:  # the machine slept, or the device did
+                ends_s = now_s
+            self._stopping.wait(max(0.0, ends_s - now_s))
+            ends_s += period_s
+
+    def _send(self, output: Output, frame: Frame) -> bool:
+        if not self._may_send(frame):
+            return False
+        began_ns = time.monotonic_ns()
+        age_ms = (began_ns - frame.captured_ns) * 1e-6
+        output.send(frame)
+        ended_ns = time.monotonic_ns()
+        self.sent += 1
+        self.calls.add()
+        self.send_ms.add((ended_ns - began_ns) * 1e-6)
+        self.latency.add((ended_ns - frame.captured_ns) * 1e-6)
+        self.oldest_ms = max(self.oldest_ms, age_ms)
+        return True
+
+    def _close(self, output: Output | None) -> None:
+        if output is None:
+            return
+        try:
+            output.close()
+        except Exception as error:
+            if not self.failed:
+                self._tell_failed(error)
+
+    def _tell_failed(self, error: Exception) -> None:
+        self.failed = True
+        if not isinstance(error, AvatarError):
+            logger.exception("Output %s stopped", self.name, exc_info=error)
+            error = OutputError(f"{self.name} failed: {error}.", remedy="Start it again.")
+        self._report(OutputFailed(self.name, error))

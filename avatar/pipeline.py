@@ -1,0 +1,185 @@
+"""The live pipeline: capture -> engine -> outputs, each on its own threads, and the newest frame wins.
+
+    capture thread -> LatestFrame -> engine thread -> gate -> Tap -> one LatestFrame and thread per output
+
+No queue holds frames anywhere: an old one is replaced, never waited for. Each device is opened, used and closed by
+one thread. Everything here may be called from any thread and returns at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+
+from avatar.frames import Frame, LatestFrame
+from avatar.live.animation import AnimationThread
+from avatar.live.capture import CaptureThread
+from avatar.live.delivery import OutputThread
+from avatar.live.events import Event
+from avatar.live.gate import Gate
+from avatar.live.options import IDLE, LiveOptions
+from avatar.live.stage import LiveTools, usual_tools
+from avatar.live.statistics import LiveStatistics, Timing
+from avatar.live.tap import Preview, Tap
+from avatar.live.worker import Worker
+from avatar.outputs.base import Output
+from avatar.settings import CropSettings, MotionSettings
+
+__all__ = ["LiveOptions", "LiveStatistics", "LiveTools", "Pipeline"]
+
+
+class Pipeline:
+    """One live session; start it once, stop it once."""
+
+    def __init__(
+        self,
+        options: LiveOptions,
+        *,
+        on_event: Callable[[Event], None] = lambda _: None,
+        tools: LiveTools | None = None,
+    ) -> None:
+        """Get ready; opens nothing.
+
+        Args:
+            options: how it starts.
+            on_event: told what happens, on the thread where it happened; must return at once.
+            tools: what it works with; None takes real devices.
+        """
+        self.options = options
+        self._on_event, self._tools = on_event, tools or usual_tools()
+        self.avatar_frames: Tap[Frame] = Tap()
+        self.camera_frames: Tap[Preview] = Tap()
+        canvas = options.canvas
+        self._gate = Gate(self.avatar_frames, (canvas.width_px, canvas.height_px))
+        self._inbox: LatestFrame = LatestFrame()
+        self._lock = threading.Lock()
+        self._capture: CaptureThread | None = None
+        self._outputs: dict[str, OutputThread] = {}
+        self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, on_event)
+        self._started_s = 0.0
+
+    def start(self) -> None:
+        """Start drawing; returns before anything is open."""
+        self._started_s = time.monotonic()
+        self._engine.start()
+        self.set_source(self.options.source)
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Close everything: ask all threads, wake them, wait for them together.
+
+        Returns:
+            True: every thread ended. False: one hangs in a device; it ends with the process.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._lock:
+            workers: list[Worker] = [self._engine, *self._outputs.values()]
+            if self._capture is not None:
+                workers.append(self._capture)
+        for worker in workers:
+            worker.ask_to_stop()
+        ended = [worker.join(deadline_s - time.monotonic()) for worker in workers]
+        return all(ended)
+
+    def set_source(self, spec: str) -> None:
+        """Drive by a camera (id or name), a video file, a folder of pictures, a still, or "idle"."""
+        options = self.options = dataclasses.replace(self.options, source=spec)
+        self._engine.do(lambda: setattr(self._engine, "options", options))
+        with self._lock:
+            before, self._capture = self._capture, None
+            if before is not None:
+                before.ask_to_stop()
+            if spec != IDLE:
+                size, rate = options.camera_size, options.camera_rate
+                self._capture = CaptureThread(
+                    lambda: self._tools.open_source(spec, size, rate), self._inbox, self._on_event, before
+                )
+                self._capture.start()
+
+    def set_avatar(self, name_or_path: str) -> None:
+        """Show another portrait; it is prepared beside the running one and swapped between two frames."""
+
+    def set_motion(self, motion: MotionSettings) -> None:
+        """Change how the driving motion is carried over."""
+
+    def set_crop(self, crop: CropSettings) -> None:
+        """Change which part of the camera's picture counts."""
+
+    def set_mirror_driving(self, on: bool) -> None:
+        """Mirror the driving signal."""
+
+    def set_engine(self, name: str, model: str | None = None, device: str = "auto") -> None:
+        """Draw with another engine; opened beside the running one and swapped between two frames."""
+
+    def calibrate(self) -> None:
+        """Take the driver's face as it is now as the reference frame."""
+
+    def start_guided_calibration(self) -> None:
+        """Count down from three, look for a second and a half, keep the most neutral moment; events tell."""
+
+    def undo_calibration(self) -> None:
+        """Go back to the reference frame before."""
+
+    def set_search(self, on: bool) -> None:
+        """Keep looking for a more neutral moment than the reference frame."""
+
+    def recentre(self) -> None:
+        """Take where the driver sits now as straight ahead, over half a second."""
+
+    def freeze(self, on: bool) -> None:
+        """Panic: the output stays as it is, at once. A pass-through ends with it."""
+        self._gate.freeze(on)
+
+    def pass_through(self, on: bool) -> None:
+        """Show the camera's picture in place of the avatar, in a red frame; not while frozen."""
+        self._gate.pass_through(on)
+
+    def add_output(self, name: str, output: Callable[[], Output]) -> None:
+        """Send avatar frames to one more output, which is opened, used and closed on a thread of its own.
+
+        Args:
+            name: for events and `remove_output`; an output of that name is replaced.
+            output: opens it.
+        """
+        self.remove_output(name)
+        inbox = self.avatar_frames.subscribe()
+        thread = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
+        with self._lock:
+            self._outputs[name] = thread
+        thread.start()
+
+    def remove_output(self, name: str) -> None:
+        """Close an output; nothing happens if there is none of that name."""
+        with self._lock:
+            thread = self._outputs.pop(name, None)
+        if thread is not None:
+            thread.ask_to_stop()
+
+    def statistics(self) -> LiveStatistics:
+        """What was measured so far and over the last ten seconds."""
+        with self._lock:
+            outputs = {name: thread.statistics() for name, thread in self._outputs.items()}
+            latencies = [value for thread in self._outputs.values() for value in thread.latency.values()]
+            capture = self._capture
+        stages = {name: window.timing() for name, window in self._engine.stages.items()}
+        return LiveStatistics(
+            running_s=time.monotonic() - self._started_s if self._started_s else 0.0,
+            source=self.options.source,
+            avatar=self.options.avatar,
+            engine=self.options.engine,
+            face=self._engine.face_seen,
+            frozen=self._gate.frozen,
+            passing_through=self._gate.passing_through,
+            latency=Timing.of(latencies),
+            stages={name: timing for name, timing in stages.items() if timing is not None},
+            camera_rate=capture.frames.rate() if capture else 0.0,
+            engine_rate=self._engine.frames.rate(),
+            output_rate=min((each.rate for each in outputs.values()), default=0.0),
+            captured=capture.captured if capture else 0,
+            drawn=self._engine.drawn,
+            replaced=self._inbox.replaced,
+            skipped=sum(each.skipped for each in outputs.values()),
+            repeated=sum(each.repeated for each in outputs.values()),
+            outputs=outputs,
+        )
