@@ -137,11 +137,11 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
         WeightsError, EngineError: the tracker or the engine cannot be opened.
     """
     tools = tools or Tools()
-    source = Library().resolve(options.source)
-    kind = check_target(options.output, [source, options.driving])
+    source = Library().likeness(options.source)
+    kind = check_target(options.output, [source.picture, options.driving])
     with contextlib.closing(tools.open_tracker()) as tracker:
         portrait = read_portrait(source, tracker, options.crop)
-        face, notes = _judged(portrait, source.name, options)
+        face, notes = _judged(portrait, source.picture.name, options)
         began_s = time.monotonic()
         motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
         tracking_s = time.monotonic() - began_s

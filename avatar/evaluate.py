@@ -15,7 +15,7 @@ from avatar.frames import Frame, RgbImage
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
 from avatar.portrait_crop import Crop
-from avatar.portrait_source import PortraitSource, read_portrait
+from avatar.portrait_source import Likeness, PortraitSource, read_portrait
 from avatar.sources.facts import DrivingVideo
 from avatar.tracking.face import Face
 from avatar.tracking.tracker import FaceTracker
@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def evaluate(
-    source: Path,
+    source: Path | Likeness,
     driving: Path,
     result: Path,
     *,
@@ -74,7 +74,7 @@ def evaluate(
     """Compare an animation with the portrait and the clip it was made of.
 
     Args:
-        source: the portrait.
+        source: the portrait, or an avatar of the library (`Library.likeness`).
         driving: a video, a folder of pictures or a motion template.
         result: the animation: a video, a GIF or a folder of pictures, without the driver at its side.
         crop: which part of the portrait was animated, as `animate` was told.
@@ -112,7 +112,7 @@ def evaluate_frames(
     return Evaluation(channels, compared, len(track), lost, meter.sharpness, meter.background_change)
 
 
-def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> PortraitSource:
+def find_portrait(source: Path | Likeness, tracker: FaceTracker, crop: Crop = "auto") -> PortraitSource:
     """The part of a picture that `animate` takes, with at least one face.
 
     Raises:
@@ -120,9 +120,10 @@ def find_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> Port
         UsageError: the part reaches outside the picture.
         FaceError: it shows no face.
     """
-    portrait = read_portrait(path, tracker, crop)
+    portrait = read_portrait(source, tracker, crop)
     if not portrait.faces:
-        raise FaceError(f"{path.name} shows no face.", remedy="Choose a portrait that shows one from the front.")
+        picture = source.picture if isinstance(source, Likeness) else source
+        raise FaceError(f"{picture.name} shows no face.", remedy="Choose a portrait that shows one from the front.")
     return portrait
 
 

@@ -129,11 +129,12 @@ def encode_png(rgb: RgbImage) -> bytes:
     return bytes(coded.tobytes())
 
 
-def square_thumbnail(rgb: RgbImage, size: int) -> RgbImage:
-    """The middle square of a picture, (size, size, 3)."""
+def square_thumbnail(rgb: RgbImage, size: int, around: npt.NDArray[np.floating] | None = None) -> RgbImage:
+    """The largest square of a picture, (size, size, 3); its middle, or as near as can be to `around` (x, y)."""
     height, width = rgb.shape[:2]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
+    x, y = (width / 2, height / 2) if around is None else (float(value) for value in around)
+    left, top = (min(max(round(at - side / 2), 0), room - side) for at, room in ((x, width), (y, height)))
     square = rgb[top : top + side, left : left + side]
     shrinks = side > size
     resized = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

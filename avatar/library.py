@@ -3,7 +3,7 @@
     avatars/
       order.toml            the names in the order they are shown
       Mona Lisa/
-        avatar.toml         picture, sha256, source, licence, created, confirmed; the name is the folder's
+        avatar.toml         picture, sha256, source, licence, created, confirmed, crop, marks; the name is the folder's
         picture.jpg         the file that was added, byte for byte
         thumbnail.png
         face.safetensors    landmarks (478, 3) and blendshapes (52,) of the face that is animated; absent without a face
@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import hashlib
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,20 +28,18 @@ from pathlib import Path
 from avatar import library_record
 from avatar.errors import AvatarError, LibraryError
 from avatar.frames import RgbImage
-from avatar.images import load_image, save_png, square_thumbnail
+from avatar.images import load_image
 from avatar.library_builtin import builtin_avatars
+from avatar.library_import import NOTHING_CHOSEN, Choice, Detect, describe, examine, fill, sha256, thumbnail_of
 from avatar.library_names import as_name, check_name, same_name
 from avatar.library_record import Avatar
-from avatar.portrait import PortraitReport, check_portrait
+from avatar.portrait import PortraitReport
+from avatar.portrait_source import Likeness
 from avatar.tracking.face import Face
-
-Detect = Callable[[RgbImage], list[Face]]
 
 TRASH, ORDER_FILE = ".trash", "order.toml"
 INCOMING = ".incoming-"  # prefix of folders that are not complete yet
 STALE_S = 24 * 3600  # an incoming folder this old was left by a crash
-THUMBNAIL_PX = 256
-MAX_PICTURE_BYTES = 256 * 2**20
 
 
 def library_folder() -> Path:
@@ -89,15 +86,15 @@ class Library:
         hint = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}."
         raise LibraryError(f"There is no avatar named {name!r}.", remedy=hint)
 
-    def resolve(self, name_or_path: str | Path) -> Path:
-        """The picture to animate: an existing file as it is, else the avatar of that name.
+    def likeness(self, name_or_path: str | Path) -> Likeness:
+        """What to animate: an existing file as it is, else the avatar of that name with its face and its part.
 
         Raises:
             LibraryError: neither exists, it is a folder, or the avatar is damaged.
         """
         path = Path(name_or_path)
         if path.is_file():
-            return path
+            return Likeness(path)
         try:
             avatar = self.find(str(name_or_path))
         except LibraryError as error:
@@ -108,9 +105,11 @@ class Library:
                 remedy = "Check the file's name, or give an avatar's name."
                 raise LibraryError(f"There is no picture {path}.", remedy=remedy) from error
             raise
-        if avatar.problem:
-            raise _unusable(avatar)
-        return avatar.picture
+        return Likeness(_usable(avatar).picture, self.face(avatar), avatar.crop or "auto")
+
+    def resolve(self, name_or_path: str | Path) -> Path:
+        """The picture alone of what `likeness` names. Raises: LibraryError."""
+        return self.likeness(name_or_path).picture
 
     def add(
         self,
@@ -121,7 +120,7 @@ class Library:
         source: str = "",
         licence: str = "",
         without_face: bool = False,
-        face_number: int | None = None,
+        choice: Choice = NOTHING_CHOSEN,
         confirmed: bool = False,
     ) -> Added:
         """Copy a picture in, whole or not at all. Of one that came as bytes, `avatar.images.picture_file` makes a file.
@@ -132,27 +131,30 @@ class Library:
             source: where the picture is from, as the user wants to remember it.
             licence: under which terms, likewise.
             without_face: keep a picture that `check_portrait` refuses, for engines that need no face.
-            face_number: which face to animate, 1 = the largest; None takes that one and remarks on the others.
+            choice: which part and which face of it to animate, or where the face is.
             confirmed: the user said that they may use this likeness; see `confirm`.
         Raises:
             ImageError: it cannot be read.
             FaceError: it shows no face that can be animated.
-            UsageError: there is no face of that number.
+            UsageError: the choice does not fit the picture.
             LibraryError: the name is refused or taken, the picture is there already, or the folder cannot be written.
         """
         wanted = check_name(name) if name is not None else as_name(picture.stem)
         rgb = load_image(picture)
-        report = check_portrait(rgb, detect(rgb), face_number)
+        report = examine(rgb, detect, choice)
         if not without_face:
             report.raise_if_refused()
         with _explained(self.folder):
-            digest = _sha256(picture)
+            digest = sha256(picture)
             self._refuse_twin(digest)
             self._free_name(wanted, exact=name is not None)  # refuses a taken name before anything is copied
             file, now = f"picture{picture.suffix.lower()}", _now()
-            avatar = Avatar(wanted, self._incoming(), file, digest, source, licence, now, now if confirmed else "")
+            avatar = Avatar(
+                wanted, self._incoming(), file, digest, source, licence, now, now if confirmed else "",
+                choice.crop, choice.marks,
+            )  # fmt: skip
             try:
-                _fill(avatar, picture, rgb, report.face)
+                fill(avatar, picture, rgb, report.face)
                 final = self._publish(avatar, exact=name is not None)
             finally:
                 shutil.rmtree(avatar.folder, ignore_errors=True)
@@ -164,12 +166,28 @@ class Library:
         Raises:
             LibraryError: there is none of that name, it is built in, or its record cannot be written.
         """
-        avatar = self._own(name)
-        if avatar.problem:
-            raise _unusable(avatar)
+        avatar = _usable(self._own(name))
         with _explained(self.folder):
             library_record.write(replace(avatar, confirmed=_now()))
         return library_record.read(avatar.folder)
+
+    def change(self, name: str, choice: Choice, *, detect: Detect) -> Added:
+        """Choose anew which part and which face of an avatar's picture is animated, or where the face is.
+
+        Raises:
+            ImageError: the picture cannot be read.
+            FaceError: no face can be animated that way; the avatar is as it was.
+            UsageError: the choice does not fit the picture.
+            LibraryError: there is none of that name, it is built in, or its folder cannot be written.
+        """
+        avatar = _usable(self._own(name))
+        rgb = load_image(avatar.picture)
+        report = examine(rgb, detect, choice)
+        report.raise_if_refused()
+        with _explained(self.folder):
+            digest = sha256(avatar.picture)  # an edited picture is looked at afresh as well
+            describe(replace(avatar, sha256=digest, crop=choice.crop, marks=choice.marks), rgb, report.face)
+        return Added(library_record.read(avatar.folder), report)
 
     def remove(self, name: str) -> Avatar:
         """Move an avatar to the trash folder, from which `restore` takes it back.
@@ -232,17 +250,18 @@ class Library:
         Raises:
             ImageError: the picture cannot be read either.
         """
-        if not avatar.builtin:
-            with contextlib.suppress(AvatarError):
-                return load_image(avatar.folder / library_record.THUMBNAIL)
-        return square_thumbnail(load_image(avatar.picture), THUMBNAIL_PX)
+        with contextlib.suppress(AvatarError):
+            return load_image(avatar.folder / library_record.THUMBNAIL)
+        return thumbnail_of(avatar, load_image(avatar.picture), self.face(avatar))
 
     def face(self, avatar: Avatar) -> Face | None:
         """The face marks kept at the import; None if there are none, or the picture was changed since."""
-        if avatar.builtin or not avatar.sha256 or avatar.problem:
+        if avatar.builtin:
+            return library_record.read_face(avatar.folder)
+        if not avatar.sha256 or avatar.problem:
             return None
         with contextlib.suppress(OSError, LibraryError):
-            if _sha256(avatar.picture) == avatar.sha256:
+            if sha256(avatar.picture) == avatar.sha256:
                 return library_record.read_face(avatar.folder)
         return None
 
@@ -299,23 +318,14 @@ class Library:
                     shutil.rmtree(left, ignore_errors=True)
 
 
-def _unusable(avatar: Avatar) -> LibraryError:
-    return LibraryError(f"The avatar {avatar.name} cannot be used: {avatar.problem}.", remedy=avatar.remedy)
+def _usable(avatar: Avatar) -> Avatar:
+    if avatar.problem:
+        raise LibraryError(f"The avatar {avatar.name} cannot be used: {avatar.problem}.", remedy=avatar.remedy)
+    return avatar
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _fill(avatar: Avatar, picture: Path, rgb: RgbImage, face: Face | None) -> None:
-    shutil.copyfile(picture, avatar.picture)
-    if _sha256(avatar.picture) != avatar.sha256:
-        remedy = "Wait until nothing writes to it and try again."
-        raise LibraryError(f"{picture.name} changed while it was copied.", remedy=remedy)
-    save_png(avatar.folder / library_record.THUMBNAIL, square_thumbnail(rgb, THUMBNAIL_PX))
-    if face is not None:
-        library_record.write_face(avatar.folder, face)
-    library_record.write(avatar)
 
 
 def _numbered(name: str) -> Iterator[str]:
@@ -323,14 +333,6 @@ def _numbered(name: str) -> Iterator[str]:
     while True:
         yield f"{name} {number}"
         number += 1
-
-
-def _sha256(path: Path) -> str:
-    if path.stat().st_size > MAX_PICTURE_BYTES:
-        limit = MAX_PICTURE_BYTES // 2**20
-        raise LibraryError(f"{path.name} is larger than {limit} MB.", remedy="Save it as JPEG or PNG first.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager

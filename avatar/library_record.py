@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from avatar.atomic import replacing
+from avatar.portrait_crop import Box
 from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
+from avatar.tracking.marks import Marks
 
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
 _NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
@@ -30,6 +32,8 @@ class Avatar:
     licence: str = ""
     created: str = ""  # ISO 8601
     confirmed: str = ""  # ISO 8601, when the user said that they may use this likeness; empty: not asked yet
+    crop: Box | None = None  # the part that is animated; None: as `portrait_crop` thinks best
+    marks: Marks | None = None  # of the face, where the user set them by hand
     builtin: bool = False
     problem: str = ""  # why it cannot be used, as half a sentence; empty if it can
     remedy: str = ""
@@ -61,21 +65,31 @@ def read(folder: Path) -> Avatar:
     if not file or not (folder / file).is_file():
         remedy = "Put the picture back, or remove the avatar and add it again."
         return Avatar(name, folder, file, problem="its picture is missing", remedy=remedy)
-    return Avatar(name, folder, file, *(_text(facts, key) for key in _NOTES))
+    sha256, source, licence, created, confirmed = (_text(facts, key) for key in _NOTES)
+    crop, marks = _crop(facts.get("crop")), _marks(facts.get("marks"))
+    return Avatar(name, folder, file, sha256, source, licence, created, confirmed, crop, marks)
 
 
 def write(avatar: Avatar) -> None:
     """Write the note. Raises: OSError."""
     facts = {"picture": avatar.file} | {key: getattr(avatar, key) for key in _NOTES}
+    lines = [f"{key} = {_quoted(value)}" for key, value in facts.items()]
+    if (box := avatar.crop) is not None:
+        lines.append(f"crop = [{box.left}, {box.top}, {box.width}, {box.height}]")
+    if avatar.marks is not None:
+        lines += ["", "[marks]", *(f"{key} = [{float(x)}, {float(y)}]" for key, (x, y) in avatar.marks.items())]
     with replacing(avatar.folder / RECORD_FILE) as part:
-        part.write_text("".join(f"{key} = {_quoted(value)}\n" for key, value in facts.items()), encoding="utf-8")
+        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def write_face(folder: Path, face: Face) -> None:
-    """Keep the marks of a face. Raises: OSError."""
+def write_face(folder: Path, face: Face | None) -> None:
+    """Keep the landmarks of a face, or that there is none. Raises: OSError."""
     import numpy as np
     from safetensors.numpy import save
 
+    if face is None:
+        (folder / FACE_FILE).unlink(missing_ok=True)
+        return
     marks = {"landmarks": face.landmarks, "blendshapes": face.blendshapes}
     marks["presence"] = np.array([face.presence], np.float32)
     with replacing(folder / FACE_FILE) as part:
@@ -124,6 +138,24 @@ def _picture_without_record(folder: Path) -> str:
 def _text(facts: dict[str, Any], key: str) -> str:
     value = facts.get(key, "")
     return value if isinstance(value, str) else ""
+
+
+def _crop(value: object) -> Box | None:
+    """A part of the picture from [x, y, width, height]; None where the record says nothing sensible."""
+    if not (isinstance(value, list) and len(value) == 4 and all(type(part) is int for part in value)):
+        return None
+    box = Box(*value)
+    return box if min(box.left, box.top) >= 0 and min(box.width, box.height) > 0 else None
+
+
+def _marks(value: object) -> Marks | None:
+    """Marks by name; None where there are none or one is no place."""
+    if not isinstance(value, dict):
+        return None
+    pairs = [place for place in value.values() if isinstance(place, list) and len(place) == 2]
+    if len(pairs) < len(value) or not all(type(part) in (int, float) for pair in pairs for part in pair):
+        return None
+    return {name: (float(x), float(y)) for name, (x, y) in value.items()}
 
 
 def _quoted(text: str) -> str:

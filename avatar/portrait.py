@@ -115,6 +115,7 @@ def _no_face() -> Remark:
     remedy = "Take a picture that shows one face from the front, well lit, with eyes, nose and mouth in view."
     if not weights.present("fan"):
         remedy += " For a painting or a drawing a second opinion may help (python run.py models pull fan)."
+    remedy += " Or mark the face by hand, in the window or with avatars add --marks; drawings and animals need that."
     return Remark(Level.REFUSAL, "no-face", "There is no face in this picture that the tracker can find.", remedy)
 
 

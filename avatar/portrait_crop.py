@@ -29,6 +29,12 @@ class Box:
         """The part of (H, W, 3) or (H, W) that the box covers; a view."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def holds(self, face: Face) -> bool:
+        """Whether the middle of a face lies in the part."""
+        low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+        x, y = ((low + high) / 2).tolist()
+        return bool(self.left <= x < self.left + self.width and self.top <= y < self.top + self.height)
+
 
 Crop = Box | str  # "auto", "none", or a part of the picture
 

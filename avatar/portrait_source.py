@@ -24,24 +24,42 @@ class PortraitSource:
     is_whole: bool  # the part is all of it
 
 
-def read_portrait(path: Path, tracker: FaceTracker, crop: Crop = "auto") -> PortraitSource:
+@dataclass(frozen=True, eq=False)
+class Likeness:
+    """What is known of a portrait before it is read."""
+
+    picture: Path
+    face: Face | None = None  # in pixels of the whole picture; None: the tracker is to find it
+    crop: Crop = "auto"  # the part that its owner chose
+
+
+def read_portrait(
+    source: Path | Likeness, tracker: FaceTracker, crop: Crop = "auto"
+) -> PortraitSource:
     """Read a picture, choose the part that is animated and find the faces in it.
 
+    Args:
+        source: a picture, or an avatar of the library (`Library.likeness`), whose own face and part are taken.
+        crop: "auto" takes the avatar's own part, if it has one.
     Raises:
         ImageError: it cannot be read.
         UsageError: the part reaches outside the picture.
         WeightsError, SetupError: the second opinion on faces was fetched, but cannot be opened.
     """
-    rgb, alpha = load_image_alpha(path)
+    known = source if isinstance(source, Likeness) else Likeness(source)
+    crop = known.crop if crop == "auto" else crop
+    rgb, alpha = load_image_alpha(known.picture)
     if alpha is not None:
         rgb = flatten(rgb, alpha)
     height, width = rgb.shape[:2]
-    faces = find_faces(rgb, tracker) if crop == "auto" else []
+    faces = [known.face] if known.face else find_faces(rgb, tracker) if crop == "auto" else []
     box = crop_box(crop, width, height, faces[0] if faces else None)
     is_whole = (box.width, box.height) == (width, height)
     if not is_whole:
         rgb = np.ascontiguousarray(box.of(rgb))
         alpha = None if alpha is None else np.ascontiguousarray(box.of(alpha))
-    if not is_whole or crop != "auto":
+    if known.face is not None and box.holds(known.face):
+        faces = [known.face.shifted(-box.left, -box.top)]
+    elif not is_whole or crop != "auto":
         faces = find_faces(rgb, tracker)
     return PortraitSource(rgb, alpha, tuple(faces), box, is_whole)

@@ -120,12 +120,13 @@ class FakeEngine:
         self.fail_at = fail_at
         self.source: RgbImage | None = None
         self.alpha: AlphaImage | None = None
+        self.face: Face | None = None
         self.reference: Face | None = None
         self.seen: list[tuple[float | None, float]] = []  # yaw of each driving face, and its time
         self.closed = False
 
     def set_source(self, source_image: Frame, face: Face | None = None, alpha: AlphaImage | None = None) -> None:
-        self.source, self.alpha = source_image.rgb, alpha
+        self.source, self.face, self.alpha = source_image.rgb, face, alpha
 
     def calibrate_face(self, face: Face, picture_width_px: int | None = None) -> None:
         self.reference = face

@@ -35,10 +35,13 @@ from avatar.errors import (
     VideoError,
 )
 from avatar.frames import RgbImage
+from avatar.library import Library
+from avatar.library_import import Choice
 from avatar.motion.template import save_template
 from avatar.portrait_crop import Box, crop_box, parse_crop
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, fan
+from avatar.tracking.marks import NEEDED
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -111,6 +114,22 @@ def test_every_frame_is_drawn_at_its_time_and_the_sound_comes_along(bench: Bench
     with av.open(str(bench.out)) as file:
         assert len(file.streams.audio) == 1
     assert bench.engine.closed and bench.tracker.closed
+
+
+def test_an_avatar_brings_its_own_face_and_part(bench: Bench) -> None:
+    make_clip(bench.clip)
+    picture = bench.folder / "cat.png"
+    Image.fromarray(plain(NO_FACE, (512, 512))).save(picture)  # the tracker sees nothing in it
+    face = make_face()
+    marks = {name: (float(x), float(y)) for name, (at, *_) in NEEDED.items() for x, y in [face.landmarks[at, :2]]}
+    choice = Choice(crop=Box(64, 32, 400, 440), marks=marks)
+    Library().add(picture, detect=lambda rgb: [], choice=choice)
+    result = bench.run(source="cat")
+    assert (result.width_px, result.height_px) == (400, 440)
+    assert bench.engine.face is not None
+    assert bench.engine.face.landmarks[1, :2] == pytest.approx(face.landmarks[1, :2] - (64, 32), abs=3)
+    assert bench.run(source="cat", crop="none").width_px == 512
+    bench.refusal(FaceError, source=picture)
 
 
 def test_progress_names_both_stages(bench: Bench) -> None:

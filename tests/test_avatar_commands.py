@@ -16,6 +16,7 @@ from avatar.images import load_image, save_png
 from avatar.library import Library
 from avatar.library_builtin import builtin_avatars
 from avatar.motion.template import load_template
+from avatar.portrait_crop import Box
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,26 @@ def test_the_right_to_a_likeness(
         monkeypatch.setattr("sys.stdout.isatty", lambda: True)
         assert main(["avatars", "add", str(portrait)]) == code
     assert not Library().find("eileen").needs_confirming
+
+
+def test_a_drawing_is_marked_by_hand(tmp_path: Path, face_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "Cat.png"
+    save_png(picture, np.zeros((500, 500, 3), np.uint8))
+    eyes = ["150,200", "220,205", "280,205", "350,200"]
+    places = [*eyes, "250,270", "200,330", "300,330", "250,315", "250,350", "250,420"]
+    assert main(["avatars", "add", str(picture), "--marks", *places, "forehead=250,90"]) == 0
+    marks = Library().find("cat").marks
+    assert marks is not None and marks["chin"] == (250, 420) and marks["forehead"] == (250, 90)
+    assert main(["avatars", "check", "cat"]) == 0 and "can be animated" in capsys.readouterr().out
+    file = tmp_path / "marks.toml"
+    file.write_text("".join(f"{name} = [{x}, {y + 20}]\n" for name, (x, y) in marks.items()))
+    assert main(["avatars", "change", "cat", "--marks", str(file), "--crop", "20,30,450,450"]) == 0
+    changed = Library().find("cat")
+    assert changed.marks is not None and changed.marks["chin"] == (250, 440) and changed.crop == Box(20, 30, 450, 450)
+    assert main(["avatars", "change", "cat"]) == 1 and "no face" in capsys.readouterr().err
+    for wrong in (["--marks", *places, "--face", "1"], ["--marks", "1,2"], ["--crop", "1,2,3"], ["--marks", "1;2"]):
+        assert main(["avatars", "change", "cat", *wrong]) == 2
+    assert Library().find("cat") == changed
 
 
 class Terminal(io.StringIO):

@@ -13,14 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from motion_samples import make_face
 
-from avatar import library as library_module
+from avatar import library_import, library_record
 from avatar.errors import FaceError, ImageError, LibraryError, UsageError
 from avatar.frames import RgbImage
 from avatar.images import picture_file, save_png
 from avatar.library import Library, library_folder
 from avatar.library_builtin import ASTRONAUT
+from avatar.library_import import Choice
 from avatar.library_names import as_name, check_name, same_name
+from avatar.portrait_crop import Box
+from avatar.portrait_source import read_portrait
 from avatar.tracking.face import Face
+from avatar.tracking.marks import NEEDED
 
 
 @pytest.fixture
@@ -46,9 +50,9 @@ def no_face(rgb: RgbImage) -> list[Face]:
 @pytest.fixture(autouse=True)
 def faces_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Judge the small sample pictures as if they were 512 pixels wide."""
-    real = library_module.check_portrait
+    real = library_import.check_portrait
     wide = np.zeros((512, 512, 3), np.uint8)
-    monkeypatch.setattr(library_module, "check_portrait", lambda rgb, faces, number: real(wide, faces, number))
+    monkeypatch.setattr(library_import, "check_portrait", lambda rgb, faces, number: real(wide, faces, number))
 
 
 def names(library: Library) -> list[str]:
@@ -91,15 +95,91 @@ def test_face_marks_come_back_until_the_picture_changes(library: Library, tmp_pa
 def test_one_of_two_faces_is_chosen_by_its_number(library: Library, tmp_path: Path) -> None:
     large, small = make_face(scale=100, centre=(150, 256)), make_face(scale=90, centre=(400, 256))
     with pytest.raises(UsageError, match="2 faces"):
-        library.add(picture(tmp_path), detect=lambda rgb: [large, small], face_number=3)
+        library.add(picture(tmp_path), detect=lambda rgb: [large, small], choice=Choice(face_number=3))
     with pytest.raises(UsageError, match="one face"):
-        library.add(picture(tmp_path), detect=one_face, face_number=0)
+        library.add(picture(tmp_path), detect=one_face, choice=Choice(face_number=0))
     assert not library.folder.exists()
-    added = library.add(picture(tmp_path), detect=lambda rgb: [large, small], face_number=2)
-    assert added.report.face is small and added.report.faces == (large, small)
+    added = library.add(picture(tmp_path), detect=lambda rgb: [large, small], choice=Choice(face_number=2))
+    assert added.report.face is added.report.faces[1]
+    assert np.array_equal(added.report.faces[0].landmarks, large.landmarks)
     assert "several-faces" not in [remark.code for remark in added.report.remarks]  # it was chosen
     kept = library.face(added.avatar)
     assert kept is not None and np.array_equal(kept.landmarks, small.landmarks)
+
+
+def sketch(folder: Path, name: str = "cat.png") -> Path:
+    return picture_of(folder, name, 512)
+
+
+def picture_of(folder: Path, name: str, side: int, shade: int = 60) -> Path:
+    save_png(folder / name, np.full((side, side, 3), shade, np.uint8))
+    return folder / name
+
+
+def hand_marks(face: Face) -> dict[str, tuple[float, float]]:
+    return {name: (float(x), float(y)) for name, (index, *_) in NEEDED.items() for x, y in [face.landmarks[index, :2]]}
+
+
+def test_marks_by_hand_are_kept_with_the_face_they_make(library: Library, tmp_path: Path) -> None:
+    marks = hand_marks(make_face(yaw=15))
+    added = library.add(sketch(tmp_path), detect=no_face, choice=Choice(marks=marks))
+    kept = Library(library.folder).find("cat")
+    face = library.face(kept)
+    assert kept.marks == marks and face is not None
+    assert face.pose.yaw_deg == pytest.approx(15, abs=1)
+    assert added.report.face is not None and np.array_equal(added.report.face.landmarks, face.landmarks)
+    with pytest.raises(FaceError, match="lower lip lies above"):
+        library.change("cat", Choice(marks={**marks, "lower_lip": marks["nose_tip"]}), detect=no_face)
+    with pytest.raises(FaceError, match="no face"):
+        library.change("cat", Choice(), detect=no_face)
+    assert library.find("cat") == kept  # as it was
+    edited = {**marks, "chin": (marks["chin"][0], marks["chin"][1] + 40)}
+    library.change("cat", Choice(marks=edited), detect=no_face)
+    changed = library.face(library.find("cat"))
+    assert changed is not None and changed.landmarks[152, 1] > face.landmarks[152, 1] + 20
+    library.change("cat", Choice(), detect=one_face)
+    assert library.find("cat").marks is None
+
+
+def test_a_part_of_the_picture_is_kept_and_holds_the_face(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # these pictures are as large as they seem
+    box = Box(100, 50, 400, 420)
+    in_part = make_face(centre=(200, 200))
+    seen: list[tuple[int, ...]] = []
+
+    def detect(rgb: RgbImage) -> list[Face]:
+        seen.append(rgb.shape)
+        return [in_part]
+
+    library = Library(tmp_path / "library")
+    avatar = library.add(picture_of(tmp_path, "a.png", 600), detect=detect, choice=Choice(crop=box)).avatar
+    assert seen == [(420, 400, 3)] and library.find("a").crop == box
+    likeness = library.likeness("a")
+    assert likeness.crop == box and likeness.face is not None
+    assert likeness.face.landmarks[1, :2] == pytest.approx(in_part.landmarks[1, :2] + (100, 50))
+    source = read_portrait(likeness, None)  # type: ignore[arg-type]  # the face is known, so nothing is looked for
+    assert source.rgb.shape == (420, 400, 3) and source.box == box
+    assert source.faces[0].landmarks == pytest.approx(in_part.landmarks, abs=1e-3)
+    assert source.faces[0].pose.centre_px == pytest.approx(in_part.pose.centre_px, abs=1e-3)
+    with pytest.raises(UsageError, match="outside"):
+        library.change("a", Choice(crop=Box(500, 0, 200, 200)), detect=detect)
+    assert library.find("a") == avatar
+    library.change("a", Choice(), detect=detect)
+    assert library.likeness("a").crop == "auto"
+
+
+def test_a_record_that_holds_no_sense_about_part_and_marks(library: Library, tmp_path: Path) -> None:
+    avatar = library.add(picture(tmp_path), detect=one_face).avatar
+    record = avatar.folder / "avatar.toml"
+    sound = record.read_text()
+    for odd in (
+        "crop = [1, 2]", "crop = [0, 0, -5, 5]", 'crop = "auto"', "crop = [1.5, 0, 9, 9]", "marks = 3",
+        "[marks]\nchin = [1]", '[marks]\nchin = ["a", "b"]', "[marks]\nchin = [true, 1]",
+    ):  # fmt: skip
+        record.write_text(f"{sound}{odd}\n")
+        assert library.find("mona") == avatar
 
 
 def test_the_right_to_use_a_likeness_is_asked_for_once_and_kept(library: Library, tmp_path: Path) -> None:
@@ -166,7 +246,7 @@ def test_an_import_that_fails_leaves_nothing(
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    owner = {"copyfile": shutil, "save_png": library_module}.get(step, library_module.library_record)
+    owner = {"copyfile": shutil, "save_png": library_import}.get(step, library_record)
     monkeypatch.setattr(owner, step, full_disk)
     with pytest.raises(LibraryError, match="No space left") as caught:
         library.add(picture(tmp_path, "second.png", 1), detect=one_face)

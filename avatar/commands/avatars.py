@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from avatar.library_import import Choice
     from avatar.portrait import PortraitReport
+
+
+_Raw = argparse.RawDescriptionHelpFormatter
+_MARKS_HELP = """\
+Marks, for drawings and animals in which no face is found: x,y in pixels of the picture, in this order
+(right and left are the person's own, so the right eye is at the left of the picture):
+    outer and inner corner of the right eye, inner and outer corner of the left eye, tip of the nose,
+    right and left corner of the mouth, upper edge of the upper lip, lower edge of the lower lip, chin
+More of them follow by name: right_eye_top=x,y right_eye_bottom= left_eye_top= left_eye_bottom= right_iris= left_iris=
+    right_brow= left_brow= mouth_line= right_ear= left_ear= forehead=
+In a TOML file each is a line: chin = [240, 410]"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,16 +34,23 @@ def add_parser(subparsers: Any) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="the portraits at hand")
-    add = actions.add_parser("add", help="copy pictures into the library")
+    add = actions.add_parser(
+        "add", help="copy pictures into the library", epilog=_MARKS_HELP, formatter_class=_Raw
+    )
     add.add_argument("files", metavar="FILE", nargs="+", type=Path, help="pictures")
     add.add_argument("--name", metavar="NAME", help="what to call it (one FILE only; otherwise the file's name)")
     add.add_argument("--source", metavar="TEXT", default="", help="a note: where the picture is from")
     add.add_argument("--licence", metavar="TEXT", default="", help="a note: under which terms it may be used")
-    add.add_argument("--face", metavar="N", type=int, help="of several faces, the one to animate (1 = the largest)")
     add.add_argument(
         "--i-have-the-right", action="store_true", help="you may use this likeness: it is yours, agreed to, or free"
     )
     add.add_argument("--without-face", action="store_true", help="keep pictures without a usable face too")
+    _add_choice(add)
+    change = actions.add_parser(
+        "change", help="choose anew what of an avatar's picture is animated", epilog=_MARKS_HELP, formatter_class=_Raw
+    )
+    change.add_argument("name", metavar="NAME")
+    _add_choice(change)
     confirm = actions.add_parser("confirm", help="say that you may use an avatar's likeness")
     confirm.add_argument("name", metavar="NAME")
     remove = actions.add_parser("remove", help="take an avatar out (restore brings it back)")
@@ -41,29 +61,25 @@ def add_parser(subparsers: Any) -> None:
     check.add_argument("file", metavar="FILE", help="a picture, or an avatar's name")
 
 
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--face", metavar="N", type=int, help="of several faces, the one to animate (1 = the largest)")
+    add("--crop", metavar="X,Y,W,H", default="auto", help="the part of the picture to animate, in pixels")
+    add("--marks", metavar="X,Y", nargs="+", help="where the face is, marked by hand; or a TOML file of marks")
+
+
 def run(args: argparse.Namespace) -> int:
     """Do one action and return the exit code."""
     from avatar.library import Library
 
-    library = Library()
-    if args.action == "list":
-        return _list(library)
-    if args.action == "add":
-        return _add(library, args)
-    if args.action == "confirm":
-        print(f"It is noted that you may use {library.confirm(args.name).name}.")
-        return 0
-    if args.action == "remove":
-        avatar = library.remove(args.name)
-        print(f"{avatar.name} is removed. To undo: python run.py avatars restore {_quoted(avatar.name)}")
-        return 0
-    if args.action == "restore":
-        print(f"{library.restore(args.name).name} is back.")
-        return 0
-    return _check(library, args.file)
+    actions = {
+        "list": _list, "add": _add, "change": _change, "confirm": _confirm, "remove": _remove, "restore": _restore,
+        "check": _check,
+    }  # fmt: skip
+    return actions[args.action](Library(), args)
 
 
-def _list(library: Any) -> int:
+def _list(library: Any, args: argparse.Namespace) -> int:
     avatars = library.avatars()
     width = max((len(avatar.name) for avatar in avatars), default=0)
     for avatar in avatars:
@@ -76,10 +92,12 @@ def _list(library: Any) -> int:
 
 def _add(library: Any, args: argparse.Namespace) -> int:
     from avatar.errors import AvatarError, UsageError
+    from avatar.library_import import Choice
     from avatar.tracking import find_faces, open_tracker
 
-    if (args.name or args.face) and len(args.files) > 1:
-        option = "--name" if args.name else "--face"
+    choice = _choice(args)
+    if len(args.files) > 1 and (args.name or choice != Choice()):
+        option = "--name" if args.name else "A choice of face or part"
         raise UsageError(f"{option} goes with one FILE only.", remedy="Add the files one by one.")
     confirmed = args.i_have_the_right or _asked_for_the_right(len(args.files))
     tracker, failed = open_tracker(), 0
@@ -88,7 +106,7 @@ def _add(library: Any, args: argparse.Namespace) -> int:
         try:
             added = library.add(
                 file, detect=detect, name=args.name, source=args.source, licence=args.licence,
-                without_face=args.without_face, face_number=args.face, confirmed=confirmed,
+                without_face=args.without_face, choice=choice, confirmed=confirmed,
             )  # fmt: skip
         except AvatarError as error:  # the other files are still added
             failed += 1
@@ -100,6 +118,33 @@ def _add(library: Any, args: argparse.Namespace) -> int:
             print(f"- Once you may use this likeness: python run.py avatars confirm {_quoted(added.avatar.name)}")
     tracker.close()
     return 1 if failed else 0
+
+
+def _change(library: Any, args: argparse.Namespace) -> int:
+    from avatar.tracking import find_faces, open_tracker
+
+    choice = _choice(args)
+    with contextlib.closing(open_tracker()) as tracker:
+        changed = library.change(args.name, choice, detect=functools.partial(find_faces, tracker=tracker))
+    print(f"{changed.avatar.name} is changed.")
+    _print_remarks(changed.report)
+    return 0
+
+
+def _choice(args: argparse.Namespace) -> Choice:
+    """What the options say about the picture. Raises: UsageError."""
+    from avatar.errors import UsageError
+    from avatar.library_import import Choice
+    from avatar.portrait_crop import Box, parse_crop
+    from avatar.tracking.marks import parse_marks, read_marks
+
+    if args.face is not None and args.marks:
+        raise UsageError("--face and --marks exclude each other.", remedy="Leave --face out: the marks are the face.")
+    crop = parse_crop(args.crop)
+    texts = args.marks or []
+    is_file = len(texts) == 1 and "," not in texts[0]
+    marks = None if not texts else read_marks(Path(texts[0])) if is_file else parse_marks(texts)
+    return Choice(crop if isinstance(crop, Box) else None, marks, args.face)
 
 
 def _asked_for_the_right(count: int) -> bool:
@@ -119,17 +164,33 @@ def _asked_for_the_right(count: int) -> bool:
     raise UsageError("Nothing was added.", remedy="Add pictures of people only if they agree.")
 
 
-def _check(library: Any, name_or_file: str) -> int:
+def _confirm(library: Any, args: argparse.Namespace) -> int:
+    print(f"It is noted that you may use {library.confirm(args.name).name}.")
+    return 0
+
+
+def _remove(library: Any, args: argparse.Namespace) -> int:
+    avatar = library.remove(args.name)
+    print(f"{avatar.name} is removed. To undo: python run.py avatars restore {_quoted(avatar.name)}")
+    return 0
+
+
+def _restore(library: Any, args: argparse.Namespace) -> int:
+    print(f"{library.restore(args.name).name} is back.")
+    return 0
+
+
+def _check(library: Any, args: argparse.Namespace) -> int:
     from avatar.images import load_image
     from avatar.portrait import check_portrait
     from avatar.tracking import find_faces, open_tracker
 
-    rgb = load_image(library.resolve(name_or_file))
-    tracker = open_tracker()
-    report = check_portrait(rgb, find_faces(rgb, tracker))
-    tracker.close()
+    source = library.likeness(args.file)
+    rgb = load_image(source.picture)
+    with contextlib.closing(open_tracker()) as tracker:
+        report = check_portrait(rgb, [source.face] if source.face else find_faces(rgb, tracker))
     verdict = "can be animated" if report.ok else "cannot be animated"
-    print(f"{name_or_file}: {report.width_px}x{report.height_px}, {verdict}.")
+    print(f"{args.file}: {report.width_px}x{report.height_px}, {verdict}.")
     if report.face is not None:
         from avatar.portrait import ear_to_ear_px
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     driving = named_driving(args.driving)
     check_json_target(args.json, [driving, args.result])
-    source = Library().resolve(args.source)
+    source = Library().likeness(args.source)
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)

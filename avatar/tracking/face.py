@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -53,6 +53,12 @@ class Face:
         if self.landmarks.shape != (LANDMARKS, 3) or self.blendshapes.shape != (len(BLENDSHAPES),):
             shapes = f"{self.landmarks.shape}, {self.blendshapes.shape}"
             raise ValueError(f"a face has (478, 3) landmarks and (52,) blendshapes, got {shapes}")
+
+    def shifted(self, x_px: float, y_px: float) -> Face:
+        """The same face in a picture whose origin lies elsewhere."""
+        by = np.array([x_px, y_px, 0], np.float32)
+        pose = replace(self.pose, centre_px=self.pose.centre_px + by)
+        return replace(self, landmarks=self.landmarks + by, pose=pose)
 
     def blendshape(self, name: str) -> float:
         """One expression coefficient in [0, 1] by its name."""

@@ -1,7 +1,7 @@
-"""From the 68 points that older face trackers give to the 478 points of the face mesh.
+"""From a few points of a face, such as the 68 that older face trackers give, to the 478 points of the face mesh.
 
 The mean face is turned and scaled until it fits (a similarity seen from far away), then bent smoothly so that it
-passes near the 68 points. Depth comes from the mean face alone.
+passes near the points. Depth comes from the mean face alone.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ _LOWER_LIP_ROWS = (  # from the inner edge outwards
 )
 _LIPS_APART = (0.1, 0.075, 0.05)  # eye distances, by row
 _JAW, _BROWS, _NOSE, _EYES, _LIPS = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
+_HELD = 1.0  # stiffness of points that nobody marked
 _FACE_ROUNDS = 200  # of a few microseconds each; a face turned by 45 degrees needs about 100
 
 
 @dataclass(frozen=True, eq=False)
 class SparseFit:
-    """A mesh fitted to 68 points."""
+    """A mesh fitted to a few points."""
 
     landmarks: FloatArray  # (478, 3) as in `Face`
     misfit: float  # how far off the rigid fit leaves the points, in distances between the outer eye corners
@@ -50,15 +51,39 @@ def mesh_from_68(points: npt.NDArray[np.floating], canonical: CanonicalFace, *, 
         canonical: the head to start from.
         stiffness: 0 passes through the points exactly; more follows them less and smooths their errors away.
     """
+    return mesh_from_points(MESH_OF_68, points, _trust(), canonical, stiffness=stiffness)
+
+
+def mesh_from_points(
+    mesh: npt.NDArray[np.integer],
+    points: npt.NDArray[np.floating],
+    trust: npt.NDArray[np.floating],
+    canonical: CanonicalFace,
+    *,
+    stiffness: float,
+    held: npt.NDArray[np.integer] | None = None,
+) -> SparseFit:
+    """Fit the mesh to points of a face.
+
+    Args:
+        mesh: (N,), which points of the mesh they are.
+        points: (N, 2), pixels of the picture.
+        trust: (N,) > 0, how much each point says about the head.
+        canonical: the head to start from.
+        stiffness: of a point with trust 1; 0 passes through it exactly.
+        held: points of the mesh that nobody marked: the bend leaves them about where the head alone puts them.
+    """
     head = canonical.points.astype(np.float64)
-    scale, rotation, shift = _fit_from_afar(head[MESH_OF_68], np.asarray(points, np.float64))
+    scale, rotation, shift = _fit_from_afar(head[mesh], np.asarray(points, np.float64), trust)
     rigid = scale * head @ rotation.T + shift
-    wanted = points - rigid[MESH_OF_68, :2]
+    wanted = (points - rigid[mesh, :2]) / scale
     places = _open_mouthed(head)
-    bent = _spline(places[MESH_OF_68], wanted / scale, places, stiffness / _trust())
+    held = np.empty(0, np.intp) if held is None else held
+    knots, loose = np.concatenate([mesh, held]), np.concatenate([stiffness / trust, np.full(len(held), _HELD)])
+    values = np.concatenate([wanted, np.zeros((len(held), 2))])
     landmarks = rigid.copy()
-    landmarks[:, :2] += bent * scale
-    misfit = float(np.sqrt(np.average((wanted / scale) ** 2 @ (1, 1), weights=_trust())))
+    landmarks[:, :2] += scale * _spline(places[knots], values, places, loose)
+    misfit = float(np.sqrt(np.average(wanted**2 @ (1, 1), weights=trust)))
     return SparseFit(landmarks.astype(np.float32), misfit)
 
 
@@ -77,14 +102,16 @@ def _trust() -> Float64Array:
     return trust
 
 
-def _fit_from_afar(head: Float64Array, points: Float64Array) -> tuple[float, Float64Array, Float64Array]:
+def _fit_from_afar(
+    head: Float64Array, points: Float64Array, trust: npt.NDArray[np.floating]
+) -> tuple[float, Float64Array, Float64Array]:
     """Similarity whose first two rows bring (N, 3) `head` nearest to (N, 2) `points`, by turns with the unseen depth.
 
     Given the depth the fit is closed, given the fit the depth is; each step can only bring the points nearer.
     """
     depth = np.zeros(len(points))
     for _ in range(_FACE_ROUNDS):
-        scale, rotation, shift = fit_similarity(head, np.column_stack([points, depth]), _trust())
+        scale, rotation, shift = fit_similarity(head, np.column_stack([points, depth]), trust)
         depth = (scale * head @ rotation.T + shift)[:, 2]
     shift[2] = 0  # the canonical head's origin has no depth; only differences mean anything
     return scale, rotation, shift

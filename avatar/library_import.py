@@ -1,0 +1,96 @@
+"""What an import looks at before a picture becomes an avatar, and how its folder is filled."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from avatar import library_record
+from avatar.errors import LibraryError
+from avatar.frames import RgbImage
+from avatar.images import save_png, square_thumbnail
+from avatar.library_record import Avatar
+from avatar.portrait import PortraitReport, check_portrait
+from avatar.portrait_crop import Box, crop_box
+from avatar.tracking.face import Face
+from avatar.tracking.marks import Marks, fit_marks
+
+Detect = Callable[[RgbImage], list[Face]]  # all faces of a picture, largest first
+
+THUMBNAIL_PX = 256
+MAX_PICTURE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the user chose about a picture."""
+
+    crop: Box | None = None  # the part to animate; None: as `portrait_crop` thinks best
+    marks: Marks | None = None  # of the face, in pixels of the whole picture; None: it is looked for
+    face_number: int | None = None  # of several faces, 1 = the largest; None: not asked
+
+
+NOTHING_CHOSEN = Choice()
+
+
+def examine(rgb: RgbImage, detect: Detect, choice: Choice) -> PortraitReport:
+    """Judge the part of a picture that was chosen; its faces are in pixels of the whole picture.
+
+    Raises:
+        UsageError: the part reaches outside, there is no face of that number, or the marks are no marks.
+        FaceError: the marks lie as in no face.
+    """
+    height_px, width_px = rgb.shape[:2]
+    box = crop_box(choice.crop or "none", width_px, height_px, None)
+    part = np.ascontiguousarray(box.of(rgb))
+    if choice.marks is None:
+        faces = detect(part)
+    else:
+        faces = [fit_marks(choice.marks, width_px, height_px).shifted(-box.left, -box.top)]
+    report = check_portrait(part, faces, choice.face_number)
+    faces = [each.shifted(box.left, box.top) for each in report.faces]
+    face = None if report.face is None else faces[report.faces.index(report.face)]
+    return replace(report, face=face, faces=tuple(faces))
+
+
+def fill(avatar: Avatar, picture: Path, rgb: RgbImage, face: Face | None) -> None:
+    """Copy a picture into an avatar's empty folder and write what belongs to it.
+
+    Raises:
+        LibraryError: the picture changed meanwhile.
+        OSError, OutputError: the folder cannot be written.
+    """
+    shutil.copyfile(picture, avatar.picture)
+    if sha256(avatar.picture) != avatar.sha256:
+        remedy = "Wait until nothing writes to it and try again."
+        raise LibraryError(f"{picture.name} changed while it was copied.", remedy=remedy)
+    describe(avatar, rgb, face)
+
+
+def describe(avatar: Avatar, rgb: RgbImage, face: Face | None) -> None:
+    """Write thumbnail, face and record of an avatar whose picture is in its folder. Raises: OSError, OutputError."""
+    save_png(avatar.folder / library_record.THUMBNAIL, thumbnail_of(avatar, rgb, face))
+    library_record.write_face(avatar.folder, face)
+    library_record.write(avatar)
+
+
+def thumbnail_of(avatar: Avatar, rgb: RgbImage, face: Face | None) -> RgbImage:
+    """The part that is animated as a square around the face, THUMBNAIL_PX on a side."""
+    height_px, width_px = rgb.shape[:2]
+    box = crop_box(avatar.crop or "auto", width_px, height_px, face)
+    middle = None if face is None else face.shifted(-box.left, -box.top).landmarks[:, :2].mean(axis=0)
+    return square_thumbnail(box.of(rgb), THUMBNAIL_PX, middle)
+
+
+def sha256(path: Path) -> str:
+    """Of a picture. Raises: LibraryError for one that is too large, OSError."""
+    if path.stat().st_size > MAX_PICTURE_BYTES:
+        limit = MAX_PICTURE_BYTES // 2**20
+        raise LibraryError(f"{path.name} is larger than {limit} MB.", remedy="Save it as JPEG or PNG first.")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
