@@ -114,7 +114,7 @@ class WindowSettings:
     guide_done: bool = False  # the first-start guide was finished or skipped
     overlay: bool = True  # rate, latency and device over the avatar
     landmarks: bool = False  # over the camera's picture
-    mirror_preview: bool = True  # the camera's picture and the avatar in the window, as in a mirror
+    mirror_preview: bool = True  # the camera's picture, as in a mirror
     ghost: float = 0.0  # 0..1, opacity of the portrait over the camera's picture
     preview: str = "corner"  # one of PREVIEWS: the camera's picture
     panel: bool = True  # the side panel is shown

@@ -23,6 +23,7 @@ class Actions:
         for entry in ACTIONS:
             action = self._all[entry.name]
             action.setObjectName(entry.name)
+            action.setIconText(f" {tr(entry.short) if entry.short else self.plain_text(entry.name)}")  # off its icon
             action.setCheckable(entry.checkable)
             action.setAutoRepeat(entry.repeats)
             action.setShortcutContext(Qt.WindowShortcut)

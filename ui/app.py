@@ -78,7 +78,8 @@ class App(QObject):
         self.session.save_now()
         stopped = self.pipeline.stop(STOP_S)
         self.avatars.close_tracker()
-        return all([stopped, self.bridge.close(), *(lane.close(STOP_S) for lane in (self.files, self.faces, self.slow))])
+        lanes = [lane.close(STOP_S) for lane in (self.files, self.faces, self.slow)]
+        return all([stopped, self.bridge.close(), *lanes])
 
     def _make_window(self) -> MainWindow:
         window = MainWindow(self.session, self.captures, self.avatars, self._services, self.files, self.slow)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +19,7 @@ from avatar.library_record import Avatar
 from ui.actions import Actions
 from ui.avatars import Avatars, Entry
 from ui.background import Lane
-from ui.import_dialog import ImportDialog
+from ui.import_dialog import LIKENESS, ImportDialog
 from ui.language import tr
 from ui.marks_editor import MarksDialog
 from ui.session import Notice, Session
@@ -86,7 +85,7 @@ class AvatarJobs(QObject):
     def _ask_likeness(self, avatar: Avatar) -> bool:
         text = tr("May you use the likeness of {name}?", name=avatar.name)
         box = QMessageBox(QMessageBox.Question, tr("Before it is shown"), text, QMessageBox.NoButton, self._window)
-        box.setInformativeText(tr("It shows me, I made it up, or the person agreed. This is kept with the avatar and asked once."))
+        box.setInformativeText(tr(LIKENESS))
         yes = box.addButton(tr("Yes, I may"), QMessageBox.AcceptRole)
         box.addButton(tr("No"), QMessageBox.RejectRole)
         box.exec_()
@@ -121,10 +120,12 @@ class AvatarJobs(QObject):
             self._files.run(lambda: image.save(str(path)), lambda saved: self.add([path]) if saved else None)
             return True
         if paths:
-            self._tell(Notice(tr("{name} is no picture.", name=paths[0].name), tr("Drop a PNG or JPEG file."), "warning"))
+            text = tr("{name} is no picture.", name=paths[0].name)
+            self._tell(Notice(text, tr("Drop a PNG or JPEG file."), "warning"))
             return True
         if data.hasUrls():
-            self._tell(Notice(tr("Masque fetches nothing from the web."), tr("Save the picture first, then drop the file."), "warning"))
+            remedy = tr("Save the picture first, then drop the file.")
+            self._tell(Notice(tr("Masque fetches nothing from the web."), remedy, "warning"))
             return True
         return False
 
@@ -163,7 +164,7 @@ class AvatarJobs(QObject):
             dialog = MarksDialog(rgb, avatar.marks, self._window)
             if dialog.exec_() == QDialog.Accepted:
                 choice = Choice(avatar.crop, dialog.marks())
-                self._avatars.change(avatar.name, choice, lambda changed: self._show_again(changed.name), self._complain)
+                self._avatars.change(avatar.name, choice, self._show_again, self._complain)
             dialog.deleteLater()
 
         self._files.run(lambda: load_image(avatar.picture), show, self._complain)
@@ -201,9 +202,9 @@ class AvatarJobs(QObject):
 
         return follow
 
-    def _show_again(self, name: str) -> None:
-        with contextlib.suppress(RuntimeError):
-            self._session.pipeline.set_avatar(name)
+    def _show_again(self, avatar: Avatar) -> None:
+        if same_name(avatar.name) == same_name(self._session.settings.avatar):
+            self._session.pipeline.set_avatar(avatar.name)
 
     def _complain(self, error: AvatarError) -> None:
         self._tell(Notice(error.what, error.remedy, "error"))

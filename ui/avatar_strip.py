@@ -254,13 +254,14 @@ class AvatarStrip(QWidget):
         self.list.menu_asked.connect(self._show_menu)
         self._actions = actions
         buttons = QVBoxLayout()
-        buttons.setSpacing(6)
+        buttons.setSpacing(8)
+        buttons.addStretch()
         self.add_button = actions.button("import", self, text=True)
         self.more_button = actions.button("paste", self, text=True)
-        self.more_button.setText(tr("Paste"))
         for button in (self.add_button, self.more_button):
             button.setSizePolicy(button.sizePolicy().Expanding, button.sizePolicy().Fixed)
             buttons.addWidget(button)
+        buttons.addStretch()
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 6, 12, 6)
         row.setSpacing(10)

@@ -31,7 +31,8 @@ class AvatarView(QWidget):
         self.frame: Frame | None = None
         self._image: QImage | None = None
         self._backdrop: QImage | None = None
-        self._canvas, self._mirror = CanvasSettings(), False
+        self._placeholder: QImage | None = None
+        self._canvas = CanvasSettings()
         self.chip: list[tuple[str, str]] = []  # (text, name of a colour of the theme)
         self.countdown = ""
         self.badge = ""  # written large while the output is not the living avatar
@@ -43,10 +44,16 @@ class AvatarView(QWidget):
         self.frame, self._image = frame, None
         self.update()
 
-    def set_canvas(self, canvas: CanvasSettings, mirror_preview: bool) -> None:
-        """Show the frame as outputs fit it in; mirrored for the user's own eyes if so set."""
-        self._canvas, self._mirror = canvas, mirror_preview
+    def set_canvas(self, canvas: CanvasSettings) -> None:
+        """Show the frame as outputs fit it in."""
+        self._canvas = canvas
         self.update()
+
+    def set_placeholder(self, image: QImage | None) -> None:
+        """What is shown, dimmed, until the first frame is there."""
+        self._placeholder = image
+        if self.frame is None:
+            self.update()
 
     def set_chip(self, parts: list[tuple[str, str]]) -> None:
         """What stands in the corner: rate, latency, device."""
@@ -85,6 +92,7 @@ class AvatarView(QWidget):
         if self.frame is not None:
             self._paint_picture(painter, area)
         else:
+            self._paint_placeholder(painter, area)
             self._paint_text(painter, area, tr("The avatar is being prepared…"))
         if self._canvas.label and self.frame is not None:
             self._paint_label(painter, area)
@@ -113,7 +121,7 @@ class AvatarView(QWidget):
         target = QRectF(area.center().x() - width / 2, area.center().y() - height / 2, width, height)
         painter.save()
         painter.setClipRect(area)
-        if self._mirror != self._canvas.mirror:
+        if self._canvas.mirror:
             painter.translate(2 * area.center().x(), 0)
             painter.scale(-1, 1)
         if fit == "blur" and target.width() + 1 < area.width():
@@ -130,6 +138,14 @@ class AvatarView(QWidget):
         part = QRectF(0, (self._backdrop.height() - height) / 2, self._backdrop.width(), height)
         painter.drawImage(area, self._backdrop, part)
         painter.fillRect(area, QColor(0, 0, 0, 96))
+
+    def _paint_placeholder(self, painter: QPainter, area: QRectF) -> None:
+        if self._placeholder is not None:
+            square = QRectF(0, 0, area.height(), area.height())
+            square.moveCenter(area.center())
+            painter.setOpacity(0.35)
+            painter.drawImage(square, self._placeholder)
+            painter.setOpacity(1.0)
 
     def _paint_label(self, painter: QPainter, area: QRectF) -> None:
         font = QFont(self.font())

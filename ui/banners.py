@@ -28,7 +28,8 @@ class Banner(QFrame):
         self.setAccessibleName(f"{notice.text} {notice.remedy}".strip())
         self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Maximum)
         sign = QLabel(self)
-        sign.setPixmap(icons.pixmap(_ICONS[notice.level], 20, getattr(current(), _COLOURS[notice.level]), self.devicePixelRatioF()))
+        colour = getattr(current(), _COLOURS[notice.level])
+        sign.setPixmap(icons.pixmap(_ICONS[notice.level], 20, colour, self.devicePixelRatioF()))
         words = QVBoxLayout()
         words.setSpacing(2)
         for text, name in ((notice.text, ""), (notice.remedy, "Muted")):
@@ -46,6 +47,8 @@ class Banner(QFrame):
         self.action_button: QToolButton | None = None
         if notice.action:
             self.action_button = actions.button(notice.action, self, text=True)
+            if notice.action_text:
+                self._use_words(self.action_button, actions, notice)
             row.addWidget(self.action_button, 0, Qt.AlignVCenter)
         self.close_button = QToolButton(self)
         self.close_button.setObjectName("Plain")
@@ -53,6 +56,15 @@ class Banner(QFrame):
         self.close_button.setAccessibleName(tr("Close this message"))
         self.close_button.setToolTip(tr("Close this message"))
         row.addWidget(self.close_button, 0, Qt.AlignTop)
+
+
+    def _use_words(self, button: QToolButton, actions: Actions, notice: Notice) -> None:
+        """A button of our own for the action: one with the action itself would take its words and its state."""
+        button.removeAction(actions[notice.action])
+        button.setText(f" {notice.action_text}")
+        button.setIcon(actions[notice.action].icon())
+        button.setAccessibleName(notice.action_text)
+        button.clicked.connect(actions[notice.action].trigger)
 
 
 class Banners(QWidget):
@@ -77,8 +89,9 @@ class Banners(QWidget):
             same_key = notice.key and banner.notice.key == notice.key
             if same_key or (banner.notice.text, banner.notice.remedy) == (notice.text, notice.remedy):
                 self._drop(banner)
-        for banner in [each for each in self.banners() if not each.notice.key][: max(0, len(self.banners()) - MOST + 1)]:
-            self._drop(banner)
+        passing = [each for each in self.banners() if not each.notice.key]
+        for old in passing[: max(0, len(self.banners()) - MOST + 1)]:
+            self._drop(old)
         banner = Banner(notice, self._actions, self)
         banner.close_button.clicked.connect(lambda: self._drop(banner))
         self._column.addWidget(banner)

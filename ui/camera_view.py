@@ -110,9 +110,9 @@ class CameraView(QWidget):
             self._paint_picture(painter, area, self._preview)
         if self.countdown:
             paint_countdown(painter, area, self.countdown)
-        focused = self.hasFocus()
         painter.setBrush(Qt.NoBrush)
-        painter.setPen(QPen(current().colour("accent") if focused else QColor(255, 255, 255, 120), 3 if focused else 1.5))
+        edge = (current().colour("accent"), 3.0) if self.hasFocus() else (QColor(255, 255, 255, 120), 1.5)
+        painter.setPen(QPen(*edge))
         painter.drawRect(area.adjusted(1, 1, -1, -1))
 
     def _paint_picture(self, painter: QPainter, area: QRectF, preview: Preview) -> None:

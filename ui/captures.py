@@ -205,8 +205,8 @@ def _new_file(folder: Path, suffix: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        remedy = tr("Choose another folder under Output.")
-        raise AvatarError(tr("{folder} cannot be made: {why}.", folder=folder, why=error.strerror), remedy=remedy) from error
+        what = tr("{folder} cannot be made: {why}.", folder=folder, why=error.strerror)
+        raise AvatarError(what, remedy=tr("Choose another folder under Output.")) from error
     stem = f"Masque {datetime.now():%Y-%m-%d %H.%M.%S}"
     names = (folder / f"{stem}{number}{suffix}" for number in ["", *(f" {n}" for n in range(2, 1000))])
     return next(path for path in names if not path.exists())

@@ -38,4 +38,5 @@ def report() -> str:
     if not done.stdout.strip():
         raise AvatarError("The examination failed.", remedy=done.stderr.strip()[-500:])
     window = f"Window: Qt {QT_VERSION_STR}, PyQt {PYQT_VERSION_STR}, {QGuiApplication.platformName()}"
-    return f"Masque {__version__}, Python {platform.python_version()}, {platform.system()}\n{window}\n\n{done.stdout.strip()}\n"
+    head = f"Masque {__version__}, Python {platform.python_version()}, {platform.system()}"
+    return f"{head}\n{window}\n\n{done.stdout.strip()}\n"

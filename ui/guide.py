@@ -98,7 +98,7 @@ class Guide(QWidget):
         self.steps.setText(tr("Step {n} of 3", n=step + 1) if step < READY else tr("Done"))
         self.back.setVisible(step > CAMERA)
         self.skip.setVisible(step < READY)
-        self.next.setText(tr("Finish") if step == READY else tr("Next"))
+        self.next.setText(" " + (tr("Finish") if step == READY else tr("Next")))
         self.next.setIcon(icons.icon("check" if step == READY else "right", current().on_accent))
         if step == CALIBRATE and self._idle():
             self.calibrate.setEnabled(False)
@@ -118,7 +118,7 @@ class Guide(QWidget):
         self._radios = QVBoxLayout()
         self._group = QButtonGroup(self)
         column.addLayout(self._radios)
-        again = QPushButton(tr("Look again"))
+        again = QPushButton(" " + tr("Look again"))
         again.setIcon(icons.icon("refresh"))
         again.clicked.connect(self._cameras.look_for_cameras)
         column.addWidget(again, 0, Qt.AlignLeft)
@@ -140,8 +140,9 @@ class Guide(QWidget):
 
     def _calibration_page(self) -> QWidget:
         page, column = _page()
-        column.addWidget(note(tr("Sit as you will sit in the call. Look straight ahead, relaxed, with your mouth closed.")))
-        self.calibrate = QPushButton(tr("Start: 3, 2, 1"))
+        how = tr("Sit as you will sit in the call. Look straight ahead, relaxed, with your mouth closed.")
+        column.addWidget(note(how))
+        self.calibrate = QPushButton(" " + tr("Start: 3, 2, 1"))
         self.calibrate.setIcon(icons.icon("target"))
         self.calibrate.clicked.connect(self._actions["guided"].trigger)
         column.addWidget(self.calibrate, 0, Qt.AlignLeft)
@@ -160,9 +161,12 @@ class Guide(QWidget):
         self.virtual_status = note()
         column.addWidget(self.virtual_status)
         column.addWidget(note(tr("2. In Zoom, Meet, Teams or OBS choose “{name}” as the camera.", name=name), ""))
-        keys = [(tr("Freeze at once"), "freeze"), (tr("Other avatar"), "next_avatar"), (tr("Calibrate again"), "calibrate"),
-                (tr("All keys"), "keys")]  # fmt: skip
-        lines = "".join(f"<tr><td><b>{self._actions.key_text(n)}</b>&nbsp;&nbsp;</td><td>{t}</td></tr>" for t, n in keys)
+        keys = {
+            "freeze": tr("Freeze at once"), "next_avatar": tr("Other avatar"), "calibrate": tr("Calibrate again"),
+            "keys": tr("All keys"),
+        }  # fmt: skip
+        row = "<tr><td><b>{}</b>&nbsp;&nbsp;</td><td>{}</td></tr>"
+        lines = "".join(row.format(self._actions.key_text(name), text) for name, text in keys.items())
         table = note(f"<table cellspacing=4>{lines}</table>", "")
         column.addSpacing(8)
         column.addWidget(table)
@@ -178,7 +182,7 @@ class Guide(QWidget):
         for button in self._group.buttons():
             self._group.removeButton(button)
         options = [(camera.id, camera.name) for camera in self._cameras.cameras()]
-        for value, text in [*options, (IDLE, tr("No camera for now: let the avatar move by itself"))]:
+        for value, text in [*options, (IDLE, tr("No camera for now"))]:
             radio = QRadioButton(text)
             radio.setProperty("source", value)
             radio.setChecked(value == (self._session.settings.camera.source or IDLE))
@@ -210,14 +214,14 @@ class Guide(QWidget):
             set_note(self.calibration_status, tr("Without a camera there is nothing to calibrate. Just go on."))
         elif state.score is None and not state.calibrating:
             set_note(self.calibration_status, tr("Press Start and keep still until the countdown is over."))
-        for button in (self.next,):
-            button.setEnabled(not state.calibrating)
+        self.next.setEnabled(not state.calibrating)
 
     def _show_captures(self, state: CaptureState) -> None:
         if state.camera_problem is not None:
             set_note(self.virtual_status, f"{state.camera_problem.what} {state.camera_problem.remedy}", "Danger")
         elif state.camera:
-            set_note(self.virtual_status, state.camera_facts or tr("Opening…"), "Good" if state.camera_facts else "Muted")
+            opened = bool(state.camera_facts)
+            set_note(self.virtual_status, state.camera_facts or tr("Opening…"), "Good" if opened else "Muted")
         else:
             set_note(self.virtual_status, "")
 

@@ -11,7 +11,7 @@ from ui.actions import Actions
 from ui.hold import Hold
 from ui.language import tr
 
-ROOMY_PX = 1060  # from here on the buttons show their names
+ROOMY_PX = 1180  # from here on the buttons show their names
 
 
 class Header(QWidget):
@@ -29,10 +29,9 @@ class Header(QWidget):
         self.snapshot = actions.button("snapshot", self)
         self.replay = actions.button("save_replay", self)
         self.freeze = actions.button("freeze", self, text=True)
-        self.freeze.setText(tr("Freeze"))
         self.freeze.setObjectName("Danger")
         self.show_me = QToolButton(self)
-        self.show_me.setText(tr("Show my camera"))
+        self.show_me.setText(" " + tr("Show my camera"))
         self.show_me.setObjectName("Danger")
         self.show_me.setIcon(icons.icon("person"))
         self.show_me.setToolButtonStyle(Qt.ToolButtonTextBesideIcon)

@@ -13,20 +13,23 @@ from ui.theme import current
 _SIZES = (16, 20, 24, 32, 48)
 
 DRAWINGS = {
-    "broadcast": '<circle cx="12" cy="12" r="2.6" fill="{c}"/><path d="M7.5 16.5a6.4 6.4 0 0 1 0-9M16.5 7.5a6.4 6.4 0 0 1 0 9'
+    "broadcast": '<circle cx="12" cy="12" r="2.6" fill="{c}"/>'
+    '<path d="M7.5 16.5a6.4 6.4 0 0 1 0-9M16.5 7.5a6.4 6.4 0 0 1 0 9'
     'M4.6 19.4a10.4 10.4 0 0 1 0-14.8M19.4 4.6a10.4 10.4 0 0 1 0 14.8"/>',
     "camera": '<rect x="2.5" y="6.5" width="13" height="11" rx="2.5"/><path d="M15.5 10.5l6-3v9l-6-3z"/>',
     "record": '<circle cx="12" cy="12" r="8.5"/><circle cx="12" cy="12" r="4" fill="{c}" stroke="none"/>',
     "stop": '<rect x="6" y="6" width="12" height="12" rx="2.5" fill="{c}"/>',
     "snapshot": '<path d="M3 8.5h4l1.8-2.5h6.4L17 8.5h4v11H3z"/><circle cx="12" cy="13.5" r="3.6"/>',
     "replay": '<path d="M4 12a8 8 0 1 0 2.6-5.9"/><path d="M4 3.5v4.2h4.2"/><path d="M12 7.8V12l3 2"/>',
-    "freeze": '<path d="M12 2.5v19M3.8 7.2l16.4 9.6M20.2 7.2L3.8 16.8M9.5 4.2L12 6.6l2.5-2.4M9.5 19.8L12 17.4l2.5 2.4"/>',
+    "freeze": '<path d="M12 2.5v19M3.8 7.2l16.4 9.6M20.2 7.2L3.8 16.8M9.5 4.2L12 6.6l2.5-2.4'
+    'M9.5 19.8L12 17.4l2.5 2.4"/>',
     "person": '<circle cx="12" cy="8" r="4"/><path d="M4.5 20.5c.6-4.4 3.6-6.6 7.5-6.6s6.9 2.2 7.5 6.6"/>',
     "target": '<circle cx="12" cy="12" r="7"/><circle cx="12" cy="12" r="1.6" fill="{c}"/>'
     '<path d="M12 2v4M12 18v4M2 12h4M18 12h4"/>',
     "mirror": '<path d="M12 3v18" stroke-dasharray="2.4 2.4"/><path d="M9 7L3 17.5h6zM15 7l6 10.5h-6z"/>',
     "crop": '<path d="M6.5 2v15.5H22M2 6.5h15.5V22"/>',
-    "motion": '<path d="M3 7h10M17 7h4M3 17h4M11 17h10"/><circle cx="15" cy="7" r="2.2"/><circle cx="9" cy="17" r="2.2"/>',
+    "motion": '<path d="M3 7h10M17 7h4M3 17h4M11 17h10"/><circle cx="15" cy="7" r="2.2"/>'
+    '<circle cx="9" cy="17" r="2.2"/>',
     "engine": '<rect x="6" y="6" width="12" height="12" rx="2"/><path d="M9.5 2.5V6M14.5 2.5V6M9.5 18v3.5M14.5 18v3.5'
     'M2.5 9.5H6M2.5 14.5H6M18 9.5h3.5M18 14.5h3.5"/>',
     "output": '<rect x="2.5" y="4" width="19" height="13" rx="2"/><path d="M8.5 21h7M12 17v4"/>',
@@ -49,7 +52,8 @@ DRAWINGS = {
     "folder": '<path d="M2.5 5.5h7l2 2.5h10v11.5h-19z"/>',
     "paste": '<rect x="5" y="4.5" width="14" height="17" rx="2"/><rect x="9" y="2.5" width="6" height="4" rx="1"/>',
     "download": '<path d="M12 3v12M6.5 10L12 15.5 17.5 10M4 20.5h16"/>',
-    "keyboard": '<rect x="2" y="6" width="20" height="12.5" rx="2"/><path d="M6 10h.1M10 10h.1M14 10h.1M18 10h.1M7.5 14.5h9"/>',
+    "keyboard": '<rect x="2" y="6" width="20" height="12.5" rx="2"/>'
+    '<path d="M6 10h.1M10 10h.1M14 10h.1M18 10h.1M7.5 14.5h9"/>',
     "help": '<circle cx="12" cy="12" r="9"/><path d="M9.4 9.4a2.7 2.7 0 1 1 3.8 2.5c-.9.4-1.2 1-1.2 2"/>'
     '<circle cx="12" cy="17" r=".6" fill="{c}"/>',
     "expand": '<path d="M4 9.5V4h5.5M20 9.5V4h-5.5M4 14.5V20h5.5M20 14.5V20h-5.5"/>',
@@ -81,7 +85,8 @@ def pixmap(name: str, size_px: int, colour: str, scale: float = 1.0) -> QPixmap:
 def logo(size_px: int, scale: float = 1.0) -> QPixmap:
     """Masque's sign: a mask on the accent's ground."""
     theme = current()
-    return _rendered(_LOGO.replace("{a}", theme.accent).replace("{o}", theme.on_accent), theme.on_accent, size_px, scale)
+    drawing = _LOGO.replace("{a}", theme.accent).replace("{o}", theme.on_accent)
+    return _rendered(drawing, theme.on_accent, size_px, scale)
 
 
 def application_icon() -> QIcon:

@@ -26,12 +26,13 @@ from avatar.portrait import Level, PortraitReport, Remark
 from avatar.tracking.marks import Marks
 from ui import icons
 from ui.avatars import Avatars, Checked, Import
-from ui.language import tr
+from ui.language import later, tr
 from ui.marks_editor import MarksDialog
 from ui.picture_editor import PictureEditor
 from ui.section import note, set_note
 from ui.theme import current
 
+LIKENESS = later("It shows me, I made it up, or the person agreed. This is kept with the avatar and asked once.")
 _SIGNS = {Level.REFUSAL: ("error", "danger"), Level.WARNING: ("warning", "warning"), Level.NOTE: ("info", "muted")}
 
 
@@ -81,10 +82,10 @@ class ImportDialog(QDialog):
         form = QFormLayout()
         form.setRowWrapPolicy(QFormLayout.WrapAllRows)
         form.setVerticalSpacing(6)
-        for text, field in ((tr("Name"), self.name), (tr("Where it is from"), self.source), (tr("Licence"), self.licence)):
+        fields = ((tr("Name"), self.name), (tr("Where it is from"), self.source), (tr("Licence"), self.licence))
+        for text, field in fields:
             form.addRow(text, field)
             field.setAccessibleName(text)
-        why = tr("It shows me, I made it up, or the person agreed. This is kept with the avatar and asked once.")
         buttons = QHBoxLayout()
         buttons.addStretch()
         buttons.addWidget(self.skip_button)
@@ -98,7 +99,7 @@ class ImportDialog(QDialog):
         column.addWidget(self.marks_button)
         column.addLayout(form)
         column.addWidget(self.confirm)
-        column.addWidget(note(why))
+        column.addWidget(note(tr(LIKENESS)))
         column.addStretch()
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -165,9 +166,10 @@ class ImportDialog(QDialog):
             self.verdict.setText(tr("This will look good"))
         remarks = list(report.remarks)
         if len(report.faces) > 1:
-            pick = tr("Click the face that should move, or give its number with the keys 1 to 9.")
+            pick = tr("Click the face that should move, or press its number.")
             remarks = [r for r in remarks if r.code != "several-faces"]
-            remarks.append(Remark(Level.WARNING, "several-faces", tr("There are {n} faces.", n=len(report.faces)), pick))
+            how_many = tr("There are {n} faces.", n=len(report.faces))
+            remarks.append(Remark(Level.WARNING, "several-faces", how_many, pick))
         self._show_remarks(remarks)
         self.marks_button.setVisible(report.face is None or not report.ok or self._marks is not None)
         self._show_ready()

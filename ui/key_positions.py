@@ -1,7 +1,7 @@
 """Where a key sits on the keyboard, for layouts that write something else there.
 
-Qt finds a letter's key in a Latin layout. On a Greek or Russian keyboard, and for the digits of a French one, the same key
-means something else to Qt; its position then tells which of our keys is meant.
+Qt finds a letter's key in a Latin layout. On a Greek or Russian keyboard, and for the digits of a French one, the same
+key means something else to Qt; its position then tells which of our keys is meant.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ class KeySheet(QDialog):
         column.addWidget(self.tree, 1)
         column.addLayout(row)
         column.addWidget(self.problem)
-        column.addWidget(note(tr("Choose an action, then press its new key in the field. Enter presses the button that has "
-                                 "the focus, because Space always freezes.")))  # fmt: skip
+        column.addWidget(note(tr("Choose an action, then press its new key in the field.")))
+        column.addWidget(note(tr("Enter presses the button that has the focus, because Space always freezes.")))
         column.addLayout(end)
 
     def _fill(self) -> None:

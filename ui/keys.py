@@ -26,14 +26,15 @@ class KeyAction:
     checkable: bool = False
     repeats: bool = False  # goes on while the key is held
     hold: bool = False  # happens only when the key is held for a while
+    short: str = ""  # for buttons; empty: the text
 
 
 ACTIONS: tuple[KeyAction, ...] = (
     *(KeyAction(f"avatar_{n}", AVATARS, later("Avatar {number}"), (str(n),)) for n in range(1, 10)),
     KeyAction("previous_avatar", AVATARS, later("Previous avatar"), ("A",), "left"),
     KeyAction("next_avatar", AVATARS, later("Next avatar"), ("D",), "right"),
-    KeyAction("import", AVATARS, later("Add pictures…"), ("Ctrl+O",), "plus"),
-    KeyAction("paste", AVATARS, later("Add from the clipboard"), ("Ctrl+V",), "paste"),
+    KeyAction("import", AVATARS, later("Add pictures…"), ("Ctrl+O",), "plus", short=later("Add")),
+    KeyAction("paste", AVATARS, later("Add from the clipboard"), ("Ctrl+V",), "paste", short=later("Paste")),
     KeyAction("rename", AVATARS, later("Rename…"), ("F2",), "rename"),
     KeyAction("marks", AVATARS, later("Mark the face by hand…"), ("Ctrl+M",), "marks"),
     KeyAction("remove", AVATARS, later("Remove"), ("Del",), "trash"),
@@ -55,17 +56,19 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("ghost_less", CAMERA, later("Portrait over the camera: fainter"), ("Z",), repeats=True),
     KeyAction("ghost_more", CAMERA, later("Portrait over the camera: stronger"), ("C",), repeats=True),
     KeyAction("choose_camera", CAMERA, later("Choose the camera"), ("Ctrl+K",), "camera"),
-    KeyAction("calibrate", CALIBRATION, later("Calibrate now"), ("X",), "target"),
+    KeyAction("calibrate", CALIBRATION, later("Calibrate now"), ("X",), "target", short=later("Now")),
     KeyAction("guided", CALIBRATION, later("Guided calibration"), ("G",), "target"),
     KeyAction("undo_calibration", CALIBRATION, later("Undo calibration"), ("Shift+X",), "undo"),
     KeyAction("search", CALIBRATION, later("Look for a better reference"), ("F",), checkable=True),
     KeyAction("recentre", CALIBRATION, later("Recentre gently"), ("Shift+C",)),
     KeyAction("virtual_camera", LIVE, later("Virtual camera"), ("V",), "broadcast", checkable=True),
-    KeyAction("freeze", LIVE, later("Freeze (panic)"), ("Space", "Pause"), "freeze", checkable=True),
+    KeyAction("freeze", LIVE, later("Freeze (panic)"), ("Space", "Pause"), "freeze", checkable=True,
+              short=later("Freeze")),
     KeyAction("pass_through", LIVE, later("Show my camera (hold)"), ("0",), "person", hold=True),
     KeyAction("record", LIVE, later("Record"), ("Ctrl+R",), "record", checkable=True),
     KeyAction("snapshot", LIVE, later("Snapshot"), ("Ctrl+S",), "snapshot"),
-    KeyAction("save_replay", LIVE, later("Save the last 30 s"), ("Ctrl+Shift+S",), "replay"),
+    KeyAction("save_replay", LIVE, later("Save the last 30 s"), ("Ctrl+Shift+S",), "replay",
+              short=later("Last 30 s")),
     KeyAction("open_captures", LIVE, later("Open the recordings' folder"), ("Ctrl+Shift+O",), "folder"),
     KeyAction("mirror_preview", VIEW, later("Mirror the preview"), ("R",), "mirror", checkable=True),
     KeyAction("mirror_output", VIEW, later("Mirror the output"), ("T",), "mirror", checkable=True),

@@ -1,7 +1,7 @@
 """The window's language: English in the code, others from catalogues of plain TOML.
 
-A catalogue is `translations/CODE.toml` with the English text as key. Qt's own compiler of catalogues (lrelease) does not
-come with PyQt5, so a QTranslator of our own reads them; everything else is as Qt does it.
+A catalogue is `translations/CODE.toml` with the English text as key. Qt's own compiler of catalogues (lrelease) does
+not come with PyQt5, so a QTranslator of our own reads them; everything else is as Qt does it.
 """
 
 from __future__ import annotations

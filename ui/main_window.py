@@ -189,7 +189,7 @@ class MainWindow(QMainWindow):
         self.actions_.set_keys(settings.keys)
         self.side.setVisible(window.panel or self.side.currentWidget() is self.guide)
         self.stage.set_preview(window.preview, wide=bool(self._countdown))
-        self.stage.avatar.set_canvas(settings.canvas, window.mirror_preview)
+        self.stage.avatar.set_canvas(settings.canvas)
         self.stage.camera.set_options(
             mirror=window.mirror_preview != settings.camera.mirror, landmarks=window.landmarks, ghost=window.ghost,
             crop_by_hand=not settings.crop.auto,
@@ -210,7 +210,7 @@ class MainWindow(QMainWindow):
     def _show_captures(self, state: CaptureState) -> None:
         self.actions_["virtual_camera"].setChecked(state.camera)
         self.actions_["record"].setChecked(state.recording is not None)
-        self.header.record.setText(tr("Stop") if state.recording else tr("Record"))
+        self.actions_["record"].setIconText(" " + (tr("Stop") if state.recording else tr("Record")))
         self.actions_["record"].setIcon(icons.icon("stop" if state.recording else "record"))
 
     def _show_status(self) -> None:
@@ -249,6 +249,7 @@ class MainWindow(QMainWindow):
         self.strip.set_chosen(name)
         entry = self.avatars.find(name)
         self.stage.camera.set_ghost(entry.thumbnail if entry else None)
+        self.stage.avatar.set_placeholder(entry.thumbnail if entry else None)
         self.setWindowTitle(f"{entry.avatar.name if entry else name} – Masque")
 
     def _complain(self, error: AvatarError) -> None:
@@ -313,7 +314,8 @@ class MainWindow(QMainWindow):
         self.actions_["full_screen"].setChecked(full)
         for widget in (self.header, self.strip, self.menuBar()):
             widget.setVisible(not full)
-        self.side.setVisible(not full and (self.session.settings.window.panel or self.side.currentWidget() is self.guide))
+        guided = self.side.currentWidget() is self.guide
+        self.side.setVisible(not full and (self.session.settings.window.panel or guided))
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
         """Pictures may be dropped anywhere."""

@@ -12,11 +12,13 @@ from ui.language import LANGUAGES, later, tr
 from ui.session import Session
 
 _MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (later("&File"), ("import", "paste", "reload", "", "open_captures", "", "export_settings", "import_settings", "", "quit")),
+    (later("&File"), ("import", "paste", "reload", "", "open_captures", "", "export_settings", "import_settings", "",
+                      "quit")),
     (later("&Avatar"), ("previous_avatar", "next_avatar", "", "rename", "marks", "remove", "undo_remove")),
     (later("&Live"), ("virtual_camera", "record", "snapshot", "save_replay", "", "freeze", "", "guided", "calibrate",
                       "undo_calibration", "recentre", "search")),
-    (later("&View"), ("overlay", "landmarks", "preview", "mirror_preview", "mirror_output", "", "panel", "full_screen")),
+    (later("&View"), ("overlay", "landmarks", "preview", "mirror_preview", "mirror_output", "", "panel",
+                      "full_screen")),
     (later("&Help"), ("guide", "keys", "", "models", "doctor", "", "about")),
 )  # fmt: skip
 _THEME_TEXTS = {"system": later("As the system"), "light": later("Light"), "dark": later("Dark")}

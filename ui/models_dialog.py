@@ -1,4 +1,4 @@
-"""Engines' models: what there is, how large, under which licence; download with progress and cancel, or import a file."""
+"""Models: what there is, how large, under which licence; download with progress and cancel, or import a file."""
 
 from __future__ import annotations
 
@@ -120,8 +120,7 @@ class ModelsDialog(QDialog):
         column.setContentsMargins(16, 16, 16, 16)
         column.setSpacing(10)
         column.addWidget(heading)
-        column.addWidget(note(tr("The warp engine needs only the face landmarks. The First Order Motion Model draws with "
-                                 "one of its models. Files are checked before they are used.")))  # fmt: skip
+        column.addWidget(note(tr("Warp needs only the face landmarks; the First Order Motion Model needs a model.")))
         column.addWidget(self.table, 1)
         column.addWidget(self.about)
         column.addLayout(progress)

@@ -24,14 +24,13 @@ class CalibrationSection(Section):
     def __init__(self, session: Session, actions: Actions, parent: QWidget | None = None) -> None:
         super().__init__("calibration", tr("Calibration"), parent)
         self._session = session
-        self.guided = QPushButton(tr("Calibrate (3-2-1)"))
+        self.guided = QPushButton(" " + tr("Calibrate (3-2-1)"))
         self.guided.setObjectName("Primary")
         self.guided.setToolTip(actions["guided"].toolTip())
         self.guided.setIcon(icons.icon("target", current().on_accent))
         self.guided.setIconSize(QSize(18, 18))
         self.guided.clicked.connect(actions["guided"].trigger)
         self.now = actions.button("calibrate", self, text=True)
-        self.now.setText(tr("Now"))
         self.undo = actions.button("undo_calibration", self)
         self.recentre = actions.button("recentre", self, text=True)
         self.bar = QProgressBar(self)

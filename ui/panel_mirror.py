@@ -84,7 +84,7 @@ class MirrorSection(Section):
         self.pictures = {}
         rows = (
             ("driving", self.driving, tr("The avatar"), tr("The avatar turns to the other side.")),
-            ("preview", self.preview, tr("You, in this window"), tr("Like a mirror on the wall; only you see it.")),
+            ("preview", self.preview, tr("You, in the small picture"), tr("Like a mirror on the wall, for you alone.")),
             ("output", self.output, tr("The others, in the call"), tr("Off is right: writing stays readable.")),
         )
         for name, switch, seer, why in rows:

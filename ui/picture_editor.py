@@ -159,6 +159,8 @@ class PictureEditor(PictureView):
             self.cropped.emit()
         elif event.key() == Qt.Key_Home:
             self._take_all()
+        elif event.text().isdigit() and 1 <= int(event.text()) <= len(self._faces):
+            self.face_chosen.emit(int(event.text()))
         else:
             super().keyPressEvent(event)
 

@@ -42,6 +42,7 @@ class Notice:
     level: str = "info"  # "info", "good", "warning", "error"
     key: str = ""
     action: str = ""  # name of the window's action that helps
+    action_text: str = ""  # what it is called here; empty: as everywhere
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,8 @@ class Session(QObject):
         self._set_state(frozen=on, passing=False if on else self.state.passing)
         if on:
             self._notice(
-                later("Frozen. Others see the last picture, whatever you do."), "freeze", "warning", action="freeze"
+                later("Frozen. Others see the last picture, whatever you do."), "freeze", "warning",
+                action="freeze", action_text=later("Go on"),
             )
             self.cleared.emit("pass")
         else:
@@ -194,7 +196,8 @@ class Session(QObject):
         self._set_state(passing=on)
         if on:
             self._notice(
-                later("Your camera is shown. Others see your real face."), "pass", "error", action="pass_through"
+                later("Your camera is shown. Others see your real face."), "pass", "error",
+                action="pass_through", action_text=later("Stop"),
             )
         else:
             self.cleared.emit("pass")
@@ -223,8 +226,12 @@ class Session(QObject):
         """Tell the user something."""
         self.noticed.emit(notice)
 
-    def _notice(self, text: str, key: str = "", level: str = "info", *, remedy: str = "", action: str = "") -> None:
-        self.noticed.emit(Notice(tr(text), tr(remedy) if remedy else "", level, key, action))
+    def _notice(
+        self, text: str, key: str = "", level: str = "info", *, remedy: str = "", action: str = "",
+        action_text: str = "",
+    ) -> None:  # fmt: skip
+        words = [tr(each) if each else "" for each in (text, remedy, action_text)]
+        self.noticed.emit(Notice(words[0], words[1], level, key, action, words[2]))
 
     # what the pipeline tells
 

@@ -29,7 +29,7 @@ class Stage(QWidget):
         column.addWidget(self.avatar)
         self._preview = "corner"
         self._wide = False  # large for a while, whatever was chosen
-        self.camera.clicked.connect(lambda: self.preview_changed.emit("corner" if self._preview == "large" else "large"))
+        self.camera.clicked.connect(self._other_size)
         self.camera.hide_asked.connect(lambda: self.preview_changed.emit("hidden"))
         self.setContextMenuPolicy(Qt.NoContextMenu)
 
@@ -38,6 +38,9 @@ class Stage(QWidget):
         self._preview, self._wide = preview, wide
         self.camera.setVisible(preview != "hidden" or wide)
         self._place()
+
+    def _other_size(self) -> None:
+        self.preview_changed.emit("corner" if self._preview == "large" else "large")
 
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Place the rest again."""

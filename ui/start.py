@@ -1,4 +1,7 @@
-"""From `python run.py` to the open window; looks first whether there is a screen, because Qt aborts where there is none."""
+"""From `python run.py` to the open window.
+
+It looks first whether there is a screen, because Qt aborts the process where there is none.
+"""
 
 from __future__ import annotations
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from PyQt5.QtGui import QColor, QFont, QPalette
 from PyQt5.QtWidgets import QApplication
 
+PICTURES = Path(__file__).with_name("pictures")  # a style sheet takes its pictures from files only
 GAP = 8  # the distance everything is a multiple of, in device-independent pixels
 
 
@@ -33,8 +35,8 @@ class Theme:
 
 
 LIGHT = Theme(
-    dark=False, ground="#f3f4f7", surface="#ffffff", raised="#eceef3", border="#cfd4dd", text="#171a21", muted="#505a6b",
-    accent="#3450c8", on_accent="#ffffff", danger="#c22334", warning="#8f5500", good="#1c7442",
+    dark=False, ground="#f3f4f7", surface="#ffffff", raised="#eceef3", border="#cfd4dd", text="#171a21",
+    muted="#505a6b", accent="#3450c8", on_accent="#ffffff", danger="#c22334", warning="#8f5500", good="#1c7442",
 )  # fmt: skip
 DARK = Theme(
     dark=True, ground="#15171c", surface="#1e2128", raised="#2a2e38", border="#3d4350", text="#eef0f4", muted="#adb5c3",
@@ -81,7 +83,7 @@ def _palette(theme: Theme) -> QPalette:
 
 
 def _style_sheet(theme: Theme) -> str:
-    t = theme
+    t, kind, pictures = theme, "dark" if theme.dark else "light", PICTURES.as_posix()
     return f"""
 * {{ outline: none; }}
 QMainWindow, QDialog, #Ground {{ background: {t.ground}; }}
@@ -130,8 +132,9 @@ QToolButton#Plain:focus, QPushButton#Plain:focus {{ border: 2px solid {t.accent}
 QToolButton#Plain:checked {{ background: {t.raised}; color: {t.text}; border-color: transparent; }}
 QToolButton#Section {{ border: 2px solid transparent; background: transparent; font-size: 11pt; font-weight: 600;
   padding: 8px 6px; text-align: left; }}
+QToolButton#Section:checked {{ color: {t.text}; background: transparent; border-color: transparent; }}
 QToolButton#Section:hover {{ background: {t.raised}; }}
-QToolButton#Section:focus {{ border: 2px solid {t.accent}; }}
+QToolButton#Section:focus, QToolButton#Section:checked:focus {{ border: 2px solid {t.accent}; }}
 QToolButton::menu-indicator {{ image: none; }}
 
 QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox, QKeySequenceEdit {{
@@ -139,13 +142,22 @@ QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox, QKeySequenceEdit {{
   min-height: 20px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{
   border: 2px solid {t.accent}; padding: 5px 8px; }}
-QComboBox::drop-down {{ width: 26px; border: none; }}
+QComboBox::drop-down {{ width: 28px; border: none; }}
+QComboBox::down-arrow {{ image: url("{pictures}/down-{kind}.svg"); width: 16px; height: 16px; }}
 QComboBox QAbstractItemView {{ background: {t.surface}; border: 1px solid {t.border}; padding: 4px;
   selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 QComboBox QAbstractItemView::item {{ min-height: 28px; }}
 
 QCheckBox, QRadioButton {{ spacing: 9px; padding: 4px 2px; border: 2px solid transparent; border-radius: 6px; }}
 QCheckBox:focus, QRadioButton:focus {{ border: 2px solid {t.accent}; }}
+QCheckBox::indicator, QRadioButton::indicator, QMenu::indicator {{
+  width: 16px; height: 16px; background: {t.surface}; border: 1.5px solid {t.muted}; border-radius: 4px; }}
+QRadioButton::indicator {{ border-radius: 9px; }}
+QMenu::indicator {{ width: 14px; height: 14px; margin-left: 8px; }}
+QCheckBox::indicator:checked, QMenu::indicator:checked {{
+  background: {t.accent}; border-color: {t.accent}; image: url("{pictures}/check-{kind}.svg"); }}
+QRadioButton::indicator:checked {{ border: 5px solid {t.accent}; width: 9px; height: 9px; background: {t.on_accent}; }}
+QCheckBox::indicator:disabled, QRadioButton::indicator:disabled {{ border-color: {t.border}; background: {t.ground}; }}
 QSlider {{ min-height: 26px; border: 2px solid transparent; border-radius: 6px; }}
 QSlider:focus {{ border: 2px solid {t.accent}; }}
 QSlider::groove:horizontal {{ height: 4px; background: {t.border}; border-radius: 2px; }}
