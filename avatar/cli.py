@@ -22,14 +22,16 @@ from avatar.errors import AvatarError, SetupError, UsageError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
-NEED_FACE_MODEL = {"demo", "animate", "template", "evaluate", "bench", "test"}
+NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",
     "animate": "make a portrait move as the person in a video does",
+    "live": "camera in, avatar out to a virtual camera or a recording",
     "template": "keep the motion of a video without anyone's picture",
     "avatars": "list, add, remove and check portraits",
     "models": "list, fetch, import and verify weight files",
+    "verify": "read the Content Credentials of a recording or a picture",
     "evaluate": "measure how faithful an animation is",
     "bench": "measure the speed of each stage on this machine",
     "test": "run the test suite",

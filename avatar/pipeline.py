@@ -20,9 +20,9 @@ from avatar.live.delivery import OutputThread
 from avatar.live.events import Event
 from avatar.live.gate import Gate
 from avatar.live.options import IDLE, LiveOptions
-from avatar.live.stage import LiveTools, usual_tools
 from avatar.live.statistics import LiveStatistics, Timing
 from avatar.live.tap import Preview, Tap
+from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
 from avatar.outputs.base import Output
 from avatar.settings import CropSettings, MotionSettings
@@ -48,7 +48,7 @@ class Pipeline:
             tools: what it works with; None takes real devices.
         """
         self.options = options
-        self._on_event, self._tools = on_event, tools or usual_tools()
+        self._on_event, self._tools = on_event, tools or LiveTools()
         self.avatar_frames: Tap[Frame] = Tap()
         self.camera_frames: Tap[Preview] = Tap()
         canvas = options.canvas
@@ -57,8 +57,11 @@ class Pipeline:
         self._lock = threading.Lock()
         self._capture: CaptureThread | None = None
         self._outputs: dict[str, OutputThread] = {}
+        self._leaving: list[Worker] = []  # asked to stop, and perhaps still closing their devices
         self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, on_event)
+        self._calibration = self._engine.calibration  # belongs to the engine's thread
         self._started_s = 0.0
+        self._stopped = False
 
     def start(self) -> None:
         """Start drawing; returns before anything is open."""
@@ -74,7 +77,8 @@ class Pipeline:
         """
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
-            workers: list[Worker] = [self._engine, *self._outputs.values()]
+            self._stopped = True
+            workers: list[Worker] = [self._engine, self._engine.stage.helper, *self._outputs.values(), *self._leaving]
             if self._capture is not None:
                 workers.append(self._capture)
         for worker in workers:
@@ -84,12 +88,14 @@ class Pipeline:
 
     def set_source(self, spec: str) -> None:
         """Drive by a camera (id or name), a video file, a folder of pictures, a still, or "idle"."""
-        options = self.options = dataclasses.replace(self.options, source=spec)
-        self._engine.do(lambda: setattr(self._engine, "options", options))
         with self._lock:
+            options = self.options = dataclasses.replace(self.options, source=spec)
+            self._engine.do(lambda: self._engine.use_source(spec, options.camera_rate))
+            if self._stopped:
+                return
             before, self._capture = self._capture, None
             if before is not None:
-                before.ask_to_stop()
+                self._dismiss(before)
             if spec != IDLE:
                 size, rate = options.camera_size, options.camera_rate
                 self._capture = CaptureThread(
@@ -99,33 +105,43 @@ class Pipeline:
 
     def set_avatar(self, name_or_path: str) -> None:
         """Show another portrait; it is prepared beside the running one and swapped between two frames."""
+        self._engine.do(lambda: self._engine.stage.want(avatar=name_or_path))
 
     def set_motion(self, motion: MotionSettings) -> None:
         """Change how the driving motion is carried over."""
+        self._engine.do(lambda: self._engine.use_motion(motion))
 
     def set_crop(self, crop: CropSettings) -> None:
         """Change which part of the camera's picture counts."""
+        self._engine.do(lambda: self._engine.use_crop(crop))
 
     def set_mirror_driving(self, on: bool) -> None:
         """Mirror the driving signal."""
+        self._engine.do(lambda: self._engine.use_mirror(on))
 
     def set_engine(self, name: str, model: str | None = None, device: str = "auto") -> None:
         """Draw with another engine; opened beside the running one and swapped between two frames."""
+        self._engine.do(lambda: self._engine.stage.want(engine=name, model=model, device=device))
 
     def calibrate(self) -> None:
         """Take the driver's face as it is now as the reference frame."""
+        self._engine.do(lambda: self._calibration.calibrate(time.monotonic()))
 
     def start_guided_calibration(self) -> None:
         """Count down from three, look for a second and a half, keep the most neutral moment; events tell."""
+        self._engine.do(lambda: self._calibration.start_guided(time.monotonic()))
 
     def undo_calibration(self) -> None:
-        """Go back to the reference frame before."""
+        """Go back to the reference frame before; ends a countdown."""
+        self._engine.do(lambda: self._calibration.undo(time.monotonic()))
 
     def set_search(self, on: bool) -> None:
         """Keep looking for a more neutral moment than the reference frame."""
+        self._engine.do(lambda: setattr(self._calibration, "search", on))
 
     def recentre(self) -> None:
         """Take where the driver sits now as straight ahead, over half a second."""
+        self._engine.do(lambda: self._calibration.recentre(time.monotonic()))
 
     def freeze(self, on: bool) -> None:
         """Panic: the output stays as it is, at once. A pass-through ends with it."""
@@ -143,43 +159,55 @@ class Pipeline:
             output: opens it.
         """
         self.remove_output(name)
-        inbox = self.avatar_frames.subscribe()
-        thread = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
         with self._lock:
-            self._outputs[name] = thread
-        thread.start()
+            if not self._stopped:
+                inbox = self.avatar_frames.subscribe()
+                self._outputs[name] = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
+                self._outputs[name].start()
 
     def remove_output(self, name: str) -> None:
         """Close an output; nothing happens if there is none of that name."""
         with self._lock:
             thread = self._outputs.pop(name, None)
-        if thread is not None:
-            thread.ask_to_stop()
+            if thread is not None:
+                self.avatar_frames.unsubscribe(thread.inbox)
+                self._dismiss(thread)
 
     def statistics(self) -> LiveStatistics:
         """What was measured so far and over the last ten seconds."""
         with self._lock:
-            outputs = {name: thread.statistics() for name, thread in self._outputs.items()}
-            latencies = [value for thread in self._outputs.values() for value in thread.latency.values()]
-            capture = self._capture
-        stages = {name: window.timing() for name, window in self._engine.stages.items()}
+            threads, capture = list(self._outputs.values()), self._capture
+        outputs = {thread.name: thread.statistics() for thread in threads}
+        engine = self._engine
+        shown = engine.stage.shown or engine.stage.wanted
+        latencies = [value for thread in threads for value in thread.latency.values()] or engine.latency.values()
+        sending = [value for thread in threads for value in thread.send_ms.values()]
+        stages = {name: window.timing() for name, window in engine.stages.items()} | {"send": Timing.of(sending)}
         return LiveStatistics(
             running_s=time.monotonic() - self._started_s if self._started_s else 0.0,
             source=self.options.source,
-            avatar=self.options.avatar,
-            engine=self.options.engine,
-            face=self._engine.face_seen,
+            avatar=shown.avatar,
+            engine=shown.engine,
+            face=engine.following,
             frozen=self._gate.frozen,
             passing_through=self._gate.passing_through,
             latency=Timing.of(latencies),
             stages={name: timing for name, timing in stages.items() if timing is not None},
             camera_rate=capture.frames.rate() if capture else 0.0,
-            engine_rate=self._engine.frames.rate(),
+            engine_rate=engine.frames.rate(),
             output_rate=min((each.rate for each in outputs.values()), default=0.0),
             captured=capture.captured if capture else 0,
-            drawn=self._engine.drawn,
+            drawn=engine.drawn,
+            first_frame_s=None if engine.first_frame_s is None else engine.first_frame_s - self._started_s,
             replaced=self._inbox.replaced,
+            lagged=engine.lagged,
+            oldest_sent_ms=max((thread.oldest_ms for thread in threads), default=0.0),
             skipped=sum(each.skipped for each in outputs.values()),
             repeated=sum(each.repeated for each in outputs.values()),
             outputs=outputs,
         )
+
+    def _dismiss(self, worker: Worker) -> None:
+        """Have a thread end by itself; `stop` waits for it still."""
+        worker.ask_to_stop()
+        self._leaving = [*(each for each in self._leaving if not each.join(0)), worker]

@@ -107,9 +107,9 @@ def test_a_canvas_too_small_for_the_label_goes_without() -> None:
     assert np.array_equal(compose(plain(128, (30, 30)), CanvasOptions(16, 16)), plain(128, (16, 16)))
 
 
-@pytest.mark.parametrize("wrong", [{"width_px": 15}, {"height_px": 5000}, {"fit": "stretch"}])
+@pytest.mark.parametrize("wrong", [{"width_px": 15}, {"height_px": 9000}, {"fit": "stretch"}])
 def test_impossible_canvases_are_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"canvas|fit"):
+    with pytest.raises(ValueError, match="must be"):
         CanvasOptions(**wrong)
 
 

@@ -15,7 +15,10 @@ import avatar
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__, "avatar."))
 NETWORKS = [name for name in MODULES if name.startswith("avatar.fomm.")]  # written in torch: loaded when used
-HEAVY = {"PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam"}
+HEAVY = {
+    "PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam", "c2pa",
+    "cryptography", "sounddevice",
+}  # fmt: skip
 
 
 def imported_names(path: Path) -> set[str]:

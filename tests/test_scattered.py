@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar.engine.warp.scattered import thin_plate_matrix
+from avatar.engine.warp.scattered import thin_plate_matrix, thin_plate_values
 
 
 def scattering(seed: int, count: int, scale: float = 1.0, shift: float = 0.0) -> np.ndarray:
@@ -79,3 +79,13 @@ def test_few_points_make_a_plane(count: int) -> None:
     points = np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float)[:count]
     weights = thin_plate_matrix(points, [[0.25, 0.5]])
     assert weights @ (points @ [2.0, 3.0]) == pytest.approx(2.0, abs=1e-4)
+
+
+@pytest.mark.parametrize("stiffness", [0.0, 2e-2])
+def test_values_asked_for_once_are_what_the_matrix_makes_of_them(stiffness: float) -> None:
+    points, queries = scattering(8, 40), scattering(9, 30, 1.5)
+    values = np.random.default_rng(10).standard_normal(40)
+    expected = thin_plate_matrix(points, queries, stiffness=stiffness) @ values
+    found = thin_plate_values(points, values, queries, stiffness=stiffness)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The engine thread: takes the newest camera frame, follows the face in it, and draws the avatar."""
+"""The engine thread: takes the newest camera frame, follows the face in it, and has the avatar drawn."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ import contextlib
 import logging
 import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
+
+from avatar.cv import cv2
 from avatar.errors import AvatarError, EngineError
 from avatar.frames import Frame, LatestFrame
-from avatar.library import Library
-from avatar.live.events import AvatarReady, EngineFailed, EngineReady, Event
+from avatar.live.calibration import Calibration
+from avatar.live.crop import DrivingCrop, cut
+from avatar.live.driver import Driver
+from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost
 from avatar.live.gate import Gate
+from avatar.live.mark import as_passed_through
 from avatar.live.options import IDLE, LiveOptions
-from avatar.live.stage import LiveEngine, LiveTools
+from avatar.live.stage import Stage
 from avatar.live.statistics import Window
 from avatar.live.tap import Preview, Tap
+from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
-from avatar.motion.idle import load_idle
-from avatar.portrait_crop import Box
-from avatar.portrait_source import read_portrait
-from avatar.tracking import FaceTracker
+from avatar.motion.blend import moved
+from avatar.motion.idle import SIDE_PX, load_idle
+from avatar.settings import CropSettings, MotionSettings
+from avatar.tracking import Face, FaceTracker
 
 logger = logging.getLogger(__name__)
 
-IDLE_RATE = 30  # frames per second without a camera
-GAP_S = 0.5  # a camera that sent nothing for so long counts as gone
+IDLE_S = 1 / 30  # between two frames without a camera
+GAP_S = 0.5  # a camera that sent nothing for so long counts as gone, and the avatar idles
 
 
 class AnimationThread(Worker):
-    """Owns tracker and engine."""
+    """Owns the tracker, the calibration and the stage; others reach them through `do`."""
 
     def __init__(
         self,
@@ -41,76 +48,155 @@ class AnimationThread(Worker):
         camera_frames: Tap[Preview],
         report: Callable[[Event], None],
     ) -> None:
+        """Get ready; opens nothing.
+
+        Args:
+            inbox: camera frames; closed when this thread is asked to stop.
+            gate: takes the avatar frames.
+            camera_frames: takes what the user's own preview shows.
+            report: is told what happens.
+        """
         super().__init__("masque-engine")
-        self.options = options
         self._tools, self._inbox, self._gate = tools, inbox, gate
         self._camera_frames, self._report = camera_frames, report
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._tracker: FaceTracker | None = None
+        self._smoothing = options.motion.smoothing
+        self._source, self._mirror = options.source, options.mirror_driving
+        self._camera_width_px = SIDE_PX
+        self._period_s = IDLE_S  # of the camera
+        self._camera_s = 0.0  # when the last camera frame was taken
+        self._crop = DrivingCrop(options.crop)
+        self.calibration = Calibration(
+            report, search=options.calibration.search, drift_hint=options.calibration.drift_hint
+        )
+        self._driver = Driver(self.calibration, load_idle())
+        self.stage = Stage(options, tools, self.do, report)
         self.frames = Window()
-        self.stages = {"track": Window(), "draw": Window()}
-        self.drawn = 0
-        self.face_seen = False
+        self.stages = {name: Window() for name in ("wait", "track", "draw")}
+        self.latency = Window()  # from capture to avatar frame
+        self.drawn = self.lagged = 0
+        self.first_frame_s: float | None = None
+        self.following = False  # a face
 
     def do(self, action: Callable[[], None]) -> None:
-        """Have something done on this thread before the next frame."""
+        """Have something done on this thread before the next frame; any thread."""
         self._todo.put(action)
+
+    def use_source(self, spec: str, rate: float) -> None:
+        """The frames come from another source from now on, about `rate` a second."""
+        self._source, self._period_s = spec, 1 / rate
+        self._camera_s = time.monotonic()
+        self.calibration.forget()
+
+    def use_crop(self, crop: CropSettings) -> None:
+        """Look at another part of the picture."""
+        self._crop.change(crop)
+
+    def use_motion(self, motion: MotionSettings) -> None:
+        """Carry motion over in another way."""
+        self.stage.set_motion(motion)
+        if motion.smoothing != self._smoothing and self._tracker is not None:
+            self._smoothing = motion.smoothing
+            self._tracker.close()
+            self._tracker = self._tools.open_tracker(motion.smoothing)
+
+    def use_mirror(self, on: bool) -> None:
+        """See the driver in a mirror."""
+        if on != self._mirror:
+            self._mirror = on
+            self.calibration.mirror(self._camera_width_px)
+            if self._tracker is not None:
+                self._tracker.reset()
 
     def _wake(self) -> None:
         self._inbox.close()
 
     def _run(self) -> None:
         try:
-            with (
-                contextlib.closing(self._tools.open_tracker(self.options.motion.smoothing)) as tracker,
-                contextlib.closing(self._tools.open_engine(self.options)) as engine,
-            ):
-                self._report(EngineReady(self.options.engine, "cpu", "float32", ""))
-                self._show_avatar(engine, tracker)
-                self._animate(engine, tracker)
-        except Exception as error:
+            self._tracker = self._tools.open_tracker(self._smoothing)
+            with contextlib.closing(self.stage):
+                self.stage.start()
+                self._camera_s = next_s = time.monotonic()
+                while not self._stopping.is_set():
+                    self._catch_up()
+                    frame = self._inbox.take(timeout_s=max(0.0, next_s - time.monotonic()))
+                    now_s = time.monotonic()
+                    next_s = max(next_s, now_s - IDLE_S) + IDLE_S
+                    self._step(frame, now_s)
+        except Exception as error:  # outermost frame of the thread: nothing above would see it
             logger.exception("Animation stopped")
-            known = isinstance(error, AvatarError)
-            failure = error if known else EngineError(f"The engine failed: {error}.", remedy="Start again.")
-            self._report(EngineFailed(failure, ""))  # type: ignore[arg-type]
+            failure = error if isinstance(error, AvatarError) else EngineError(f"Animation stopped: {error}.")
+            self._report(EngineFailed(failure, ""))
+        finally:
+            if self._tracker is not None:
+                self._tracker.close()
 
-    def _show_avatar(self, engine: LiveEngine, tracker: FaceTracker) -> None:
-        began_s = time.monotonic()
-        portrait = read_portrait(Library().resolve(self.options.avatar), tracker)
-        face = portrait.faces[0] if portrait.faces else None
-        engine.use_source(engine.prepare_source(Frame(portrait.rgb, 0, 0), face, portrait.alpha))
-        tracker.reset()
-        self._report(AvatarReady(self.options.avatar, 1000 * (time.monotonic() - began_s)))
+    def _catch_up(self) -> None:
+        """Do what others asked for."""
+        while True:
+            try:
+                self._todo.get_nowait()()
+            except queue.Empty:
+                return
 
-    def _animate(self, engine: LiveEngine, tracker: FaceTracker) -> None:
-        idle, started_s = load_idle(), time.monotonic()
-        next_s = last_s = started_s
-        while not self._stopping.is_set():
-            while not self._todo.empty():
-                self._todo.get()()
-            frame = self._inbox.take(timeout_s=max(0.0, next_s - time.monotonic()))
-            now_s = time.monotonic()
-            next_s = max(next_s, now_s - 1 / IDLE_RATE) + 1 / IDLE_RATE
-            if frame is not None:
-                last_s = now_s
-                with self._timed("track"):
-                    face = tracker.track(frame.rgb, frame.captured_ns * 1e-9)
-                self.face_seen = face is not None
-                whole = Box(0, 0, frame.width_px, frame.height_px)
-                self._camera_frames.put(Preview(frame, face.landmarks if face else None, whole))
-                captured_ns = frame.captured_ns
-            elif self.options.source == IDLE or now_s - last_s > GAP_S:
-                face = idle.face(round((now_s - started_s) * IDLE_RATE) % len(idle))
-                captured_ns = time.monotonic_ns()
-            else:
-                continue
-            with self._timed("draw"):
-                rgb = engine.animate_face(face, now_s)
+    def _step(self, frame: Frame | None, now_s: float) -> None:
+        if frame is not None and self._source != IDLE:
+            self._camera_s = now_s
+            self._follow(frame, now_s)
+        elif self._source == IDLE or now_s - self._camera_s > GAP_S:
+            self._animate(None, None, now_s)
+        else:
+            self.calibration.observe(None, now_s)
+        self.stage.look_after(now_s)
+
+    def _follow(self, frame: Frame, now_s: float) -> None:
+        """One camera frame."""
+        self.stages["wait"].add(1000 * now_s - frame.captured_ns * 1e-6)
+        if self._mirror:
+            frame = Frame(np.asarray(cv2.flip(frame.rgb, 1)), frame.sequence, frame.captured_ns)
+        self._camera_width_px = frame.width_px
+        with self._timed("track"):
+            face = self._track(frame)
+        box = self._crop.box(face, frame.width_px, frame.height_px, now_s)
+        self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
+        if self._gate.passing_through:
+            self._gate.publish(as_passed_through(frame, self.stage.wanted.canvas))
+            self.calibration.observe(face, now_s)
+        else:
+            self._animate(frame, face, now_s)
+
+    def _track(self, frame: Frame) -> Face | None:
+        assert self._tracker is not None
+        time_s = frame.captured_ns * 1e-9
+        if self._crop.settings.auto:
+            return self._tracker.track(frame.rgb, time_s)
+        box = self._crop.box(None, frame.width_px, frame.height_px, time_s)
+        face = self._tracker.track(cut(frame.rgb, box), time_s)
+        return None if face is None else moved(face, box.left, box.top)
+
+    def _animate(self, frame: Frame | None, face: Face | None, now_s: float) -> None:
+        """Draw and publish one avatar frame, unless there is nothing to draw with."""
+        self.calibration.observe(face, now_s)
+        drive = self._driver.drive(face, now_s)
+        if drive.following != self.following:
+            self.following = drive.following
+            self._report(FaceFound() if drive.following else FaceLost())
+        if not self.stage.ready:
+            return
+        captured_ns = time.monotonic_ns() if frame is None else frame.captured_ns
+        with self._timed("draw"):
+            rgb = self.stage.draw(drive, self._camera_width_px, now_s)
+        if rgb is not None:
             self._gate.publish(Frame(rgb, self.drawn, captured_ns))
             self.drawn += 1
             self.frames.add()
+            self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
+            self.first_frame_s = self.first_frame_s or time.monotonic()
+            self.lagged += time.monotonic() - now_s > self._period_s
 
     @contextlib.contextmanager
-    def _timed(self, stage: str):  # type: ignore[no-untyped-def]
+    def _timed(self, stage: str) -> Iterator[None]:
         began_s = time.perf_counter()
         yield
         self.stages[stage].add(1000 * (time.perf_counter() - began_s))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable
 
 from avatar.errors import AvatarError, CameraError
@@ -39,15 +40,18 @@ class CaptureThread(Worker):
         """
         super().__init__("masque-capture")
         self._open_source, self._inbox, self._report, self._before = open_source, inbox, report, before
+        self._source: FrameSource | None = None
         self._told_lost = False
         self.frames = Window()
         self.captured = 0
         self.name = ""
 
+    def _wake(self) -> None:
+        if self._source is not None:
+            self._source.interrupt()
+
     def _run(self) -> None:
-        if self._before is not None:
-            self._before.join(HANDOVER_S)
-            self._before = None
+        self._wait_for_the_device()
         tries = 0
         while not self._stopping.is_set():
             read = self.captured
@@ -58,8 +62,16 @@ class CaptureThread(Worker):
             tries = 0 if self.captured > read else tries + 1
             self._stopping.wait(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
 
+    def _wait_for_the_device(self) -> None:
+        before, self._before = self._before, None
+        until_s = time.monotonic() + HANDOVER_S
+        while before is not None and not self._stopping.is_set() and time.monotonic() < until_s:
+            if before.join(0.05):
+                return
+
     def _read_until_lost(self) -> None:
         with contextlib.closing(self._open_source()) as source:
+            self._source = source
             delivered = False
             while not self._stopping.is_set():
                 frame = source.read()

@@ -37,7 +37,7 @@ class OutputThread(Worker):
             may_send: asked at the last moment, so that a frame that may no longer be seen is not sent.
         """
         super().__init__(f"masque-output-{name}")
-        self.name, self._open_output, self._inbox = name, open_output, inbox
+        self.name, self._open_output, self.inbox = name, open_output, inbox
         self._report, self._may_send = report, may_send
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
         self.sent = self.repeated = 0
@@ -47,11 +47,11 @@ class OutputThread(Worker):
     def statistics(self) -> OutputStatistics:
         """What it did so far."""
         return OutputStatistics(
-            self.latency.timing(), self.calls.rate(), self.sent, self._inbox.replaced, self.repeated
+            self.latency.timing(), self.calls.rate(), self.sent, self.inbox.replaced, self.repeated
         )
 
     def _wake(self) -> None:
-        self._inbox.close()
+        self.inbox.close()
 
     def _run(self) -> None:
         output: Output | None = None
@@ -69,14 +69,14 @@ class OutputThread(Worker):
 
     def _feed(self, output: Output) -> None:
         while not self._stopping.is_set():
-            if (frame := self._inbox.take(timeout_s=0.5)) is not None:
+            if (frame := self.inbox.take(timeout_s=0.5)) is not None:
                 self._send(output, frame)
 
     def _feed_at_pace(self, output: PacedOutput) -> None:
         period_s = 1 / output.rate
         ends_s = time.monotonic() + period_s
         while not self._stopping.is_set():
-            frame = self._inbox.take(timeout_s=max(0.0, ends_s - time.monotonic()))
+            frame = self.inbox.take(timeout_s=max(0.0, ends_s - time.monotonic()))
             if self._stopping.is_set():
                 return
             if frame is None or not self._send(output, frame):

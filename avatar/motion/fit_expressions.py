@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from avatar.frames import FloatArray
 from avatar.images import load_image
@@ -20,22 +19,16 @@ from avatar.motion.expression import Expression
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
 from avatar.tracking.canonical import canonical_face
-from avatar.tracking.face import BLENDSHAPES
+from avatar.tracking.face import BLENDSHAPES, MIRRORED_BLENDSHAPES
 
 RIDGE = 0.02  # times the number of frames; coefficients are in [0, 1]
 EVERY = 3  # frames of a clip that are used: neighbours hardly differ
 
 
-def mirrored_blendshapes() -> npt.NDArray[np.intp]:
-    """For each coefficient the one of the other side; (52,)."""
-    swapped = [name.replace("Left", "*").replace("Right", "Left").replace("*", "Right") for name in BLENDSHAPES]
-    return np.array([BLENDSHAPES.index(name) for name in swapped])
-
-
 def mirrored(expression: Expression) -> Expression:
     """The same expression seen in a mirror."""
     shape = expression.shape[canonical_face().mirror] * np.array([-1, 1, 1], np.float32)
-    return Expression(shape, expression.blendshapes[mirrored_blendshapes()])
+    return Expression(shape, expression.blendshapes[MIRRORED_BLENDSHAPES])
 
 
 def fit(people: Sequence[Sequence[Expression]]) -> FloatArray:

@@ -3,37 +3,19 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import RgbImage
+from avatar.settings import CanvasSettings
 
-Fit = Literal["blur", "fit", "fill"]
+CanvasOptions = CanvasSettings  # how avatar frames fill what other programs see
 LABEL = "AI avatar"
 
 _SHRINK = 24  # the backdrop is blurred at this fraction of its size: cheap, and nothing finer is left to see
 _DIM = 0.62  # so that the avatar stands out against its own backdrop
 _LABEL_SHARE = 0.026  # of the canvas's height; 19 px at 720p
-
-
-@dataclass(frozen=True)
-class CanvasOptions:
-    """How avatar frames fill what other programs see."""
-
-    width_px: int = 1280  # 16..7680
-    height_px: int = 720  # 16..4320
-    fit: Fit = "blur"  # whole avatar before its own blur, whole avatar before black, or cut to fill
-    mirror: bool = False  # what others see is not a mirror
-    label: bool = True  # says in the corner that this is an avatar
-
-    def __post_init__(self) -> None:
-        if not (16 <= self.width_px <= 7680 and 16 <= self.height_px <= 4320):
-            raise ValueError(f"a canvas is 16 x 16 to 7680 x 4320 pixels, got {self.width_px} x {self.height_px}")
-        if self.fit not in get_args(Fit):
-            raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, got {self.fit!r}")
 
 
 def compose(rgb: RgbImage, options: CanvasOptions) -> RgbImage:

@@ -13,7 +13,7 @@ from avatar.outputs.gif import GifWriter
 from avatar.outputs.png_folder import PngFolderWriter
 from avatar.outputs.sound import SoundTrack, open_sound
 from avatar.outputs.target import OutputKind, kind_of, write_errors_explained
-from avatar.outputs.writer import AbortsUnlessCommitted, FrameWriter
+from avatar.outputs.writer import MADE_BY, AbortsUnlessCommitted, FrameWriter
 from avatar.outputs.yuv import YuvConverter, name_colours
 from avatar.sources.facts import DrivingFacts
 
@@ -81,7 +81,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
                 format="mp4" if mp4 else "webm",
                 container_options={"movflags": "faststart"} if mp4 else {},
             )
-            self._container.metadata["comment"] = "Animated portrait, made with Masque"
+            self._container.metadata["comment"] = MADE_BY
             self._stream = self._add_pictures(_CODECS[kind], width_px + width_px % 2, height_px + height_px % 2, facts)
             if audio_from is not None:
                 self._sound = open_sound(audio_from, self._container, facts.origin_s)

@@ -7,6 +7,8 @@ from typing import Protocol, Self
 
 from avatar.frames import RgbImage
 
+MADE_BY = "Animated portrait, made with Masque"  # the comment in every video file
+
 
 class FrameWriter(Protocol):
     """Takes frames one by one; nothing appears under the result's name before `commit`.

@@ -18,10 +18,17 @@ class SourceFacts:
 
 
 class FrameSource(Protocol):
-    """Where driving frames come from; callers cannot tell which kind it is. Opened, read and closed on one thread."""
+    """Where driving frames come from; callers cannot tell which kind it is.
+
+    Opened, read and closed on one thread; `interrupt` comes from another.
+    """
 
     name: str  # for people: "Integrated Camera", "clip.mp4"
-    facts: SourceFacts
+
+    @property
+    def facts(self) -> SourceFacts:
+        """What is known by now."""
+        ...
 
     def read(self) -> Frame:
         """Wait for one frame; `captured_ns` is `time.monotonic_ns()` when it was handed over.
@@ -30,6 +37,9 @@ class FrameSource(Protocol):
             CameraError: it stopped sending; the caller closes it and opens it again later.
         """
         ...
+
+    def interrupt(self) -> None:
+        """End a `read` that waits, with an error; from any thread, at once. Only `close` follows."""
 
     def close(self) -> None:
         """Let go of the device; safe to call twice."""

@@ -21,6 +21,9 @@ BLENDSHAPES = (
     "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
     "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
+MIRRORED_BLENDSHAPES = np.array([  # (52,), for each coefficient the one of the other side
+    BLENDSHAPES.index(name.replace("Left", "*").replace("Right", "Left").replace("*", "Right")) for name in BLENDSHAPES
+])
 
 
 @dataclass(frozen=True, eq=False)

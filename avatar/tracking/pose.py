@@ -56,6 +56,14 @@ def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> F
     return np.asarray(about_z @ about_x @ about_y, np.float32)
 
 
+def pose_of_angles(
+    yaw_deg: float, pitch_deg: float, roll_deg: float, centre_px: FloatArray, scale_px: float
+) -> HeadPose:
+    """The pose of a head turned by yaw, then pitch, then roll, whose origin lies at `centre_px` (3,)."""
+    rotation = rotation_from_angles(yaw_deg, pitch_deg, roll_deg)
+    return HeadPose(rotation, np.asarray(centre_px, np.float32), scale_px, yaw_deg, pitch_deg, roll_deg)
+
+
 def head_pose(landmarks: FloatArray, canonical: FloatArray, weights: FloatArray) -> HeadPose:
     """Pose of (478, 3) landmarks against a canonical head (478, 3) with one weight per point."""
     used = np.flatnonzero(weights)

@@ -72,7 +72,11 @@ class WarpEngine:
         self.use_source(self.prepare_source(source_image, face, alpha))
 
     def prepare_source(
-        self, source_image: Frame, face: Face | None, alpha: npt.NDArray[np.uint8] | None = None
+        self,
+        source_image: Frame,
+        face: Face | None,
+        alpha: npt.NDArray[np.uint8] | None = None,
+        size: int | None = None,
     ) -> PreparedPortrait:
         """Do everything for a portrait that is done once; may run on another thread while this engine draws.
 
@@ -80,6 +84,7 @@ class WarpEngine:
             source_image: the portrait.
             face: the face to animate.
             alpha: (H, W), the picture's own transparency, if it has any: it says what is the person.
+            size: longer side in pixels; None: as the options say.
         Raises:
             FaceError: there is no face.
         """
@@ -88,7 +93,7 @@ class WarpEngine:
                 "No face was found in the portrait.",
                 remedy="Choose a picture that shows one face from the front, at least 80 pixels wide.",
             )
-        rgb, face = _resized(source_image.rgb, face, self.options.size)
+        rgb, face = _resized(source_image.rgb, face, size or self.options.size)
         if alpha is not None:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
         return PreparedPortrait(PortraitRenderer(rgb, face, Layers(rgb, face, alpha)), Expression.of(face))
@@ -99,6 +104,19 @@ class WarpEngine:
         self._reference_expression = None
         if self._driver is not None and self._reference is not None:
             self._motion = self._carried_over(self._driver)  # the last one was in pixels of the old portrait
+
+    def set_motion(
+        self, *, relative: bool, adapt_scale: bool, strength_head: float, strength_expression: float
+    ) -> None:
+        """Carry motion over in another way from the next frame on: the fields of WarpOptions."""
+        self.options = replace(
+            self.options,
+            relative=relative,
+            adapt_scale=adapt_scale,
+            strength_head=strength_head,
+            strength_expression=strength_expression,
+        )
+        self._reference_expression = None
 
     def calibrate(self, driving_frame: Frame) -> None:
         """Keep the driver's face in this frame as the reference frame.

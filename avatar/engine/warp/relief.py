@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.warp.scattered import thin_plate_matrix
+from avatar.engine.warp.scattered import thin_plate_values
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion, soft_limit
 from avatar.smoothstep import smoothstep
@@ -90,7 +90,7 @@ class Relief:
         at = np.concatenate([self.landmarks[:MESH_POINTS, :2], *rings])
         known = np.concatenate([self.landmarks[:MESH_POINTS, 2], *depths])
         outside = smoothstep((self.oval_distance(points_px) - 1.7) / 0.5)
-        shaped = thin_plate_matrix(at, points_px, stiffness=2e-2) @ known
+        shaped = thin_plate_values(at, known, points_px, stiffness=2e-2)
         return np.asarray((1 - outside) * shaped + outside * back, np.float32)
 
     def share(self, points_px: FloatArray) -> FloatArray:

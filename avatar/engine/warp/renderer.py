@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,15 +50,16 @@ class PortraitRenderer:
         step = max(4, round(max(self.width_px, self.height_px) / COARSE_CELLS))
         self._coarse_step = step
         self._coarse = Grid.over_cells(0, 0, self.width_px, self.height_px, step)
-        self._background_sheet = self._sheet(self._coarse, None)
+        self._background_sheet = self._bare_sheet(self._coarse)
         self._fine_step = max(2, round(self.relief.unit_px / FINE_CELLS))
         self._fine = self._face_grid()
         # The lids and lips part: what lies between eyes and mouth is moved apart from what lies around. Each of the
         # two motions is smooth, because each leaves out the edges that belong to the other.
         upper_lids = np.concatenate([eye.upper for eye in EYES])
         lower_lids = np.concatenate([eye.lower for eye in EYES])
-        self._middle = self._sheet(self._fine, np.concatenate([upper_lids, LOWER_LIP_POINTS]))
-        self._around = self._sheet(self._fine, np.concatenate([lower_lids, UPPER_LIP_POINTS]))
+        face_sheet = self._bare_sheet(self._fine)
+        self._middle = self._expressive(face_sheet, np.concatenate([upper_lids, LOWER_LIP_POINTS]))
+        self._around = self._expressive(face_sheet, np.concatenate([lower_lids, UPPER_LIP_POINTS]))
         self._landmark_share = self.relief.share(face.landmarks[:, :2])
 
     def landmarks(self, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
@@ -128,18 +129,17 @@ class PortraitRenderer:
         columns, rows = np.ceil((high - low) / step).astype(int) + 1
         return Grid(float(low[0]), float(low[1]), step, int(columns), int(rows))
 
-    def _sheet(self, grid: Grid, left_out: Indices | None) -> _Sheet:
+    def _bare_sheet(self, grid: Grid) -> _Sheet:
         points = grid.points().reshape(-1, 2)
-        depth = self.relief.depth(points)
-        share = self.relief.share(points)
-        spatial = np.concatenate([points, depth[:, None]], axis=1)
-        if left_out is None:
-            return _Sheet(spatial, share, None, np.arange(0))
+        spatial = np.concatenate([points, self.relief.depth(points)[:, None]], axis=1)
+        return _Sheet(spatial, self.relief.share(points), None, np.arange(0))
+
+    def _expressive(self, sheet: _Sheet, left_out: Indices) -> _Sheet:
         used = np.setdiff1d(np.arange(MESH_POINTS), left_out)
         still = np.concatenate([self.relief.ring(scale) for scale in (1.6, 1.75, 2.0)])
         known = np.concatenate([self.face.landmarks[used, :2], still])
-        weights = thin_plate_matrix(known, points, stiffness=1e-4)[:, : len(used)]
-        return _Sheet(spatial, share, np.ascontiguousarray(weights), used)
+        weights = thin_plate_matrix(known, sheet.points[:, :2], stiffness=1e-4)[:, : len(used)]
+        return replace(sheet, weights=np.ascontiguousarray(weights), used=used)
 
 
 @dataclass(frozen=True)

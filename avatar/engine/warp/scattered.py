@@ -25,6 +25,22 @@ def thin_plate_matrix(
     Returns:
         (Q, N) float32, rows sum to 1: `weights @ values` interpolates values of shape (N, ...).
     """
+    system, centres, at = _system(points, queries, stiffness)
+    to_coefficients = np.linalg.solve(system, np.eye(len(system))[:, : len(centres)])  # (N + 3, N)
+    return np.asarray(_basis(at, centres) @ to_coefficients, np.float32)
+
+
+def thin_plate_values(
+    points: npt.ArrayLike, values: npt.ArrayLike, queries: npt.ArrayLike, *, stiffness: float = 0.0
+) -> npt.NDArray[np.float32]:
+    """`thin_plate_matrix(points, queries) @ values` for (N,) values that are asked for once: many times as fast."""
+    system, centres, at = _system(points, queries, stiffness)
+    coefficients = np.linalg.solve(system, np.concatenate([np.asarray(values, np.float64), np.zeros(3)]))
+    return np.asarray(_basis(at, centres) @ coefficients, np.float32)
+
+
+def _system(points: npt.ArrayLike, queries: npt.ArrayLike, stiffness: float) -> tuple[Float64, Float64, Float64]:
+    """The equations (N + 3, N + 3) of the spline's coefficients, and both sets of points in its own unit."""
     points_in, queries_in = np.asarray(points, np.float64), np.asarray(queries, np.float64)
     origin, spread = points_in.mean(axis=0), points_in.std() + 1e-12
     centres, at = (points_in - origin) / spread, (queries_in - origin) / spread
@@ -33,15 +49,22 @@ def thin_plate_matrix(
     system[:count, :count] = _kernel(centres, centres) + stiffness * np.eye(count)
     system[:count, count:] = _affine(centres)
     system[count:, :count] = _affine(centres).T
-    to_coefficients = np.linalg.solve(system, np.eye(count + 3)[:, :count])  # (N + 3, N)
-    return np.asarray(np.hstack([_kernel(at, centres), _affine(at)]) @ to_coefficients, np.float32)
+    return system, centres, at
+
+
+def _basis(at: Float64, centres: Float64) -> Float64:
+    return np.hstack([_kernel(at, centres), _affine(at)])
 
 
 def _kernel(first: Float64, second: Float64) -> Float64:
-    squared = np.maximum(
-        (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2.0 * first @ second.T, 1e-12
-    )
-    return np.asarray(0.5 * squared * np.log(squared))  # r^2 log r
+    squared = first @ (-2.0 * second.T)
+    squared += (first**2).sum(1)[:, None]
+    squared += (second**2).sum(1)
+    np.maximum(squared, 1e-12, out=squared)
+    kernel = np.log(squared)
+    kernel *= squared
+    kernel *= 0.5
+    return kernel  # r^2 log r
 
 
 def _affine(points: Float64) -> Float64:

@@ -1,0 +1,101 @@
+"""An engine as the pipeline uses it: opened on a helper thread, then drawing on the engine's."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from avatar.engine.warp.engine import PreparedPortrait, WarpEngine
+from avatar.errors import EngineError
+from avatar.frames import Frame, RgbImage
+from avatar.live.driver import Drive
+from avatar.live.events import EngineReady
+from avatar.live.options import LiveOptions
+from avatar.portrait import check_portrait
+from avatar.portrait_source import PortraitSource
+from avatar.settings import CanvasSettings, MotionSettings
+from avatar.tracking import Face, open_tracker
+
+
+class Performer(Protocol):
+    """Draws portraits as a driver moves."""
+
+    facts: EngineReady
+
+    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> Any:
+        """Do what is done once per portrait; may run on another thread while this one draws. Raises: AvatarError."""
+
+    def show(self, prepared: Any) -> None:
+        """Draw this portrait from the next frame on."""
+
+    def set_motion(self, motion: MotionSettings) -> None:
+        """Carry motion over in another way from the next frame on."""
+
+    def draw(self, drive: Drive, picture_width_px: int, time_s: float) -> RgbImage:
+        """Draw the portrait; a new array each time. Raises: EngineError, and whatever an engine may raise."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+
+
+class FacePerformer:
+    """The warp engine, which is driven by tracked faces."""
+
+    def __init__(self, options: LiveOptions) -> None:
+        """Open the engine. Raises: WeightsError, EngineError."""
+        if options.device not in ("auto", "cpu"):
+            raise EngineError(
+                f"The warp engine draws on the processor and cannot use {options.device}.",
+                remedy="Choose auto; it is quick enough without a graphics card.",
+            )
+        self._engine = WarpEngine(open_tracker())
+        self._reference: Face | None = None
+        self.facts = EngineReady("warp", "cpu", "float32", "")
+        self.set_motion(options.motion)
+
+    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> PreparedPortrait:
+        """Find out everything about a portrait that is needed to draw it. Raises: FaceError."""
+        report = check_portrait(portrait.rgb, portrait.faces)
+        report.raise_if_refused()
+        height, width = portrait.rgb.shape[:2]
+        size = options.size or size_on_canvas(width, height, options.canvas)
+        return self._engine.prepare_source(Frame(portrait.rgb, 0, 0), report.face, portrait.alpha, size)
+
+    def show(self, prepared: PreparedPortrait) -> None:
+        """Draw this portrait from the next frame on."""
+        self._engine.use_source(prepared)
+
+    def set_motion(self, motion: MotionSettings) -> None:
+        """Carry motion over in another way from the next frame on."""
+        self._engine.set_motion(
+            relative=motion.relative,
+            adapt_scale=motion.adapt_scale,
+            strength_head=motion.strength_head,
+            strength_expression=motion.strength_expression,
+        )
+
+    def draw(self, drive: Drive, picture_width_px: int, time_s: float) -> RgbImage:
+        """Draw the portrait. Raises: EngineError."""
+        if drive.reference is not self._reference:
+            self._reference = drive.reference
+            self._engine.calibrate_face(drive.reference, picture_width_px)
+        return self._engine.animate_face(drive.face, time_s)
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+        self._engine.close()
+
+
+def open_performer(options: LiveOptions) -> Performer:
+    """Open the engine that the options name. Raises: EngineError, WeightsError."""
+    if options.engine == "warp":
+        return FacePerformer(options)
+    raise EngineError(
+        f"There is no engine called {options.engine!r} in this version.", remedy="Choose warp, which needs no download."
+    )
+
+
+def size_on_canvas(width_px: int, height_px: int, canvas: CanvasSettings) -> int:
+    """Longer side at which a picture is shown on a canvas: drawing more pixels would be lost work."""
+    scales = canvas.width_px / width_px, canvas.height_px / height_px
+    return max(round((max if canvas.fit == "fill" else min)(scales) * max(width_px, height_px)), 32)

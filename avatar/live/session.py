@@ -1,0 +1,111 @@
+"""A live session without a window: runs a pipeline until it is told to stop, its time is up, or nothing works."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from avatar.errors import AvatarError
+from avatar.live.events import AvatarRefused, EngineFailed, Event, OutputFailed
+from avatar.live.statistics import LiveStatistics
+from avatar.outputs.base import Output
+from avatar.pipeline import Pipeline
+
+LOOK_S = 0.1  # between two looks whether it is over
+
+
+@dataclass(frozen=True)
+class SessionResult:
+    """What came of a session."""
+
+    statistics: LiveStatistics  # at its end
+    seconds: float  # that an avatar was on
+    cpu_cores: float  # processor time over that time: 1 = one core busy all the time
+    problems: tuple[AvatarError, ...]  # that ended an output, or the session
+    clean: bool  # every thread ended
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers, texts and dictionaries."""
+        return {
+            "seconds": round(self.seconds, 3),
+            "cpu_cores": round(self.cpu_cores, 3),
+            "clean_stop": self.clean,
+            "problems": [{"what": each.what, "remedy": each.remedy} for each in self.problems],
+            "statistics": self.statistics.as_json(),
+        }
+
+
+@dataclass
+class _Watch:
+    """What the pipeline's events say about going on."""
+
+    tell: Callable[[Event], None]
+    outputs_left: int
+    problems: list[AvatarError] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def notice(self, event: Event) -> None:
+        """Any thread."""
+        with self.lock:
+            if isinstance(event, OutputFailed):
+                self.problems.append(event.error)
+                self.outputs_left -= 1
+                if self.outputs_left == 0:
+                    self.over.set()
+            elif isinstance(event, AvatarRefused) or (isinstance(event, EngineFailed) and not event.fallback):
+                self.problems.append(event.error)
+                self.over.set()
+        self.tell(event)
+
+
+def run_session(
+    pipeline_of: Callable[[Callable[[Event], None]], Pipeline],
+    outputs: dict[str, Callable[[], Output]],
+    *,
+    seconds: float | None,
+    asked_to_stop: Callable[[], bool],
+    tell: Callable[[Event], None],
+    each_second: Callable[[LiveStatistics], None],
+) -> SessionResult:
+    """Run to the end.
+
+    Args:
+        pipeline_of: makes the pipeline, given what it is to tell its events to.
+        outputs: by their names; when all of them have failed, it is over.
+        seconds: counted from the first avatar frame; None: until asked to stop.
+        asked_to_stop: is called ten times a second.
+        tell: is told every event, on any thread.
+        each_second: is shown how it goes.
+    """
+    watch = _Watch(tell, len(outputs))
+    pipeline = pipeline_of(watch.notice)
+    for name, opens in outputs.items():
+        pipeline.add_output(name, opens)
+    pipeline.start()
+    told_s, idle_cpu_s = 0.0, 0.0  # idle_cpu_s: spent before there was an avatar
+    try:
+        while not (watch.over.wait(LOOK_S) or asked_to_stop()):
+            statistics = pipeline.statistics()
+            if statistics.first_frame_s is None:
+                idle_cpu_s = time.process_time()
+            elif seconds is not None and statistics.running_s - statistics.first_frame_s >= seconds:
+                break
+            if statistics.running_s - told_s >= 1:
+                told_s = statistics.running_s
+                each_second(statistics)
+    finally:
+        statistics, cpu_s = pipeline.statistics(), time.process_time() - idle_cpu_s
+        clean = pipeline.stop()
+    started_s = statistics.first_frame_s
+    lasted_s = 0.0 if started_s is None else statistics.running_s - started_s
+    return SessionResult(
+        statistics=statistics,
+        seconds=lasted_s,
+        cpu_cores=cpu_s / lasted_s if lasted_s > 0 else 0.0,
+        problems=tuple(watch.problems),
+        clean=clean,
+    )

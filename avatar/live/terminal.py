@@ -1,0 +1,86 @@
+"""A live session on a terminal: news on lines of their own, and one line that tells how it goes."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from avatar.live import events
+from avatar.live.events import Event
+from avatar.live.options import IDLE
+from avatar.live.statistics import LiveStatistics
+
+
+class Terminal:
+    """News on lines of their own, and under them one line that is written over every second."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # news comes on any thread
+        self._live = sys.stderr.isatty()
+        self._width = 0
+
+    def tell(self, event: Event) -> None:
+        """Print what a user wants to know of an event."""
+        if text := as_text(event):
+            self._print(text)
+
+    def show(self, statistics: LiveStatistics) -> None:
+        """Write the status line, on a terminal."""
+        if self._live:
+            with self._lock:
+                line = status_line(statistics)
+                sys.stderr.write(f"\r{line:<{self._width}}")
+                sys.stderr.flush()
+                self._width = len(line)
+
+    def end(self) -> None:
+        """Leave the status line."""
+        if self._width:
+            sys.stderr.write("\n")
+            self._width = 0
+
+    def _print(self, text: str) -> None:
+        with self._lock:
+            if self._width:
+                sys.stderr.write("\r" + " " * self._width + "\r")
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
+            self._width = 0
+
+
+def status_line(statistics: LiveStatistics) -> str:
+    """How it goes, in one line."""
+    if not statistics.drawn:
+        return f"preparing {statistics.avatar}"
+    parts = [f"{statistics.avatar} by {statistics.engine}", f"{statistics.engine_rate:.0f} frames/s"]
+    if statistics.latency is not None:
+        parts.append(f"{statistics.latency.p50_ms:.0f} ms behind (95 %: {statistics.latency.p95_ms:.0f})")
+    if statistics.source != IDLE:
+        parts.append(f"camera {statistics.camera_rate:.0f}/s")
+        parts.append("face" if statistics.face else "no face")
+    lost = {"replaced": statistics.replaced, "skipped": statistics.skipped, "repeated": statistics.repeated}
+    parts += [f"{count} {name}" for name, count in lost.items() if count]
+    return "  ".join(parts)
+
+
+def as_text(event: Event) -> str:
+    """An event in words; empty for those that the status line tells."""
+    text = ""
+    match event:
+        case events.SourceLost(what, remedy):
+            text = f"{what} {remedy}".strip()
+        case events.SourceBack(name, facts):
+            text = f"Camera: {name}, {facts.width_px} x {facts.height_px}."
+        case events.AvatarRefused(name, error):
+            text = f"{name}: {error}"
+        case events.EngineFailed(error, fallback):
+            text = f"{error} Going on with {fallback}." if fallback else str(error)
+        case events.OutputStarted(name, facts):
+            text = f"{name.capitalize()}: {facts}." if facts else ""
+        case events.OutputFailed(_, error):
+            text = str(error)
+        case events.CalibrationRefused(why):
+            text = why
+        case events.DriftHint():
+            text = "You have moved away from where you sat at first."
+    return text

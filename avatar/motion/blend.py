@@ -1,0 +1,83 @@
+"""Arithmetic on tracked faces: between two of them, and one's motion since a reference on another's face."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from avatar.frames import FloatArray
+from avatar.motion.expression import Expression, transfer
+from avatar.tracking.canonical import canonical_face, pose_of
+from avatar.tracking.face import MIRRORED_BLENDSHAPES, Face, HeadPose
+from avatar.tracking.pose import pose_of_angles
+
+
+def face_from(shape: FloatArray, blendshapes: FloatArray, presence: float, pose: HeadPose) -> Face:
+    """The face with a pose-free shape (478, 3) in a pose: `Expression.of` the other way round."""
+    landmarks = shape @ pose.rotation.T * np.float32(pose.scale_px) + pose.centre_px
+    return Face(landmarks.astype(np.float32), blendshapes, presence, pose)
+
+
+def blend(first: Face, second: Face, share: float) -> Face:
+    """The face a share (0 to 1) of the way from one to the other; expression and pose each go straight there."""
+    if share <= 0 or share >= 1:
+        return second if share >= 1 else first
+    to, of = np.float32(share), np.float32(1 - share)
+    one, other = first.pose, second.pose
+    pose = pose_of_angles(
+        one.yaw_deg + share * (other.yaw_deg - one.yaw_deg),
+        one.pitch_deg + share * (other.pitch_deg - one.pitch_deg),
+        one.roll_deg + share * (other.roll_deg - one.roll_deg),
+        of * one.centre_px + to * other.centre_px,
+        _size(one) ** (1 - share) * _size(other) ** share,
+    )
+    return face_from(
+        of * Expression.of(first).shape + to * Expression.of(second).shape,
+        of * first.blendshapes + to * second.blendshapes,
+        (1 - share) * first.presence + share * second.presence,
+        pose,
+    )
+
+
+def carry(face: Face, reference: Face, onto: Face) -> Face:
+    """What `onto` would look like had it moved as `face` has since `reference`.
+
+    Expression carries over as to a portrait; turns add up; shift and growth are measured in head sizes.
+    """
+    shape = transfer(*(Expression.of(each) for each in (onto, reference, face)))
+    now, then, base = face.pose, reference.pose, onto.pose
+    pose = pose_of_angles(
+        base.yaw_deg + now.yaw_deg - then.yaw_deg,
+        base.pitch_deg + now.pitch_deg - then.pitch_deg,
+        base.roll_deg + now.roll_deg - then.roll_deg,
+        base.centre_px + (now.centre_px - then.centre_px) * np.float32(_size(base) / _size(then)),
+        _size(base) * _size(now) / _size(then),
+    )
+    blendshapes = np.clip(onto.blendshapes + face.blendshapes - reference.blendshapes, 0, 1)
+    return face_from(shape, blendshapes, face.presence, pose)
+
+
+def in_pose(face: Face, pose: HeadPose) -> Face:
+    """The same expression in another pose."""
+    return face_from(Expression.of(face).shape, face.blendshapes, face.presence, pose)
+
+
+def mirrored(face: Face, width_px: int) -> Face:
+    """The face in a picture of this width as a mirror shows it."""
+    landmarks = face.landmarks[canonical_face().mirror].copy()
+    landmarks[:, 0] = width_px - 1 - landmarks[:, 0]
+    return replace(
+        face, landmarks=landmarks, blendshapes=face.blendshapes[MIRRORED_BLENDSHAPES], pose=pose_of(landmarks)
+    )
+
+
+def moved(face: Face, x_px: float, y_px: float) -> Face:
+    """The face in a picture that begins (x_px, y_px) further up and left."""
+    by = np.array([x_px, y_px, 0], np.float32)
+    return replace(face, landmarks=face.landmarks + by, pose=replace(face.pose, centre_px=face.pose.centre_px + by))
+
+
+def _size(pose: HeadPose) -> float:
+    return max(pose.scale_px, 1e-3) if math.isfinite(pose.scale_px) else 1e-3

@@ -1,0 +1,133 @@
+"""Records the show: an MP4 that is there while it grows and can be played however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from avatar.credentials import sign
+from avatar.errors import OutputError, UsageError
+from avatar.frames import Frame
+from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.live_video import LiveVideo
+from avatar.outputs.microphone import SoundSource
+from avatar.outputs.sound_lane import SoundLane
+from avatar.outputs.target import check_folder
+
+logger = logging.getLogger(__name__)
+
+_SIGNED_AT_ONCE = 150_000_000  # bytes, less than a second's work; about a quarter of an hour of an avatar
+
+
+class Recorder:
+    """An output that writes a file. It bears its name from the first frame on, and replaces one that was there."""
+
+    def __init__(
+        self,
+        path: Path,
+        canvas: CanvasOptions | None = None,
+        *,
+        rate: int = 30,
+        microphone: Callable[[], SoundSource] | None = None,
+    ) -> None:
+        """Look whether it can be written; the file is made with the first frame.
+
+        Args:
+            path: ends in .mp4.
+            canvas: size and fit of the recording.
+            rate: frames per second.
+            microphone: opens one, whose sound is recorded too.
+        Raises:
+            UsageError: another ending.
+            OutputError: the place cannot be written to.
+        """
+        check_recording(path)
+        self._canvas, self._rate = canvas or CanvasOptions(), rate
+        self._path = path.resolve()
+        self._video: LiveVideo | None = None
+        self._sound = SoundLane(microphone()) if microphone is not None else None
+        self._ended = False
+        self._composite = microphone is not None  # real sound or pictures are part of it
+        size = f"{self._canvas.width_px} x {self._canvas.height_px}"
+        self.facts = f"{path.name}, {size} at {rate}{' with sound' if self._sound else ''}"
+
+    def send(self, frame: Frame) -> None:
+        """Add an avatar frame at the time it was captured. Raises: OutputError."""
+        if self._ended:
+            raise OutputError(f"The recording {self._path.name} has ended.", remedy="Start a new one.")
+        with self._errors_explained():
+            if self._video is None:
+                size = (self._canvas.width_px, self._canvas.height_px)
+                self._video = LiveVideo(self._path, *size, self._rate, sound=self._sound is not None)
+            self._composite |= frame.passed_through
+            self._video.add(compose(frame.rgb, self._canvas), frame.captured_ns)
+            if self._sound is not None:
+                self._video.add_sound(self._sound.until(frame.captured_ns))
+
+    def close(self) -> None:
+        """Finish the file; safe to call twice. Raises: OutputError, and what was written can be played still."""
+        if self._ended:
+            return
+        with self._errors_explained():
+            if self._video is not None:
+                if self._sound is not None:
+                    self._video.add_sound(self._sound.finish(self._video.length_s))
+                self._video.finish()
+                self._sign()
+        self._end()
+
+    def _sign(self) -> None:
+        """Say in the file what made it; a stop may take two seconds, and a long file takes longer."""
+        if self._path.stat().st_size <= _SIGNED_AT_ONCE:
+            sign(self._path, composite=self._composite)
+        else:
+            logger.warning("%s is not signed yet: python run.py verify --sign %s", self._path.name, self._path)
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._sound is not None:
+            self._sound.close()
+
+    @contextlib.contextmanager
+    def _errors_explained(self) -> Iterator[None]:
+        """End the recording on an error, and say how it ended."""
+        from av.error import FFmpegError
+
+        try:
+            yield
+        except (OSError, FFmpegError) as error:
+            self._end()
+            if self._video is not None:
+                self._video.abandon()
+            begun = self._video is not None and self._video.length_s > 0
+            raise _explained(self._path, error.errno, error.strerror or str(error), begun) from error
+
+
+def check_recording(path: Path) -> None:
+    """Refuse a place where no recording can be made, before anything is opened.
+
+    Raises:
+        UsageError: another ending than .mp4.
+        OutputError: no such folder, not writable, or the name is a folder's.
+    """
+    if path.suffix.lower() != ".mp4":
+        raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
+    check_folder(path.resolve().parent)
+
+
+def _explained(path: Path, number: int | None, reason: str, begun: bool) -> OutputError:
+    kept = f"{path.name} ends there and can be played. " if begun else ""
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        what, remedy = "The disk is full, so the recording stopped.", "Make room and start a new one."
+    elif number == errno.EFBIG:
+        what = "The recording grew as large as its file system or your limits allow, so it stopped."
+        remedy = "Start a new one."
+    else:
+        what = f"The recording stopped: {path.name} cannot be written ({reason})."
+        remedy = "Choose another folder and start a new one."
+    return OutputError(what, remedy=kept + remedy)

@@ -1,0 +1,180 @@
+"""The virtual camera that calls pick: v4l2loopback on Linux, OBS or UnityCapture on Windows, OBS on macOS.
+
+pyvirtualcam does the work. Its Linux backend gives up at the first device that it may not open, prints write errors
+instead of raising them, and takes no notice of a size that the device refused; so there the device is chosen and
+watched here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from avatar import v4l2
+from avatar.errors import OutputError
+from avatar.frames import Frame, RgbImage
+from avatar.outputs import loopback
+from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.test_card import draw_test_card
+
+_WATCH_S = 1.0  # between two looks whether the device is still there
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+
+
+class VirtualCamera:
+    """A PacedOutput: one call in every period, `send` for a new frame and `repeat` where there is none."""
+
+    def __init__(
+        self,
+        canvas: CanvasOptions | None = None,
+        *,
+        rate: float = 30,
+        device: str | None = None,
+        backend: str | None = None,
+    ) -> None:
+        """Open the device.
+
+        Args:
+            canvas: what other programs see; width and height are even.
+            rate: calls per second.
+            device: /dev/videoN on Linux, a name elsewhere; None: the first that fits, one named Masque before others.
+            backend: one of pyvirtualcam's; None: whichever works.
+        Raises:
+            OutputError: pyvirtualcam or a driver is missing; the device is missing, busy, forbidden or of another size.
+        """
+        self._canvas, self.rate = canvas or CanvasOptions(), float(rate)
+        self._camera: Any = None
+        width, height = self._canvas.width_px, self._canvas.height_px
+        if width % 2 or height % 2:
+            raise OutputError(
+                f"A virtual camera cannot be {width} x {height}: its colours come in squares of two by two.",
+                remedy=f"Choose an even size such as {width + width % 2} x {height + height % 2}.",
+            )
+        self._camera = _open(width, height, self.rate, device, backend)
+        self._device = Path(self._camera.device) if sys.platform == "linux" else None
+        self._looked_s = time.monotonic()
+        try:
+            self._check_size()
+        except BaseException:
+            self.close()
+            raise
+        self._shown: RgbImage = draw_test_card(width, height)
+        self.facts = f"{self._camera.device}, {width} x {height} at {rate:g}"
+
+    def send(self, frame: Frame) -> None:
+        """Show an avatar frame. Raises: OutputError."""
+        self._shown = compose(frame.rgb, self._canvas)
+        self.repeat()
+
+    def repeat(self) -> None:
+        """Show the last frame again, or the test card before the first. Raises: OutputError."""
+        self._check_presence()
+        self._camera.send(self._shown)
+
+    def close(self) -> None:
+        """Let go of the device; safe to call twice."""
+        if self._camera is not None:
+            self._camera.close()
+
+    def _check_size(self) -> None:
+        """A reader may hold a loopback device at another size; pictures would arrive there in shreds."""
+        if self._device is None:
+            return
+        with contextlib.suppress(OSError):
+            size = v4l2.output_size(self._device)
+            if size != (self._canvas.width_px, self._canvas.height_px):
+                raise OutputError(
+                    f"The virtual camera is held at {size[0]} x {size[1]} by a program that looks at it.",
+                    remedy="Close its picture there (the call, the browser tab), start again, then open it there.",
+                )
+
+    def _check_presence(self) -> None:
+        now_s = time.monotonic()
+        if self._device is None or now_s - self._looked_s < _WATCH_S:
+            return
+        self._looked_s = now_s
+        try:
+            v4l2.query_node(self._device)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise OutputError(
+                    f"The virtual camera {self._device} is gone.", remedy=loopback.look().remedy or "Start it again."
+                ) from error
+
+
+def _open(width: int, height: int, rate: float, device: str | None, backend: str | None) -> Any:
+    try:
+        import pyvirtualcam
+    except ModuleNotFoundError as error:
+        raise OutputError(
+            "The virtual camera needs the package pyvirtualcam.",
+            remedy=f"Install it: {sys.executable} -m pip install pyvirtualcam",
+        ) from error
+    if backend is not None and backend not in (known := pyvirtualcam.camera.BACKENDS):
+        raise OutputError(
+            f"There is no kind of virtual camera called {backend} here.", remedy=f"Choose one of: {', '.join(known)}."
+        )
+    if device is None and backend is None and sys.platform == "linux":
+        chosen = loopback.choose(loopback.look().devices)
+        device = None if chosen is None else str(chosen)
+    try:
+        return pyvirtualcam.Camera(width, height, rate, device=device, backend=backend)
+    except (RuntimeError, ValueError) as error:
+        raise explain(str(error), sys.platform) from error
+
+
+def explain(said: str, system: str) -> OutputError:
+    """What a backend's message means, and the command or click that helps on this system.
+
+    Args:
+        said: pyvirtualcam's message, a line for each backend that was tried.
+        system: as `sys.platform` has it.
+    """
+    if system == "linux":
+        return _explain_linux(said)
+    if "could not be started" in said or "already in use" in said or "Multiple cameras" in said:
+        return OutputError(
+            "The virtual camera is in use by another program.",
+            remedy="In OBS click Stop Virtual Camera, close other programs that send to it, and start again.",
+        )
+    if system == "darwin":
+        return OutputError(
+            "There is no virtual camera: OBS has not installed its own.",
+            remedy="Install OBS 30 or later from obsproject.com, click Start Virtual Camera in it once, allow it in "
+            "System Settings > General > Login Items & Extensions > Camera Extensions, and restart the Mac.",
+        )
+    return OutputError(
+        "There is no virtual camera: neither OBS nor UnityCapture is installed.",
+        remedy="Install OBS from obsproject.com, click Start Virtual Camera in it once, then Stop Virtual Camera, "
+        "and start again.",
+    )
+
+
+def _explain_linux(said: str) -> OutputError:
+    state = loopback.look()
+    if "missing permissions" in said:
+        return OutputError(
+            "The virtual camera may not be opened by this user.",
+            remedy=f"Type: {loopback.JOIN_GROUP}, then log out and in again.",
+        )
+    if "does not exist" in said or "No v4l2 loopback device" in said:
+        if any(not node.takes for node in state.devices):
+            return OutputError(
+                "Another program already sends to the virtual camera.", remedy="Close it: OBS, or another Masque."
+            )
+        return OutputError("There is no virtual camera.", remedy=state.remedy or f"Type: {loopback.LOAD}")
+    if "busy" in said or "already in use" in said:
+        return OutputError(
+            "The virtual camera is in use by another program.",
+            remedy="Close programs that send to it (OBS, another Masque) and those that look at it, then start again.",
+        )
+    if "is not a" in said:
+        return OutputError(
+            "The chosen device is not a virtual camera.", remedy=f"Leave the device out, or make one: {loopback.LOAD}"
+        )
+    line = said.splitlines()[-1].rstrip(".")
+    return OutputError(f"The virtual camera cannot be opened: {line}.", remedy=f"Type: {loopback.RELOAD}")

@@ -1,0 +1,116 @@
+"""The cameras of this machine, by names that people know and ids that stay the same.
+
+Linux was tried. Windows (DirectShow's names through FFmpeg) and macOS (system_profiler's, in the order in which OpenCV
+sorts them) follow their documentation and were not tried on a machine; where they answer nothing, the first indices
+stand in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from avatar import v4l2
+from avatar.outputs.loopback import CARD_LABEL
+
+logger = logging.getLogger(__name__)
+
+_BY_ID = (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
+_SYSFS = Path("/sys/class/video4linux")
+_OUR_OUTPUTS = frozenset({"OBS Virtual Camera", "Unity Video Capture"})
+_GUESSES = 4  # indices offered where no names can be had
+
+
+@dataclass(frozen=True)
+class CameraInfo:
+    """One camera."""
+
+    id: str  # stays the same after a restart and, where the system tells cameras apart, in another socket
+    name: str  # unique in a list
+    index: int  # OpenCV's number for it, today
+
+
+def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
+    """Ask the system; our own virtual camera and the metadata nodes of others are left out.
+
+    Drivers that hang are not waited for longer than `timeout_s`; then nothing is returned. Call it off the UI thread.
+    """
+    found: list[CameraInfo] = []
+    asking = threading.Thread(target=lambda: found.extend(_named_apart(_ask())), name="masque-cameras", daemon=True)
+    asking.start()
+    asking.join(timeout_s)
+    if asking.is_alive():
+        logger.warning("The cameras could not be listed within %.0f s.", timeout_s)
+        return ()
+    return tuple(found)
+
+
+def _ask() -> Iterable[CameraInfo]:
+    try:
+        ask = {"win32": _windows, "darwin": _macos}.get(sys.platform, _linux)
+        return [camera for camera in ask() if camera.name not in _OUR_OUTPUTS]
+    except Exception as error:  # outermost frame of the thread, and a camera may be used without its name
+        logger.warning("The cameras' names cannot be had: %s", error)
+        return [CameraInfo(str(index), f"Camera {index}", index) for index in range(_GUESSES)]
+
+
+def _linux() -> Iterator[CameraInfo]:
+    stable = {link.resolve(): link.name for folder in reversed(_BY_ID) for link in sorted(folder.glob("*"))}
+    for path in v4l2.video_paths():
+        name = _name_if_camera(path)
+        if name is not None:
+            yield CameraInfo(stable.get(path, path.name), name, int(path.name.removeprefix("video")))
+
+
+def _name_if_camera(path: Path) -> str | None:
+    try:
+        node = v4l2.query_node(path)
+    except PermissionError:  # offered all the same: opening it says what to do
+        return _name_in_sysfs(path.name)
+    except OSError:
+        return None
+    ours = node.is_loopback and (node.name == CARD_LABEL or v4l2.written_by_us(path))
+    return node.name if node.captures and not ours else None
+
+
+def _name_in_sysfs(number: str) -> str | None:
+    """The name of a camera's first node, which is the one with pictures."""
+    try:
+        is_first = (_SYSFS / number / "index").read_text(encoding="ascii").strip() == "0"
+        return (_SYSFS / number / "name").read_text(encoding="utf-8", errors="replace").strip() if is_first else None
+    except (OSError, ValueError):
+        return None
+
+
+def _windows() -> Iterator[CameraInfo]:
+    """DirectShow's list, whose order is that of OpenCV's CAP_DSHOW."""
+    import av
+
+    devices = [device for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]
+    for index, device in enumerate(devices):
+        yield CameraInfo(device.name, device.description or device.name, index)
+
+
+def _macos() -> Iterator[CameraInfo]:
+    """The system's list, sorted by unique id as OpenCV's AVFoundation backend sorts it."""
+    command = ["system_profiler", "-json", "SPCameraDataType"]
+    done = subprocess.run(command, capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
+    devices = json.loads(done.stdout)["SPCameraDataType"]
+    for index, device in enumerate(sorted(devices, key=lambda each: str(each["spcamera_unique-id"]))):
+        yield CameraInfo(str(device["spcamera_unique-id"]), str(device["_name"]), index)
+
+
+def _named_apart(cameras: Iterable[CameraInfo]) -> Iterator[CameraInfo]:
+    """Number the second and later camera of a name."""
+    seen: Counter[str] = Counter()
+    for camera in cameras:
+        seen[camera.name] += 1
+        again = seen[camera.name]
+        yield camera if again == 1 else replace(camera, name=f"{camera.name} ({again})")

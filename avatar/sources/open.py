@@ -1,0 +1,73 @@
+"""From what a user names to a source: a camera, a video, a folder of pictures or a still."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from avatar.errors import CameraError, UsageError, VideoError
+from avatar.images import SUFFIXES
+from avatar.sources.base import FrameSource
+from avatar.sources.camera import Camera
+from avatar.sources.camera_list import CameraInfo, list_cameras
+from avatar.sources.playback import Clip, Still
+
+
+def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 30) -> FrameSource:
+    """Open what drives the avatar.
+
+    Args:
+        spec: a camera's number, id or name (or the only part of one that fits), or a path.
+        size: width and height to ask a camera for.
+        rate: pictures per second to ask a camera for.
+    Raises:
+        CameraError: there is no such camera, nor a file of that name.
+        VideoError, ImageError: the file cannot be used.
+        UsageError: it is "idle", which is no source: the pipeline makes the idle motion itself.
+    """
+    if spec == "idle":
+        raise UsageError("The idle motion needs no source.", remedy="Leave the camera out.")
+    path = Path(spec).expanduser()
+    may_be_file = spec and not spec.isdecimal()  # "" would be this folder; "0" is a camera whatever lies about
+    if may_be_file and path.is_dir():
+        return Clip(path)
+    if may_be_file and path.is_file():
+        return _open_file(path)
+    return Camera(find_camera(spec, list_cameras()), size=size, rate=rate)
+
+
+def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
+    """The camera that a number, an id, a name or a part of a name stands for.
+
+    A number need not be in the list: some virtual cameras answer to OpenCV and to nobody else.
+
+    Raises:
+        CameraError: none fits, or several do.
+    """
+    if (number := spec.removeprefix("/dev/video")).isdecimal():
+        index = int(number)
+        return next((each for each in cameras if each.index == index), CameraInfo(spec, f"Camera {index}", index))
+    wanted = spec.casefold()
+    for same in ([c for c in cameras if spec == c.id], [c for c in cameras if wanted == c.name.casefold()]):
+        if same:
+            return same[0]
+    partly = [camera for camera in cameras if wanted and wanted in camera.name.casefold()]
+    if len(partly) == 1:
+        return partly[0]
+    known = f"Cameras here: {', '.join(camera.name for camera in cameras)}." if cameras else "No camera is plugged in."
+    if partly:
+        raise CameraError(f"Several cameras are called {spec}.", remedy=f"Name one of them in full. {known}")
+    raise CameraError(
+        f"There is no camera and no file called {spec!r}.", remedy=f"{known} A video, a picture or idle will do too."
+    )
+
+
+def _open_file(path: Path) -> FrameSource:
+    if path.suffix.lower() not in SUFFIXES:
+        return Clip(path)
+    if path.suffix.lower() == ".gif":
+        try:
+            return Clip(path)
+        except VideoError:  # a single picture
+            return Still(path)
+    return Still(path)

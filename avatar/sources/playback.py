@@ -1,0 +1,101 @@
+"""Files that play as a camera: a clip or a folder of pictures that loops, and a still."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from avatar.errors import AvatarError, CameraError
+from avatar.frames import Frame, RgbImage
+from avatar.images import load_image
+from avatar.sources.base import SourceFacts
+from avatar.sources.facts import DrivingVideo
+from avatar.sources.video import open_driving
+
+_BEHIND_NS = 250_000_000  # a decoder later than this plays slower rather than hurry after the clock
+_STILL_RATE = 10
+
+
+class _Playing:
+    """What files have in common: waiting for the moment at which a camera would have sent the next picture."""
+
+    def __init__(self, path: Path, width_px: int, height_px: int, rate: float) -> None:
+        self.name, self.facts = path.name, SourceFacts(width_px, height_px, rate)
+        self._stopping = threading.Event()
+        self._sequence = 0
+
+    def interrupt(self) -> None:
+        """End a `read` that waits; from any thread, at once."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Let go of the file; safe to call twice."""
+        self._stopping.set()
+
+    def _sent(self, rgb: RgbImage, due_ns: int) -> Frame:
+        """Wait until `due_ns` and make the frame."""
+        self._stopping.wait(max(0.0, (due_ns - time.monotonic_ns()) * 1e-9))
+        if self._stopping.is_set():
+            raise CameraError(f"{self.name} was closed.", remedy="Choose it again.")
+        frame = Frame(rgb, self._sequence, time.monotonic_ns())
+        self._sequence += 1
+        return frame
+
+
+class Clip(_Playing):
+    """A video file or a folder of pictures, at its own pace, from its beginning again after its end."""
+
+    def __init__(self, path: Path) -> None:
+        """Open it. Raises: VideoError, ImageError."""
+        self._path = path
+        self._clip: DrivingVideo = open_driving(path)
+        facts = self._clip.facts
+        super().__init__(path, facts.width_px, facts.height_px, float(facts.rate))
+        self._frames: Iterator[Frame] = iter(self._clip)
+        self._zero_ns: int | None = None  # monotonic time of the clip's own 0
+
+    def read(self) -> Frame:
+        """Wait for the next picture. Raises: CameraError, also where the file is gone after its first round."""
+        try:
+            frame = self._next()
+        except AvatarError as error:
+            raise CameraError(error.what, remedy=error.remedy) from error
+        now_ns = time.monotonic_ns()
+        if self._zero_ns is None or now_ns - self._zero_ns - frame.captured_ns > _BEHIND_NS:
+            self._zero_ns = now_ns - frame.captured_ns
+        return self._sent(frame.rgb, self._zero_ns + frame.captured_ns)
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        super().close()
+        self._clip.close()
+
+    def _next(self) -> Frame:
+        frame = next(self._frames, None)
+        if frame is not None:
+            return frame
+        length_ns = round(self._clip.end_s * 1e9)
+        self._clip.close()
+        self._clip = open_driving(self._path)
+        self._frames = iter(self._clip)
+        if self._zero_ns is not None:
+            self._zero_ns += length_ns
+        return next(self._frames)
+
+
+class Still(_Playing):
+    """One picture, sent again and again."""
+
+    def __init__(self, path: Path) -> None:
+        """Read it. Raises: ImageError."""
+        self._rgb = load_image(path)
+        self._due_ns = time.monotonic_ns()
+        super().__init__(path, self._rgb.shape[1], self._rgb.shape[0], _STILL_RATE)
+
+    def read(self) -> Frame:
+        """Wait a tenth of a second for the same picture again. Raises: CameraError: it was closed."""
+        frame = self._sent(self._rgb, self._due_ns)
+        self._due_ns = frame.captured_ns + round(1e9 / _STILL_RATE)
+        return frame

@@ -1,0 +1,205 @@
+"""Content Credentials: in every recording and snapshot, gone wrong when one byte is changed, and naming nobody."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import re
+import socket
+import stat
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fakes import make_clip, plain
+
+from avatar import certificate, cli
+from avatar.certificate import load_signing_key, own_signing_key, signing_path
+from avatar.credentials import COMPOSITE, GENERATED, read_credentials, sign
+from avatar.errors import OutputError, SetupError, UsageError
+from avatar.frames import Frame
+from avatar.images import load_image, save_png
+from avatar.outputs import recorder as recording
+from avatar.outputs.canvas import CanvasOptions
+from avatar.outputs.recorder import Recorder
+from avatar.outputs.replay import ReplayRing
+from avatar.outputs.snapshot import save_snapshot
+from avatar.sources.video import open_driving
+
+pytest.importorskip("c2pa", reason="c2pa-python is not installed")
+
+SMALL = CanvasOptions(160, 90)
+
+
+def avatar_frame(number: int, *, passed_through: bool = False) -> Frame:
+    return Frame(plain(20 + number), number, number * 33_333_333, passed_through=passed_through)
+
+
+def record(path: Path, count: int = 40, *, passed_through: bool = False) -> Path:
+    recorder = Recorder(path, SMALL)
+    for number in range(count):
+        recorder.send(avatar_frame(number, passed_through=passed_through and number == 7))
+    recorder.close()
+    return path
+
+
+def snapshot(path: Path) -> Path:
+    save_snapshot(path, avatar_frame(0), SMALL)
+    return path
+
+
+def replay(path: Path) -> Path:
+    ring = ReplayRing(SMALL)
+    for number in range(40):
+        ring.send(avatar_frame(number))
+    ring.save(path)
+    ring.close()
+    return path
+
+
+@pytest.mark.parametrize(("make", "name"), [(record, "show.mp4"), (snapshot, "me.png"), (replay, "again.mp4")])
+def test_whatever_is_saved_says_what_made_it(tmp_path: Path, make: object, name: str) -> None:
+    path = make(tmp_path / name)  # type: ignore[operator]
+    found = read_credentials(path)
+    assert found is not None and found.generator.startswith("Masque ") and found.kind == GENERATED
+    assert found.from_here and found.problems == ()
+    assert [each.name for each in tmp_path.iterdir()] == [name], "nothing else is left behind"
+
+
+def test_the_file_itself_stays_as_good_as_it_was(tmp_path: Path) -> None:
+    with open_driving(record(tmp_path / "show.mp4")) as clip:
+        assert sum(1 for _ in clip) == 40
+    assert load_image(snapshot(tmp_path / "me.png")).shape == (90, 160, 3)
+
+
+def test_a_recording_with_the_cameras_own_pictures_is_a_composite(tmp_path: Path) -> None:
+    found = read_credentials(record(tmp_path / "show.mp4", passed_through=True))
+    assert found is not None and found.kind == COMPOSITE
+
+
+@pytest.mark.parametrize("name", ["show.mp4", "me.png"])
+def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
+    path = record(tmp_path / name) if name.endswith("mp4") else snapshot(tmp_path / name)
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 1
+    path.write_bytes(data)
+    found = read_credentials(path)
+    assert found is not None and found.problems
+
+
+def test_another_installation_is_told_from_this_one(tmp_path: Path) -> None:
+    path = record(tmp_path / "show.mp4")
+    signing_path().unlink()
+    found = read_credentials(path)
+    assert found is not None and not found.from_here and found.problems == ()
+
+
+def test_nothing_about_the_person_or_the_machine_is_in_the_file(tmp_path: Path) -> None:
+    folder = tmp_path / "secretfolder"
+    folder.mkdir()
+    data = record(folder / "mysecretname.mp4").read_bytes() + signing_path().read_bytes()
+    words = {"mysecretname", "secretfolder", socket.gethostname(), platform.node(), getpass.getuser()} - {"root", ""}
+    assert not [word for word in words if len(word) > 3 and word.encode() in data]
+    assert not re.search(rb"[\w.]+@[\w.]+\.\w\w", data), "an address"
+
+
+def test_the_key_is_made_once_and_is_for_its_owner_alone() -> None:
+    first, second = own_signing_key(), own_signing_key()
+    assert first == second == load_signing_key()
+    if sys.platform != "win32":
+        assert stat.S_IMODE(signing_path().stat().st_mode) == 0o600
+    assert [each.name for each in signing_path().parent.iterdir()] == ["signing.pem"]
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"nonsense", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n" * 2]
+)
+def test_a_damaged_key_is_made_anew(damage: bytes) -> None:
+    own_signing_key()
+    signing_path().write_bytes(damage)
+    assert load_signing_key() is None
+    assert own_signing_key() == load_signing_key()
+
+
+def test_an_expired_certificate_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = own_signing_key()
+    later = certificate._now() + 2 * certificate._LIFE
+    monkeypatch.setattr(certificate, "_now", lambda: later)
+    assert load_signing_key() is None and own_signing_key() != first
+
+
+def test_a_file_that_cannot_be_signed_stays_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "no.mp4").write_bytes(b"not a video")
+    assert not sign(tmp_path / "no.mp4")
+    assert (tmp_path / "no.mp4").read_bytes() == b"not a video" and "no.mp4 carries no" in caplog.text
+    assert [each.name for each in tmp_path.iterdir()] == ["no.mp4"]
+
+
+def test_without_the_package_files_are_saved_unsigned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "c2pa", None)
+    path = record(tmp_path / "show.mp4")
+    with open_driving(path) as clip:
+        assert sum(1 for _ in clip) == 40
+    with pytest.raises(SetupError, match="c2pa-python"):
+        read_credentials(path)
+
+
+def test_files_without_a_note_and_of_other_kinds(tmp_path: Path) -> None:
+    save_png(tmp_path / "plain.png", plain(3))
+    assert read_credentials(tmp_path / "plain.png") is None
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(UsageError):
+        read_credentials(tmp_path / "notes.txt")
+    with pytest.raises(UsageError, match="no file"):
+        read_credentials(tmp_path / "none.png")
+
+
+def test_a_truncated_file_is_an_error_and_no_crash(tmp_path: Path) -> None:
+    path = snapshot(tmp_path / "me.png")
+    path.write_bytes(path.read_bytes()[:600])
+    try:
+        found = read_credentials(path)
+    except OutputError:
+        return
+    assert found is None or found.problems
+
+
+def test_the_command_tells_it_and_gives_an_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "show.mp4")
+    assert cli.main(["verify", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "trainedAlgorithmicMedia" in told and "Unchanged" in told and "this installation's own" in told
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 1
+    path.write_bytes(data)
+    assert cli.main(["verify", str(path)]) == 1
+    assert "NOT as it was signed" in capsys.readouterr().out
+    save_png(tmp_path / "plain.png", plain(3))
+    assert cli.main(["verify", str(tmp_path / "plain.png")]) == 1
+    assert "carries no Content Credentials" in capsys.readouterr().out
+
+
+def test_a_long_recording_is_signed_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recording, "_SIGNED_AT_ONCE", 100)
+    path = record(tmp_path / "show.mp4")
+    assert read_credentials(path) is None and "verify --sign" in caplog.text
+    assert cli.main(["verify", "--sign", str(path)]) == 0
+    found = read_credentials(path)
+    assert found is not None and found == replace(found, kind=GENERATED, from_here=True)
+
+
+def test_what_others_made_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = make_clip(tmp_path / "theirs.mp4")
+    before = path.read_bytes()
+    assert cli.main(["verify", "--sign", str(path)]) == 2
+    assert "not a recording that Masque made" in capsys.readouterr().err and path.read_bytes() == before
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_settings_folder_that_cannot_be_written_costs_the_note_only(tmp_path: Path) -> None:
+    signing_path().parent.chmod(0o500)
+    assert read_credentials(record(tmp_path / "show.mp4")) is None
