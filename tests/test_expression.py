@@ -144,6 +144,17 @@ def test_the_eye_closes_steadily(own: float) -> None:
     assert 0.1 < openness[10] < 0.75 and openness[0] == pytest.approx(1, abs=1e-4)
 
 
+def test_the_skin_of_a_large_eyes_lid_goes_along_further() -> None:
+    lags = []
+    for own in (0.9, 2.0, 3.0):
+        source = with_eyes(own)
+        moved = transfer(source, NEUTRAL, blinking()) - source.shape
+        edge, skin = moved[RIGHT_EYE.upper, 1], moved[RIGHT_EYE.upper_rings[0], 1]
+        lags.append(float(((edge - skin) / edge).mean()))
+        assert np.all(np.diff([moved[159, 1], *(moved[ring[3], 1] for ring in RIGHT_EYE.upper_rings)]) < 0)
+    assert lags[0] > lags[1] > lags[2]
+
+
 @pytest.mark.parametrize("winking", EYES, ids=["right", "left"])
 def test_one_eye_can_wink(winking: EyeRegion) -> None:
     open_eye = LEFT_EYE if winking is RIGHT_EYE else RIGHT_EYE

@@ -287,6 +287,13 @@ def test_a_shut_eye_shows_neither_white_nor_iris() -> None:
     assert box.min(axis=2).max() <= max(SKIN[2], 150)
 
 
+def test_an_eye_as_high_as_wide_shuts_without_a_rest_of_itself() -> None:
+    tall = Eyes(opening=1.1, radius=0.3)
+    result = drawn(tall, opening=0.0, canvas=np.full_like(tall.picture(), SKIN))
+    white = result[:, : result.shape[1] // 2].min(axis=2)
+    assert white.max() <= max(SKIN[2], 150) and not iris_mask(result).any()
+
+
 def test_an_eye_opened_wider_than_the_portraits_shows_what_the_lid_hid_of_the_iris() -> None:
     narrow = Eyes(opening=0.22)
     bare = np.full_like(narrow.picture(), SKIN)

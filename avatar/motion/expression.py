@@ -175,8 +175,10 @@ def _place_lids(
     before = shape[eye.upper].copy()
     shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet
     follow = np.clip(shape[eye.upper] - before, -0.3, 0.3)
-    for share, ring in zip((0.55, 0.2), eye.upper_rings, strict=True):
-        shape[ring] += np.float32(share) * follow
+    # The lid of a cartoon's large eye comes far down: its skin goes along, or the line of lashes would be stretched.
+    large = max(lid_opening(source, eye) / USUAL_EYE, 1.0)
+    for lag, ring in zip((0.45, 0.8), eye.upper_rings, strict=True):
+        shape[ring] += np.float32(1 - lag / large) * follow
 
 
 def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:

@@ -10,13 +10,14 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.engine.warp.eye_ball import EyeBall
 from avatar.engine.warp.eye_iris import find_irises
-from avatar.engine.warp.eye_lids import IRIS_CENTRE, SIDES, Lids, Places, Side, read_lids
+from avatar.engine.warp.eye_lids import IRIS_CENTRE, SIDES, TABLE, Lids, Places, Side, read_lids
 from avatar.engine.warp.eye_seam import REACH, Seam
 from avatar.engine.warp.eye_texture import take_apart
 from avatar.frames import FloatArray, RgbImage
 from avatar.smoothstep import smoothstep
 
 _SURE_OF_IRIS = (0.16, 0.25)  # contrast of its rim: below the first the eye is not taken apart, above the second it is
+_ALONG = np.linspace(0, 1, TABLE, dtype=np.float32)
 _GLINT_FOLLOWS = 0.5  # a light's image in the cornea moves about half as far as the pupil: it is before the pivot
 
 
@@ -134,8 +135,7 @@ class _Box:
     @staticmethod
     def around(lids: Lids, canvas: RgbImage, margin_px: float) -> _Box | None:
         """The opening's box with a margin, or None where it lies outside the canvas."""
-        along = np.linspace(0, 1, len(lids.upper), dtype=np.float32)
-        edge = np.concatenate([lids.points(along, lids.upper), lids.points(along, lids.lower)])
+        edge = np.concatenate([lids.points(_ALONG, lids.upper), lids.points(_ALONG, lids.lower)])
         size = np.array([canvas.shape[1], canvas.shape[0]])
         left, top = np.clip(np.floor(edge.min(axis=0) - margin_px), 0, size).astype(int)
         right, bottom = np.clip(np.ceil(edge.max(axis=0) + margin_px) + 1, 0, size).astype(int)
@@ -169,9 +169,13 @@ def _sample(texture: FloatArray, at: FloatArray, *, bounded: bool = False) -> Fl
 
 def _crop(rgb: RgbImage, eyes: list[Lids], margin: float) -> tuple[RgbImage, FloatArray]:
     """Cut out eyes with a margin in shares of their extent; the cut and its upper left corner (2,)."""
-    points = np.stack([point for lids in eyes for point in (lids.origin, lids.origin + lids.axis * lids.width_px)])
-    pad = margin * float(np.ptp(points, axis=0).max())
+    corners = np.stack([point for lids in eyes for point in (lids.origin, lids.origin + lids.axis * lids.width_px)])
+    pad = margin * float(np.ptp(corners, axis=0).max())
+    edges = np.concatenate([lids.points(_ALONG, lid) for lids in eyes for lid in (lids.upper, lids.lower)])
+    room = 0.5 * pad  # a cartoon's eye may be as high as wide
+    low = np.minimum(corners.min(axis=0) - pad, edges.min(axis=0) - room)
+    high = np.maximum(corners.max(axis=0) + pad, edges.max(axis=0) + room)
     height, width = rgb.shape[:2]
-    left, top = np.clip(np.floor(points.min(axis=0) - pad), 0, [width - 2, height - 2]).astype(int)
-    right, bottom = np.clip(np.ceil(points.max(axis=0) + pad), [left + 2, top + 2], [width, height]).astype(int)
+    left, top = np.clip(np.floor(low), 0, [width - 2, height - 2]).astype(int)
+    right, bottom = np.clip(np.ceil(high), [left + 2, top + 2], [width, height]).astype(int)
     return rgb[top:bottom, left:right], np.array([left, top], np.float32)
