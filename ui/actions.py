@@ -10,8 +10,9 @@ from PyQt5.QtGui import QKeySequence
 from PyQt5.QtWidgets import QAction, QToolButton, QWidget
 
 from ui import icons
-from ui.keys import ACTIONS, BY_NAME, key_text, keys_of
+from ui.keys import ACTIONS, BY_NAME, VIEW, key_text, keys_of
 from ui.language import tr
+from ui.theme import current
 
 
 class Actions:
@@ -54,7 +55,8 @@ class Actions:
         """Draw the icons in the colours of the current look."""
         for entry in ACTIONS:
             if entry.icon:
-                self._all[entry.name].setIcon(icons.icon(entry.icon))
+                checked = current().text if entry.group == VIEW else None  # those buttons stay plain
+                self._all[entry.name].setIcon(icons.icon(entry.icon, checked=checked))
 
     def plain_text(self, name: str) -> str:
         """What an action is called, without dots."""

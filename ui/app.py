@@ -12,6 +12,7 @@ from PyQt5.QtWidgets import QApplication
 
 from avatar.errors import AvatarError
 from avatar.library import Library
+from avatar.library_import import Detect
 from avatar.live.events import Event
 from avatar.live.options import LiveOptions
 from avatar.pipeline import Pipeline
@@ -39,7 +40,7 @@ class App(QObject):
     """Owns everything that outlives a window."""
 
     def __init__(
-        self, application: QApplication, *, services: Services | None = None, library: Library | None = None,
+        self, application: QApplication, *, services: Services | None = None, detect: Detect | None = None,
         open_pipeline: OpenPipeline = lambda options, tell: Pipeline(options, on_event=tell),
     ) -> None:  # fmt: skip
         super().__init__()
@@ -54,14 +55,13 @@ class App(QObject):
         self.pipeline = open_pipeline(live_options(settings), self.bridge.tell)
         self.session = Session(self.pipeline, self.bridge, settings, self._save)
         self.captures = Captures(self.session, self.files)
-        self.avatars = Avatars(self.files, self.faces, library)
+        self.avatars = Avatars(self.files, self.faces, Library(), detect)
         self._services = services or Services()
         self.window = self._make_window()
         self.session.changed.connect(self._follow)
         self._shown = (settings.window.language, settings.window.theme)
         self.bridge.watch(self.pipeline)
         self.pipeline.start()
-        self.pipeline.set_search(settings.calibration.search)
         self._closed = False
         if problem is not None:
             self.session.notice(Notice(problem.what, problem.remedy, "error"))
@@ -102,6 +102,7 @@ class App(QObject):
         self.tray.icon.hide()
         old.replace_quietly()
         self.window = self._make_window()
+        self.window.setGeometry(old.geometry())
         self.window.show()
 
     def _style(self, settings: Settings) -> None:

@@ -15,7 +15,7 @@ from avatar.errors import AvatarError
 from avatar.frames import RgbImage
 from avatar.images import load_image
 from avatar.library import Library
-from avatar.library_import import Choice, examine
+from avatar.library_import import Choice, Detect, examine
 from avatar.library_names import same_name
 from avatar.library_record import Avatar
 from avatar.portrait import PortraitReport
@@ -60,12 +60,13 @@ class Avatars(QObject):
     removed = pyqtSignal(object)  # Avatar
     failed = pyqtSignal(object)  # AvatarError
 
-    def __init__(self, files: Lane, faces: Lane, library: Library | None = None) -> None:
+    def __init__(self, files: Lane, faces: Lane, library: Library, detect: Detect | None = None) -> None:
         super().__init__()
-        self.library = library or Library()
+        self.library = library
         self.entries: list[Entry] = []
         self._files, self._faces = files, faces
         self._thumbnails: dict[tuple[str, str], QImage | None] = {}
+        self._detect = detect or self._track
         self._tracker: Any = None  # opened and used on the faces' thread
         self._removed: list[str] = []
 
@@ -188,7 +189,7 @@ class Avatars(QObject):
                 self._thumbnails[key] = None
         return self._thumbnails[key]
 
-    def _detect(self, rgb: RgbImage) -> list[Face]:
+    def _track(self, rgb: RgbImage) -> list[Face]:
         from avatar.tracking import find_faces, open_tracker
 
         if self._tracker is None:

@@ -11,7 +11,7 @@ from ui.actions import Actions
 from ui.hold import Hold
 from ui.language import tr
 
-ROOMY_PX = 1180  # from here on the buttons show their names
+LEAST_PX = 640
 
 
 class Header(QWidget):
@@ -67,6 +67,16 @@ class Header(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Names where there is room for them."""
         super().resizeEvent(event)
-        style = Qt.ToolButtonTextBesideIcon if self.width() >= ROOMY_PX else Qt.ToolButtonIconOnly
+        self._show_names(True)
+        if self.sizeHint().width() > self.width():
+            self._show_names(False)
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Without the names; or the window could not be made so narrow that they go."""
+        return QSize(LEAST_PX, super().minimumSizeHint().height())
+
+    def _show_names(self, on: bool) -> None:
         for button in self._named:
-            button.setToolButtonStyle(style)
+            button.setToolButtonStyle(Qt.ToolButtonTextBesideIcon if on else Qt.ToolButtonIconOnly)
+        if layout := self.layout():
+            layout.activate()

@@ -60,7 +60,7 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("guided", CALIBRATION, later("Guided calibration"), ("G",), "target"),
     KeyAction("undo_calibration", CALIBRATION, later("Undo calibration"), ("Shift+X",), "undo"),
     KeyAction("search", CALIBRATION, later("Look for a better reference"), ("F",), checkable=True),
-    KeyAction("recentre", CALIBRATION, later("Recentre gently"), ("Shift+C",)),
+    KeyAction("recentre", CALIBRATION, later("Recentre gently"), ("Shift+C",), short=later("Recentre")),
     KeyAction("virtual_camera", LIVE, later("Virtual camera"), ("V",), "broadcast", checkable=True),
     KeyAction("freeze", LIVE, later("Freeze (panic)"), ("Space", "Pause"), "freeze", checkable=True,
               short=later("Freeze")),

@@ -94,7 +94,7 @@ class MainWindow(QMainWindow):
         self.splitter.addWidget(centre)
         self.splitter.addWidget(self.side)
         self.splitter.setStretchFactor(0, 1)
-        self.splitter.setSizes([DEFAULT_SIZE[0] - 350, 350])
+        self.splitter.setSizes([DEFAULT_SIZE[0] - 360, 360])
         whole = QWidget()
         whole.setObjectName("Ground")
         rows = QVBoxLayout(whole)

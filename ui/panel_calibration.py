@@ -39,12 +39,13 @@ class CalibrationSection(Section):
         self.words = note()
         self.search = Switch(actions["search"])
         row = QHBoxLayout()
-        row.addWidget(self.guided, 1)
         row.addWidget(self.now)
+        row.addWidget(self.recentre, 1)
         row.addWidget(self.undo)
         self.rows.addWidget(note(tr("Look straight ahead, relaxed, mouth closed. The avatar then moves as you do.")))
+        self.rows.addWidget(self.guided)
         self.rows.addLayout(row)
-        for widget in (self.bar, self.words, self.recentre, self.search):
+        for widget in (self.bar, self.words, self.search):
             self.rows.addWidget(widget)
         session.state_changed.connect(self._show)
         session.changed.connect(self._follow)

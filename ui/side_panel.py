@@ -29,7 +29,7 @@ class SidePanel(QWidget):
         super().__init__(parent)
         self.setObjectName("Panel")
         self.setAttribute(Qt.WA_StyledBackground)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(330)
         self._session = session
         self.camera = CameraSection(session, actions, services, cameras)
         self.calibration = CalibrationSection(session, actions)
