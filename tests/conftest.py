@@ -75,6 +75,8 @@ def desk(qapp: Any, qtbot: Any) -> Iterator[Any]:
     save_settings(Settings(window=WindowSettings(guide_done=True)))
     services = GatedServices()
     app = App(qapp, services=services.services(), detect=face_where_bright, open_pipeline=FakePipeline)
+    qapp.setQuitOnLastWindowClosed(False)
+    app.window.closed.disconnect()  # it ends the application, which the next test wants to use
     app.show()
     desk = Desk(app, qtbot, services)
     desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())

@@ -103,7 +103,8 @@ class AvatarJobs(QObject):
 
     def paste(self) -> None:
         """Add what is on the clipboard."""
-        if not self.take_in(QApplication.clipboard().mimeData()):
+        data = QApplication.clipboard().mimeData() or QMimeData()  # an empty clipboard of some systems has none
+        if not self.take_in(data):
             remedy = tr("Copy one in a browser or file manager.")
             self._tell(Notice(tr("There is no picture on the clipboard."), remedy, "warning"))
 

@@ -79,7 +79,8 @@ class Avatars(QObject):
         return next((entry for entry in self.entries if same_name(entry.avatar.name) == same_name(name)), None)
 
     def reorder(self, names: Sequence[str]) -> None:
-        """Put the avatars into this order."""
+        """Put the avatars into this order, in the list at once."""
+        self.entries.sort(key=lambda entry: names.index(entry.avatar.name))
         self._do(lambda: self.library.reorder(names))
 
     def rename(self, name: str, new_name: str, done: Callable[[Avatar], None]) -> None:

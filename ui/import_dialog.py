@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PyQt5.QtCore import Qt
+from PyQt5.QtCore import Qt, QTimer
 from PyQt5.QtWidgets import (
     QCheckBox,
     QDialog,
@@ -32,6 +32,7 @@ from ui.picture_editor import PictureEditor
 from ui.section import note, set_note
 from ui.theme import current
 
+LOOK_AFTER_MS = 200
 LIKENESS = later("It shows me, I made it up, or the person agreed. This is kept with the avatar and asked once.")
 _SIGNS = {Level.REFUSAL: ("error", "danger"), Level.WARNING: ("warning", "warning"), Level.NOTE: ("info", "muted")}
 
@@ -50,7 +51,11 @@ class ImportDialog(QDialog):
         self.setWindowTitle(tr("Add an avatar"))
         self.resize(880, 600)
         self.editor = PictureEditor()
-        self.editor.cropped.connect(self._look)
+        self._look_soon = QTimer(self)  # a key that is held moves the frame often, and a look takes its time
+        self._look_soon.setSingleShot(True)
+        self._look_soon.setInterval(LOOK_AFTER_MS)
+        self._look_soon.timeout.connect(self._look)
+        self.editor.cropped.connect(self._cropped)
         self.editor.face_chosen.connect(self._choose_face)
         self.verdict = QLabel(tr("Looking for a face…"))
         self.verdict.setObjectName("Heading")
@@ -129,6 +134,10 @@ class ImportDialog(QDialog):
     def report(self) -> PortraitReport | None:
         """What the last look found."""
         return self._checked.report if self._checked else None
+
+    def _cropped(self) -> None:
+        self.add_button.setEnabled(False)
+        self._look_soon.start()
 
     def _look(self) -> None:
         self._asked += 1

@@ -46,7 +46,11 @@ class KeyFilter(QObject):
         pressed += [QKeySequence(place)] if place else []
         if not any(key in keys for key in pressed):
             return False
-        if not event.isAutoRepeat():
+        if event.isAutoRepeat():
+            return True
+        if self._session.state.passing:
+            self._session.pass_through(False)
+        else:
             self._held_key = event.key()
             self._hold.press()
         return True

@@ -124,6 +124,7 @@ class MainWindow(QMainWindow):
         self.hold.progressed.connect(self._show_hold)
         self.hold.held.connect(lambda: session.pass_through(True))
         self.header.show_me.pressed.connect(self._end_pass_through)
+        self.header.show_me.clicked.connect(lambda: self.header.show_me.setChecked(session.state.passing))
         self.guide.finished.connect(self._end_guide)
         application = QApplication.instance()
         if application is not None:
