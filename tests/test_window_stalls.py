@@ -99,7 +99,7 @@ def test_nothing_of_the_window_waits_while_the_library_is_slow(desk: Desk, monke
     desk.session.save_now()
     assert time.thread_time() - begun_s < LIMIT_S and not gate.is_set()
     gate.set()
-    desk.until(lambda: desk.names())
+    desk.until(desk.names)
 
 
 def test_signals_do_not_gather_while_the_window_is_busy(qapp: Any) -> None:
