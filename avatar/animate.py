@@ -7,28 +7,33 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.driving_motion import DrivingMotion, is_template, read_motion
-from avatar.engine import open_engine
-from avatar.errors import EngineError, UsageError
+from avatar.devices import check_device_name, require_processor
+from avatar.driving_motion import is_template
+from avatar.engine import ENGINES, open_engine
+from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.images import AlphaImage
 from avatar.library import Library
-from avatar.motion.reference import choose_reference
 from avatar.outputs.encoding_thread import EncodingThread
 from avatar.outputs.target import OutputKind, check_target
 from avatar.outputs.video_file import open_output
-from avatar.portrait import Level, check_portrait
+from avatar.perform_fomm import perform_fomm
+from avatar.perform_warp import perform_warp
+from avatar.performance import Performance
 from avatar.portrait_crop import Crop
-from avatar.portrait_source import PortraitSource, read_portrait
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker, open_tracker
 
-Report = Callable[[str, int, int], None]  # stage ("tracking", "drawing"), frames done, frames in all (0 = unknown)
+if TYPE_CHECKING:
+    from avatar.engine.fomm.engine import FommEngine
+
+# stage ("tracking", "reading", "comparing", "drawing"), frames done, frames in all (0 = unknown)
+Report = Callable[[str, int, int], None]
 
 SIZES_PX = (32, 8192)
 
@@ -41,6 +46,8 @@ class AnimateOptions:
     driving: Path  # a video, a GIF, a folder of pictures, or a motion template
     output: Path  # .mp4, .webm, .gif, or a folder for PNG frames
     engine: str = "warp"
+    model: str | Path | None = None  # for fomm: a checkpoint's name or file; None: Masque's own
+    config: str | Path | None = None  # for fomm: of that checkpoint; None: read off its weights
     relative: bool = True
     adapt_scale: bool = True
     reference: str | int = "auto"  # "auto", "first", or a frame of the clip, counted from 0
@@ -51,6 +58,7 @@ class AnimateOptions:
     device: str = "auto"
     audio: bool = True
     side_by_side: bool = False  # the driving frame to the left of the drawn one
+    show: str | None = None  # for fomm: "motion" puts pictures of what the model computes to its right
 
     def __post_init__(self) -> None:
         for name, value in (("head", self.strength_head), ("expression", self.strength_expression)):
@@ -67,7 +75,9 @@ class AnimateOptions:
                 "A motion template holds no pictures to show at the side.",
                 remedy="Leave --side-by-side out, or name the video the template was made from.",
             )
-        _check_engine(self.engine, self.device)
+        if self.show not in (None, "motion"):
+            raise UsageError(f"--show {self.show} is not understood.", remedy="Give --show motion.")
+        _check_engine(self)
 
 
 @dataclass(frozen=True)
@@ -85,6 +95,7 @@ class AnimateResult:
     tracking_s: float
     drawing_s: float  # drawing and encoding, which overlap
     notes: tuple[str, ...]  # sentences worth reading
+    precision: str = ""  # of the generator, where there is one
 
 
 class FaceEngine(Protocol):
@@ -116,12 +127,29 @@ def _open_warp(options: AnimateOptions) -> FaceEngine:
     return engine  # type: ignore[return-value]  # the warp engine also takes tracked faces
 
 
+def _open_fomm(options: AnimateOptions) -> FommEngine:
+    from avatar.engine.fomm.engine import FommEngine, FommOptions
+
+    chosen = FommOptions(
+        model=options.model,
+        config=options.config,
+        device=options.device,
+        relative=options.relative,
+        adapt_scale=options.adapt_scale,
+        strength=options.strength_head,
+        crop=options.crop,
+        size=options.size,
+    )
+    return FommEngine(chosen)
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a job works with; tests put their own in."""
 
     open_tracker: Callable[[], FaceTracker] = open_tracker
     open_engine: Callable[[AnimateOptions], FaceEngine] = _open_warp
+    open_fomm: Callable[[AnimateOptions], FommEngine] = _open_fomm
 
 
 def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools: Tools | None = None) -> AnimateResult:
@@ -139,100 +167,66 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     tools = tools or Tools()
     source = Library().likeness(options.source)
     kind = check_target(options.output, [source.picture, options.driving])
-    with contextlib.closing(tools.open_tracker()) as tracker:
-        portrait = read_portrait(source, tracker, options.crop)
-        face, notes = _judged(portrait, source.picture.name, options)
+    perform = perform_fomm if options.engine == "fomm" else perform_warp
+    performance = perform(options, source, tools, report)
+    try:
         began_s = time.monotonic()
-        motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
-        tracking_s = time.monotonic() - began_s
-    reference = _reference(options.reference, motion, face)
-    with contextlib.closing(tools.open_engine(options)) as engine:
-        engine.set_source(Frame(portrait.rgb, 0, 0), face, portrait.alpha)
-        engine.calibrate_face(motion.track.face(reference), motion.track.width_px)
-        began_s = time.monotonic()
-        shape, written = _render(options, kind, motion, engine, report)
+        shape, written = _render(options, kind, performance, report)
         drawing_s = time.monotonic() - began_s
+        device, precision = performance.runs_on()
+        notes = performance.notes()
+    finally:
+        performance.close()
     return AnimateResult(
         output=options.output,
         engine=options.engine,
-        device="cpu",
+        device=device,
         width_px=shape[1],
         height_px=shape[0],
-        frames=len(motion.track),
-        faces=motion.faces,
-        reference=reference,
-        tracking_s=tracking_s,
+        frames=len(performance.clip.times_ns),
+        faces=performance.faces,
+        reference=performance.reference,
+        tracking_s=performance.tracking_s,
         drawing_s=drawing_s,
         notes=(*notes, *written),
+        precision=precision,
     )
 
 
-def _judged(portrait: PortraitSource, name: str, options: AnimateOptions) -> tuple[Face, list[str]]:
-    """The face that is animated, and what to know about the picture. Raises FaceError where it cannot be used."""
-    report = check_portrait(portrait.rgb, portrait.faces)
-    report.raise_if_refused()
-    assert report.face is not None  # else it was refused
-    too_large = "size" if options.size is None else ""  # with a size, large pictures cost no more than others
-    notes = [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
-    if options.crop == "auto" and not portrait.is_whole:
-        notes.append(
-            f"The face is small in {name}, so {portrait.box.width} x {portrait.box.height} pixels around it were "
-            "taken (--crop none keeps the whole picture)."
-        )
-    return report.face, notes
-
-
-def _reference(wanted: str | int, motion: DrivingMotion, face: Face) -> int:
-    """The number of the frame that counts as neutral."""
-    track = motion.track
-    if wanted == "auto":
-        return choose_reference(track, face)
-    if wanted == "first":
-        return int(np.argmax(track.presence > 0))
-    number = int(wanted)
-    if number >= len(track):
-        raise UsageError(
-            f"There is no frame {number}: {track.name or 'the clip'} has {len(track)}.",
-            remedy=f"Give --reference a number from 0 to {len(track) - 1}, or auto.",
-        )
-    if track.presence[number] == 0:
-        raise UsageError(f"Frame {number} shows no face.", remedy="Give --reference another frame, or auto.")
-    return number
-
-
 def _render(
-    options: AnimateOptions, kind: OutputKind, motion: DrivingMotion, engine: FaceEngine, report: Report
+    options: AnimateOptions, kind: OutputKind, performance: Performance, report: Report
 ) -> tuple[tuple[int, ...], list[str]]:
     """Draw and write every frame; the shape of the frames, and the writer's notes."""
-    count = len(motion.track)
-    sounds = options.audio and motion.facts.has_audio and kind in (OutputKind.MP4, OutputKind.WEBM)
-    with contextlib.closing(_frames(options, motion, engine)) as frames:
+    clip = performance.clip
+    count = len(clip.times_ns)
+    sounds = options.audio and clip.facts.has_audio and kind in (OutputKind.MP4, OutputKind.WEBM)
+    with contextlib.closing(_frames(options, performance)) as frames:
         first = next(frames)
         height, width = first.shape[:2]
         writer = open_output(
-            options.output, width, height, motion.facts, audio_from=motion.facts.path if sounds else None
+            options.output, width, height, clip.facts, audio_from=clip.facts.path if sounds else None
         )
         with writer:
             with EncodingThread(writer, frame_bytes=first.nbytes) as encoder:
-                encoder.put(first, motion.times_ns[0] * 1e-9)
+                encoder.put(first, clip.times_ns[0] * 1e-9)
                 report("drawing", 1, count)
                 for number, rgb in enumerate(frames, start=1):
-                    encoder.put(rgb, motion.times_ns[number] * 1e-9)
+                    encoder.put(rgb, clip.times_ns[number] * 1e-9)
                     report("drawing", number + 1, count)
                 encoder.finish()
-            writer.commit(motion.end_s)
+            writer.commit(clip.end_s)
     return first.shape, writer.notes
 
 
-def _frames(options: AnimateOptions, motion: DrivingMotion, engine: FaceEngine) -> Generator[RgbImage, None, None]:
+def _frames(options: AnimateOptions, performance: Performance) -> Generator[RgbImage, None, None]:
     """The frames of the result in order."""
-    track = motion.track
     with contextlib.ExitStack() as opened:
-        clip = iter(opened.enter_context(open_driving(options.driving))) if options.side_by_side else None
-        for number, time_ns in enumerate(motion.times_ns):
-            face = track.face(number) if track.presence[number] > 0 else None
-            drawn = engine.animate_face(face, time_ns * 1e-9)
-            yield drawn if clip is None else beside(next(clip).rgb, drawn)
+        shown = options.side_by_side or performance.needs_pictures
+        pictures = iter(opened.enter_context(open_driving(options.driving))) if shown else None
+        for number in range(len(performance.clip.times_ns)):
+            frame = None if pictures is None else next(pictures)
+            drawn = performance.draw(number, frame)
+            yield beside(frame.rgb, drawn) if options.side_by_side and frame is not None else drawn
 
 
 def beside(driving: RgbImage, drawn: RgbImage) -> RgbImage:
@@ -244,16 +238,19 @@ def beside(driving: RgbImage, drawn: RgbImage) -> RgbImage:
     return np.ascontiguousarray(np.hstack([scaled, drawn]))
 
 
-def _check_engine(engine: str, device: str) -> None:
-    if engine == "fomm":
-        raise EngineError(
-            "The engine fomm is not in this version of Masque.",
-            remedy="Leave --engine out: the warp engine animates faces without any download.",
-        )
-    if engine != "warp":
-        raise UsageError(f"There is no engine called {engine!r}.", remedy="Choose warp.")
-    if device not in ("auto", "cpu"):
-        raise EngineError(
-            f"The warp engine draws on the processor and cannot use {device}.",
-            remedy="Leave --device out; it is quick enough without a graphics card.",
+def _check_engine(options: AnimateOptions) -> None:
+    check_device_name(options.device)
+    if options.engine not in ENGINES:
+        remedy = f"Choose one of: {', '.join(ENGINES)}."
+        raise UsageError(f"There is no engine called {options.engine!r}.", remedy=remedy)
+    if options.engine == "warp":
+        require_processor(options.device)
+        if options.model is not None or options.config is not None:
+            raise UsageError("--model and --config belong to --engine fomm.", remedy="Leave them out.")
+        if options.show is not None:
+            raise UsageError("--show motion belongs to --engine fomm.", remedy="Leave it out, or add --engine fomm.")
+    elif options.strength_head != options.strength_expression:
+        raise UsageError(
+            "The fomm engine moves head and expression as one, and they were given different strengths.",
+            remedy="Give --strength instead of --strength-head and --strength-expression.",
         )

@@ -33,6 +33,8 @@ COMMANDS = {  # in the order in which people meet them
     "models": "list, fetch, import and verify weight files",
     "verify": "read the Content Credentials of a recording or a picture",
     "evaluate": "measure how faithful an animation is",
+    "train": "train a First Order Motion Model on pictures of your own",
+    "doctor": "what works here, what does not, and what to do about it",
     "bench": "measure the speed of each stage on this machine",
     "test": "run the test suite",
 }

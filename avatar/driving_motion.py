@@ -24,13 +24,19 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class DrivingMotion:
-    """The motion of a whole clip, with the times its frames are shown at."""
+class DrivingClip:
+    """The times of a clip that was read to its end."""
 
-    track: MotionTrack
     times_ns: tuple[int, ...]  # of every frame, as the clip counts them
     end_s: float  # when the last frame stops being shown
     facts: DrivingFacts
+
+
+@dataclass(frozen=True, eq=False)
+class DrivingMotion(DrivingClip):
+    """The motion of a whole clip, with the times its frames are shown at."""
+
+    track: MotionTrack
     has_pictures: bool  # False: a template
 
     @property
@@ -69,11 +75,20 @@ def read_motion(path: Path, tracker: FaceTracker, report: Callable[[int, int], N
     return motion
 
 
+def read_clip(path: Path, report: Callable[[int, int], None]) -> DrivingClip:
+    """Read a clip to its end for its times alone. Arguments and errors as in `read_motion`."""
+    with open_driving(path) as driving:
+        times_ns: list[int] = []
+        for _ in _noted(driving, times_ns, report):
+            pass
+        return DrivingClip(tuple(times_ns), driving.end_s, driving.facts)
+
+
 def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
     with open_driving(path) as driving:
         times_ns: list[int] = []
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        return DrivingMotion(track, tuple(times_ns), driving.end_s, driving.facts, has_pictures=True)
+        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track, has_pictures=True)
 
 
 def _noted(driving: DrivingVideo, times_ns: list[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
@@ -97,4 +112,4 @@ def _of_template(track: MotionTrack) -> DrivingMotion:
         has_audio=False,
     )
     times_ns = tuple(round(float(time_s) * _NS) for time_s in track.times_s)
-    return DrivingMotion(track, times_ns, facts.duration_s, facts, has_pictures=False)
+    return DrivingMotion(times_ns, facts.duration_s, facts, track, has_pictures=False)

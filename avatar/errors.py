@@ -11,6 +11,7 @@
     ├── LibraryError    the avatar library refuses a name or an import
     ├── EngineError     an engine cannot be opened or failed
     ├── ShapeError      tensors do not fit the model or each other
+    ├── TrainingError   a recipe, its data or a training run cannot go on
     ├── CameraError     a camera cannot be opened or stopped sending
     └── OutputError     the result cannot be written
 """
@@ -64,6 +65,10 @@ class EngineError(AvatarError):
 
 class ShapeError(AvatarError):
     """Tensors do not fit the model, or do not fit each other."""
+
+
+class TrainingError(AvatarError):
+    """A recipe or its data cannot be used, or a training run went astray."""
 
 
 class CameraError(AvatarError):

@@ -26,6 +26,7 @@ from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
 from avatar.outputs.base import Output
 from avatar.settings import CropSettings, MotionSettings
+from avatar.sources.base import FrameSource
 
 __all__ = ["LiveOptions", "LiveStatistics", "LiveTools", "Pipeline"]
 
@@ -67,7 +68,8 @@ class Pipeline:
         """Start drawing; returns before anything is open."""
         self._started_s = time.monotonic()
         self._engine.start()
-        self.set_source(self.options.source)
+        with self._lock:
+            self._capture_from(self.options, None)
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Close everything: ask all threads, wake them, wait for them together.
@@ -90,18 +92,14 @@ class Pipeline:
         """Drive by a camera (id or name), a video file, a folder of pictures, a still, or "idle"."""
         with self._lock:
             options = self.options = dataclasses.replace(self.options, source=spec)
-            self._engine.do(lambda: self._engine.use_source(spec, options.camera_rate))
             if self._stopped:
                 return
             before, self._capture = self._capture, None
             if before is not None:
                 self._dismiss(before)
-            if spec != IDLE:
-                size, rate = options.camera_size, options.camera_rate
-                self._capture = CaptureThread(
-                    lambda: self._tools.open_source(spec, size, rate), self._inbox, self._on_event, before
-                )
-                self._capture.start()
+            since_ns = time.monotonic_ns()
+            self._engine.do(lambda: self._engine.use_source(spec, since_ns))
+            self._capture_from(options, before)
 
     def set_avatar(self, name_or_path: str) -> None:
         """Show another portrait; it is prepared beside the running one and swapped between two frames."""
@@ -206,6 +204,16 @@ class Pipeline:
             repeated=sum(each.repeated for each in outputs.values()),
             outputs=outputs,
         )
+
+    def _capture_from(self, options: LiveOptions, before: CaptureThread | None) -> None:
+        if options.source == IDLE:
+            return
+
+        def open_source() -> FrameSource:
+            return self._tools.open_source(options.source, options.camera_size, options.camera_rate)
+
+        self._capture = CaptureThread(open_source, self._inbox, self._on_event, before)
+        self._capture.start()
 
     def _dismiss(self, worker: Worker) -> None:
         """Have a thread end by itself; `stop` waits for it still."""

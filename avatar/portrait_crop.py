@@ -29,6 +29,11 @@ class Box:
         """The part of (H, W, 3) or (H, W) that the box covers; a view."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def inside(self, picture: npt.NDArray[np.uint8]) -> bool:
+        """Whether the picture has all of it."""
+        height, width = picture.shape[:2]
+        return min(self.left, self.top) >= 0 and self.left + self.width <= width and self.top + self.height <= height
+
     def holds(self, face: Face) -> bool:
         """Whether the middle of a face lies in the part."""
         low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)

@@ -339,7 +339,8 @@ def test_results_that_cannot_be(bench: Bench) -> None:
         ({"size": -3}, UsageError), ({"size": 0}, UsageError), ({"size": 100_000}, UsageError),
         ({"strength_head": -0.1}, UsageError), ({"strength_expression": 2.1}, UsageError),
         ({"reference": -1}, UsageError), ({"engine": "magic"}, UsageError),
-        ({"engine": "fomm"}, EngineError), ({"device": "cuda"}, EngineError),
+        ({"device": "cuda"}, EngineError), ({"model": "vox"}, UsageError), ({"show": "motion"}, UsageError),
+        ({"engine": "fomm", "show": "all"}, UsageError), ({"engine": "fomm", "strength_head": 0.5}, UsageError),
     ],
 )  # fmt: skip
 def test_options_that_make_no_sense(bench: Bench, changes: dict[str, Any], kind: type[AvatarError]) -> None:
@@ -448,7 +449,7 @@ WRONG = [
     (["--relative", "--absolute"], 2, "not allowed"),
     (["--device", "abacus"], 2, "no device"),
     (["--device", "cuda:0"], 1, "cannot use cuda:0"),
-    (["--engine", "fomm"], 1, "not in this version"),
+    (["--show", "motion"], 2, "belongs to --engine fomm"),
     (["--model", "vox"], 2, "belong to --engine fomm"),
     (["--bogus"], 2, "unrecognized"),
 ]

@@ -8,8 +8,8 @@ from fakes import plain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avatar.frames import RgbImage
-from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.frames import Frame, RgbImage
+from avatar.outputs.canvas import CanvasOptions, compose, compose_frame
 from avatar.outputs.test_card import BARS, draw_test_card
 
 RED, BLUE = (220, 30, 20), (20, 40, 210)
@@ -120,3 +120,11 @@ def test_the_test_card_has_its_bars_in_order_and_says_something(size: tuple[int,
     for number, colour in enumerate(BARS):
         assert np.array_equal(card[size[1] // 3, round((number + 0.5) * size[0] / 7)], colour)
     assert card[round(0.7 * size[1]) :].max() > 100
+
+
+def test_no_label_calls_the_camera_an_avatar() -> None:
+    options = CanvasOptions(320, 180)
+    shown = compose_frame(Frame(halves(), 0, 0), options)
+    assert np.array_equal(shown, compose(halves(), options))
+    passed = compose_frame(Frame(halves(), 0, 0, passed_through=True), options)
+    assert np.array_equal(passed, compose(halves(), bare()))

@@ -14,7 +14,12 @@ import avatar
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__, "avatar."))
-NETWORKS = [name for name in MODULES if name.startswith("avatar.fomm.")]  # written in torch: loaded when used
+# Written in torch: loaded when used.
+NETWORKS = [
+    name
+    for name in MODULES
+    if name.startswith(("avatar.fomm.", "avatar.training.")) or name.endswith(("_torch", ".fomm.speed"))
+]
 HEAVY = {
     "PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam", "c2pa",
     "cryptography", "sounddevice",
@@ -57,7 +62,10 @@ def test_the_networks_load_torch_and_nothing_else_that_is_heavy() -> None:
     assert loaded_by(*NETWORKS) & HEAVY == {"torch"}
 
 
-@pytest.mark.parametrize("module", ["avatar.fomm", "avatar.fomm.config", "avatar.fomm.layout", "avatar.motion"])
+@pytest.mark.parametrize(
+    "module",
+    ["avatar.fomm", "avatar.fomm.config", "avatar.fomm.layout", "avatar.motion", "avatar.training.teacher"],
+)
 def test_configs_and_keypoints_wait_for_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)
 

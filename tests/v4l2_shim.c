@@ -1,7 +1,8 @@
 /* Plays a v4l2loopback device for the process it is preloaded into: enough of it for a program that writes frames.
  *
  * MASQUE_SHIM_DEVICE  the path it answers to
- * MASQUE_SHIM_FILE    takes what is written to the device
+ * MASQUE_SHIM_FILE    takes what is written to the device; MASQUE_SHIM_FILE.times a line for each frame: monotonic ns
+ * MASQUE_SHIM_EVERY   keep only every Nth frame, from the first on
  * MASQUE_SHIM_FAULT   "forbidden": may not be opened; "busy": no format can be set; "held": stays at 320 x 240
  * When MASQUE_SHIM_FILE.gone exists, the device does not.
  */
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MOST 1024
@@ -71,6 +73,29 @@ static int open_device(int flags)
     }
 OPEN(open)
 OPEN(open64)
+
+ssize_t write(int fd, const void *data, size_t size)
+{
+    static ssize_t (*real)(int, const void *, size_t);
+    static unsigned long count;
+    if (!real)
+        real = dlsym(RTLD_NEXT, "write");
+    if (fd < 0 || fd >= MOST || !ours[fd])
+        return real(fd, data, size);
+    char path[4096];
+    struct timespec now;
+    const char *every = getenv("MASQUE_SHIM_EVERY");
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    snprintf(path, sizeof path, "%s.times", getenv("MASQUE_SHIM_FILE"));
+    FILE *times = fopen(path, "a");
+    if (times) {
+        fprintf(times, "%lld\n", now.tv_sec * 1000000000LL + now.tv_nsec);
+        fclose(times);
+    }
+    if (every && atol(every) > 1 && count++ % atol(every))
+        return size;
+    return real(fd, data, size);
+}
 
 int close(int fd)
 {

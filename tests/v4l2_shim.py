@@ -46,18 +46,24 @@ class Shim:
         )
         return cls(library, folder / "frames.raw")
 
-    def environment(self, fault: str = "") -> dict[str, str]:
-        """What the program that writes must be started with."""
+    def environment(self, fault: str = "", every: int = 1) -> dict[str, str]:
+        """What the program that writes must be started with; only every Nth frame is kept."""
         return os.environ | {
             "LD_PRELOAD": str(self.library),
             "MASQUE_SHIM_DEVICE": self.device,
             "MASQUE_SHIM_FILE": str(self.file),
             "MASQUE_SHIM_FAULT": fault,
+            "MASQUE_SHIM_EVERY": str(every),
         }
 
     def unplug(self) -> None:
         """Make the device vanish."""
         self.file.with_name(self.file.name + ".gone").touch()
+
+    def times_s(self) -> list[float]:
+        """When each frame was written, those that were not kept too; on the monotonic clock."""
+        path = self.file.with_name(self.file.name + ".times")
+        return [int(line) * 1e-9 for line in path.read_text().splitlines()] if path.exists() else []
 
     def frames(self, width_px: int, height_px: int) -> list[RgbImage]:
         """Every whole frame that was written, decoded as other programs would: planar YUV 4:2:0, BT.601."""

@@ -18,7 +18,7 @@ from avatar.errors import SetupError
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 NEED_NO_SETUP = {"-h", "--help", "--version"}  # as the first word
-NEED_NO_MODELS = {"models"}  # the command that repairs what the step before it would fail at
+NEED_NO_MODELS = {"models", "doctor"}  # the commands that repair or explain what the step before would fail at
 
 
 def start(words: Sequence[str], root: Path = ROOT, open_window: Callable[[], int] | None = None) -> int:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from avatar.animate import AnimateOptions, AnimateResult
 
 FAILED = 1
-_LABELS = {"tracking": "Following the face", "drawing": "Drawing"}
+_LABELS = {
+    "tracking": "Following the face", "reading": "Reading the clip", "comparing": "Looking for the reference",
+    "drawing": "Drawing",
+}  # fmt: skip
 _HELP = """\
 SOURCE   a picture, or the name of an avatar (run.py avatars list)
 DRIVING  a video, a GIF, a folder of pictures, a motion template (.masque), or idle: the built-in motion
@@ -67,10 +70,14 @@ def add_parser(subparsers: Any) -> None:
     result.add_argument("--size", metavar="N", type=int, help="longer side in pixels (default: that of SOURCE)")
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
     result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
+    result.add_argument(
+        "--show", choices=("motion",),
+        help="for fomm: show keypoints, local frames, deformation and occlusion map to the right of the portrait",
+    )  # fmt: skip
     engine = parser.add_argument_group("engine")
     engine.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what draws (default: warp)")
-    engine.add_argument("--model", metavar="NAME|FILE", help="checkpoint, for fomm")
-    engine.add_argument("--config", metavar="YAML", type=Path, help="the checkpoint's description, for fomm")
+    engine.add_argument("--model", metavar="NAME|FILE", help="for fomm: a checkpoint, or a folder of `models export`")
+    engine.add_argument("--config", metavar="NAME|YAML", help="for fomm: the checkpoint's structure (default: its own)")
     engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where fomm runs")
 
 
@@ -105,19 +112,20 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         UsageError, EngineError: it makes no sense, or asks for what this version does not have.
     """
     from avatar.animate import AnimateOptions
+    from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
     from avatar.portrait_crop import parse_crop
     from avatar.settings import load_settings
 
-    if args.engine == "warp" and (args.model or args.config):
-        raise UsageError("--model and --config belong to --engine fomm.", remedy="Leave them out.")
-    _check_device(args.device)
+    check_device_name(args.device)
     motion = load_settings().motion
     return AnimateOptions(
         source=args.source,
         driving=named_driving(args.driving),
         output=args.output,
         engine=args.engine,
+        model=args.model,
+        config=args.config,
         relative=_first(args.relative, motion.relative),
         adapt_scale=_first(args.adapt_scale, motion.adapt_scale),
         reference=_reference(args.reference),
@@ -128,17 +136,20 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         device=args.device,
         audio=args.audio,
         side_by_side=args.side_by_side,
+        show=args.show,
     )
 
 
 def closing_line(result: AnimateResult) -> str:
     """Engine, device, frames, speed and place, on one line."""
     total_s = result.tracking_s + result.drawing_s
+    precision = f" in {result.precision}" if result.precision else ""
     missed = result.frames - result.faces
     unseen = f" ({missed} without a face)" if missed else ""
     return (
-        f"{result.engine} on {result.device}: {result.frames} frames{unseen} of {result.width_px} x {result.height_px} "
-        f"in {total_s:.1f} s, {rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
+        f"{result.engine} on {result.device}{precision}: {result.frames} frames{unseen} of "
+        f"{result.width_px} x {result.height_px} in {total_s:.1f} s, "
+        f"{rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
     )
 
 
@@ -200,12 +211,6 @@ def _reference(text: str) -> str | int:
     if not text.isascii() or not text.isdecimal():
         raise UsageError(f"--reference {text} is not understood.", remedy="Give auto, first, or a frame number from 0.")
     return int(text)
-
-
-def _check_device(text: str) -> None:
-    name, _, number = text.partition(":")
-    if not (text in ("auto", "cpu", "cuda", "mps") or (name == "cuda" and number.isdecimal())):
-        raise UsageError(f"There is no device called {text}.", remedy="Give auto, cpu, cuda, cuda:0 or mps.")
 
 
 def _first(*values: Any) -> Any:

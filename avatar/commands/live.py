@@ -34,6 +34,7 @@ def add_parser(subparsers: Any) -> None:
     add("--avatar", metavar="NAME|FILE", help="the portrait: an avatar's name, or a picture")
     add("--virtual-camera", action="store_true", help="send to the virtual camera that calls can pick")
     add("--record", metavar="FILE.mp4", type=Path, help="record what is sent")
+    add("--sound", action="store_true", help="record the microphone too")
     add("--seconds", metavar="N", type=_seconds, help="stop after so many seconds of avatar (default: Ctrl-C)")
     add("--report", metavar="JSON", type=Path, help="write latencies, rates and counts to a file at the end")
     switch = argparse.BooleanOptionalAction
@@ -89,14 +90,20 @@ def options_of(args: argparse.Namespace, settings: Settings) -> LiveOptions:
     """The session that the command line describes; what it leaves open comes from the settings.
 
     Raises:
-        UsageError: it makes no sense.
+        UsageError, EngineError: it makes no sense, or asks for what cannot be.
     """
     from dataclasses import replace
 
+    from avatar.devices import check_device_name, require_processor
     from avatar.live.options import LiveOptions
 
-    if args.engine == "warp" and args.model:
-        raise UsageError("--model belongs to --engine fomm.", remedy="Leave it out.")
+    check_device_name(args.device)
+    if args.engine == "warp":
+        require_processor(args.device)
+        if args.model:
+            raise UsageError("--model belongs to --engine fomm.", remedy="Leave it out.")
+    if args.sound and args.record is None:
+        raise UsageError("--sound is for recordings.", remedy="Add --record FILE.mp4.")
     camera, canvas, calibration = settings.camera, settings.canvas, settings.calibration
     return LiveOptions(
         source=args.camera or camera.source or _first_camera(),
@@ -131,18 +138,16 @@ def _first_camera() -> str:
 
 
 def _outputs(args: argparse.Namespace, options: LiveOptions) -> dict[str, Callable[[], Output]]:
-    from dataclasses import asdict
-
-    from avatar.outputs.canvas import CanvasOptions
+    from avatar.outputs.microphone import Microphone
     from avatar.outputs.recorder import Recorder
     from avatar.outputs.virtual_camera import VirtualCamera
 
-    canvas = CanvasOptions(**asdict(options.canvas))
+    microphone = Microphone if args.sound else None
     outputs: dict[str, Callable[[], Output]] = {}
     if args.virtual_camera:
-        outputs["virtual camera"] = lambda: VirtualCamera(canvas)
+        outputs["virtual camera"] = lambda: VirtualCamera(options.canvas)
     if args.record is not None:
-        outputs["recording"] = lambda: Recorder(args.record, canvas)
+        outputs["recording"] = lambda: Recorder(args.record, options.canvas, microphone=microphone)
     return outputs
 
 

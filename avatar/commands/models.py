@@ -1,4 +1,4 @@
-"""`run.py models`: the weight files: list, pull, import, verify, convert."""
+"""`run.py models`: the weight files: list, pull, import, verify, convert, export."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def add_parser(subparsers: Any) -> None:
     convert.add_argument("checkpoint", metavar="CHECKPOINT", help="a model's name, or a .pth.tar or .safetensors file")
     convert.add_argument("-o", "--output", metavar="FILE.safetensors", type=Path, required=True)
     convert.add_argument("--config", metavar="NAME|YAML", help="default: read off the weights")
+    export = actions.add_parser("export", help="write a First Order Motion Model as ONNX: encoder, detector, generator")
+    export.add_argument("checkpoint", metavar="NAME|FILE", help="a model's name, or a .pth.tar or .safetensors file")
+    export.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True)
+    export.add_argument("--config", metavar="NAME|YAML", help="default: read off the weights")
+    export.add_argument("--half", action="store_true", help="the generator in float16, for CUDA")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -40,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         return _import(args.name, args.file)
     if args.action == "convert":
         return _convert(args.checkpoint, args.output, args.config)
+    if args.action == "export":
+        return _export(args.checkpoint, args.output, args.config, half=args.half)
     return _verify()
 
 
@@ -87,12 +94,25 @@ def _verify() -> int:
 
 
 def _convert(checkpoint: str, output: Path, config: str | None) -> int:
+    from avatar.engine.fomm.choice import choose_model
     from avatar.fomm import convert_checkpoint
 
-    known = checkpoint in {model.weight.name for model in weights.list_models()}
-    path = weights.model_path(checkpoint) if known else Path(checkpoint).expanduser()
+    path = choose_model(checkpoint).path
     size = convert_checkpoint(path, output.expanduser(), config)
     print(f"{output}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+def _export(checkpoint: str, folder: Path, config: str | None, *, half: bool) -> int:
+    from avatar.engine.fomm.choice import choose_model
+    from avatar.fomm import load_checkpoint
+    from avatar.fomm.onnx_export import check_can_export, export_onnx
+
+    check_can_export()
+    model = load_checkpoint(choose_model(checkpoint).path, config)
+    for path in export_onnx(model, folder.expanduser(), half=half):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    print(f"Draw with it: python run.py animate SOURCE DRIVING -o OUT --engine fomm --model {folder}", file=sys.stderr)
     return 0
 
 

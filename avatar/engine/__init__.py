@@ -9,7 +9,7 @@ from avatar.frames import Frame
 
 __all__ = ["ENGINES", "AvatarEngine", "open_engine"]
 
-ENGINES = ("warp",)
+ENGINES = ("warp", "fomm")
 
 
 class AvatarEngine(Protocol):
@@ -34,14 +34,20 @@ def open_engine(name: str = "warp", *, smoothing: bool = False, **options: objec
     Args:
         name: one of ENGINES.
         smoothing: filter the driver's landmarks over time, for live use.
-        options: the fields of the engine's own options, `WarpOptions` for "warp".
+        options: the fields of the engine's own options: `WarpOptions` for "warp", `FommOptions` for "fomm".
     Raises:
-        EngineError: there is no engine of that name.
+        EngineError: there is no engine of that name, or no such device.
         WeightsError: its models are missing.
     """
-    if name != "warp":
+    if name not in ENGINES:
         raise EngineError(f"There is no engine called {name!r}.", remedy=f"Choose one of: {', '.join(ENGINES)}.")
-    from avatar.engine.warp.engine import WarpEngine, WarpOptions
     from avatar.tracking import open_tracker
+
+    if name == "fomm":
+        from avatar.engine.fomm.engine import FommEngine, FommOptions
+
+        chosen = FommOptions(**options)  # type: ignore[arg-type]
+        return FommEngine(chosen, open_tracker() if chosen.crop == "auto" else None)
+    from avatar.engine.warp.engine import WarpEngine, WarpOptions
 
     return WarpEngine(open_tracker(smoothing=smoothing), WarpOptions(**options))  # type: ignore[arg-type]

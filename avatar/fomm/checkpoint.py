@@ -31,7 +31,7 @@ def load_checkpoint(
     """
     path = Path(path).expanduser()
     wanted = None if config is None else find_config(config)
-    place = _usable(device)
+    place = usable_device(device)
     file = read_weight_file(path)
     structure = wanted or file.config or _structure(path, file.weights)
     _check_fit(path, file.weights, structure, "" if wanted is None else str(config))
@@ -79,7 +79,8 @@ def _finite(x: Tensor) -> bool:
     return bool(torch.isfinite(x).all())
 
 
-def _usable(device: str | torch.device) -> torch.device:
+def usable_device(device: str | torch.device) -> torch.device:
+    """The device of that name. Raises EngineError unless it can be used here."""
     try:
         place = torch.device(device)
         torch.zeros(1, device=place)

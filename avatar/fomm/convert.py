@@ -13,6 +13,7 @@ from avatar.errors import OutputError, UsageError
 from avatar.fomm.checkpoint import load_checkpoint
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import to_layout
+from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import BATCH_COUNT
 from avatar.fomm.weight_files import CONFIG_KEY
 
@@ -33,12 +34,17 @@ def convert_checkpoint(path: Path, target: Path, config: str | Path | ModelConfi
         UsageError: `target` does not end in .safetensors, or there is no such config.
         OutputError: the file cannot be written.
     """
-    from safetensors.torch import save_file
-
     if target.suffix != SUFFIX:
         raise UsageError(f"{target} is not a name for the result.", remedy=f"Let it end in {SUFFIX}.")
-    model = load_checkpoint(path, config)
-    weights = {name: _compact(x) for name, x in model.state_dict().items() if not name.endswith(BATCH_COUNT)}
+    return save_model(load_checkpoint(path, config), target)
+
+
+def save_model(model: FirstOrderModel, target: Path) -> int:
+    """Write a model to a .safetensors as `convert_checkpoint` does; returns its size. Raises OutputError."""
+    from safetensors.torch import save_file
+
+    state = model.state_dict()
+    weights = {name: _compact(x.detach().cpu()) for name, x in state.items() if not name.endswith(BATCH_COUNT)}
     metadata = {"format": "pt", "model": "First Order Motion Model", CONFIG_KEY: json.dumps(to_layout(model.config))}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

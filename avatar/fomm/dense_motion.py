@@ -47,7 +47,10 @@ class DenseMotionNetwork(nn.Module):
             kp_source: of `source`; B = 1 goes with every driving frame.
             kp_norm: the same for B driving frames.
         """
-        small = source if self.down is None else self.down(source)  # (B, C, h, w)
+        return self.of_small(source if self.down is None else self.down(source), kp_source, kp_norm)
+
+    def of_small(self, small: Tensor, kp_source: Keypoints, kp_norm: Keypoints) -> DenseMotion:
+        """`forward` for a source (B, C, h, w) at this network's own scale."""
         grid = identity_grid(small.shape[2], small.shape[3], like=small)
         motions = sparse_motion(kp_source, kp_norm, grid)  # (B, K + 1, h, w, 2)
         heat = heat_difference(kp_source, kp_norm, grid)  # (B, K + 1, h, w)

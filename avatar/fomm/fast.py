@@ -1,12 +1,13 @@
 """The same model for a stream of driving frames: several times faster, equal within rounding.
 
 What is spared: the source is encoded and its keypoints found once; batch-norms are folded; maps lie in memory as the
-convolutions like them; the source is read through K + 1 grids without being copied as often; on processors with
-bfloat16 arithmetic the generator and the mask use it. Keypoints and positions are found in float32.
+convolutions like them; the source is read through K + 1 grids without being copied as often; the generator and the
+mask are computed in half precision where that is faster. Keypoints and positions are found in float32.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,21 +19,25 @@ from avatar.errors import EngineError, ShapeError
 from avatar.fomm.blocks import ResidualBlock
 from avatar.fomm.dense_motion import DenseMotion, blend, heat_difference, sparse_motion
 from avatar.fomm.fast_layers import (
+    CHANNELS_AT_ONCE,
     FastHourglass,
     FastResidual,
     Layer,
     Target,
     block_kernel,
+    can_fuse,
     can_pack,
     convolution,
     doubling_convolution,
     kernel_of,
+    wider,
 )
 from avatar.fomm.generator import IMAGE_KERNEL, Generator, move
 from avatar.fomm.grids import identity_grid, look_up
 from avatar.fomm.keypoint_detector import KeypointDetector, centres, heat_maps, local_frames
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.precision import faster_precision
+from avatar.fomm.moving import can_move_rows, move_rows
+from avatar.fomm.precision import cuda_arithmetic, faster_precision
 from avatar.motion.keypoints import Keypoints
 
 
@@ -40,66 +45,121 @@ from avatar.motion.keypoints import Keypoints
 class EncodedSource:
     """What is kept of a source image."""
 
-    features: Tensor  # (1, c, h, w) float32, channels_last
+    features: Tensor  # (1, c, h, w), channels_last; float32, or in the generator's precision where rows are moved
     small: Tensor  # (1, C, h, w) float32: the source as the dense motion network sees it
     keypoints: Keypoints
+
+
+@dataclass(frozen=True)
+class Tricks:
+    """What may be done differently on one machine and another; `usual` says what is best where nothing was measured."""
+
+    packed: bool = False  # weights laid out once for oneDNN
+    fused: bool = False  # cuDNN adds the bias and applies the ReLU as it convolves
+    rows: bool = False  # features moved row by row, see `moving`
+    transposed: bool = True  # doubling convolutions as transposed ones
+    aligned: bool = False  # channels filled up with zeros to what matrix units of GPUs read at once
+    tf32: bool = False  # keypoints may be found in TF32 (10 bits of mantissa), as torch does by itself on CUDA
+
+    @staticmethod
+    def usual(precision: torch.dtype, device: torch.device) -> Tricks:
+        """All that this torch is able to do on this device without rounding keypoints."""
+        return Tricks(
+            packed=can_pack(precision, device),
+            fused=can_fuse(precision, device),
+            rows=can_move_rows(precision, device),
+            aligned=device.type == "cuda" and precision != torch.float32,
+        )
 
 
 class FastModel:
     """A FirstOrderModel for one avatar at a time; used from one thread."""
 
-    def __init__(self, model: FirstOrderModel, *, precision: torch.dtype | None = None, packed: bool = True) -> None:
+    def __init__(
+        self, model: FirstOrderModel, *, precision: torch.dtype | None = None, tricks: Tricks | None = None
+    ) -> None:
         """Prepare a model where it is.
 
         Args:
             model: on its device, unchanged and still needed: it encodes the sources.
-            precision: of the generator and the mask; None: bfloat16 on a CPU that is faster with it, else float32.
-            packed: lay weights out once for oneDNN, where this torch can.
+            precision: of the generator and the mask; None: the fastest of this device that is close enough.
+            tricks: None: `Tricks.usual`.
         """
         device = model.generator.final.weight.device
+        self.device = device
         self.precision = faster_precision(device) if precision is None else precision
-        target = Target(self.precision, device, packed and can_pack(self.precision, device))
+        self.tricks = Tricks.usual(self.precision, device) if tricks is None else tricks
+        target = self._target(self.precision, self.tricks.packed, self.tricks.fused)
         # Heat maps multiply by 10 what the hourglass gets wrong: in bfloat16, keypoints would tremble by pixels.
-        precise = Target(torch.float32, device, packed and can_pack(torch.float32, device))
-        self.packed = target.packed
-        self._model, config = model, model.config
-        with torch.inference_mode():
+        precise = self._target(torch.float32, self.tricks.packed and can_pack(torch.float32, device), fused=False)
+        self.config = config = model.config
+        self._model = model
+        with torch.inference_mode(), self.arithmetic():
             size = config.frame_size
-            self._detector = FastDetector(
+            self.detector = FastDetector(
                 model.kp_detector, precise, target, round(size * config.detector.scale_factor)
             )
-            self._motion = FastDenseMotion(model.generator, target, round(size * config.motion.scale_factor))
-            self._decoder = FastDecoder(model.generator, target, size >> config.num_down_blocks)
+            self.motion = FastDenseMotion(
+                model.generator, target, round(size * config.motion.scale_factor), aligned=self.tricks.aligned
+            )
+            self.decoder = FastDecoder(model.generator, target, size >> config.num_down_blocks)
         self._source: EncodedSource | None = None
+
+    def arithmetic(self) -> AbstractContextManager[None]:
+        """In this block CUDA computes as `tricks` say; the methods enter it, users of the three networks do."""
+        return cuda_arithmetic(tf32=self.tricks.tf32) if self.device.type == "cuda" else nullcontext()
 
     @torch.inference_mode()
     def set_source(self, source: Tensor) -> Keypoints:
         """Encode a source image (1, C, H, W) in [0, 1], and return its keypoints. Raises ShapeError."""
+        self._source = self.encode(source)
+        return self._source.keypoints
+
+    @torch.inference_mode()
+    def encode(self, source: Tensor) -> EncodedSource:
+        """What is needed of a source image (1, C, H, W) in [0, 1]. Raises ShapeError."""
         if len(source) != 1:
             raise ShapeError(f"One avatar at a time, got {len(source)} source images.", remedy="Use a model for each.")
-        keypoints = self._model.detect(source)
-        generator = self._model.generator
-        shrink = generator.dense_motion_network.down
-        features = generator.encode(source).contiguous(memory_format=torch.channels_last)
-        self._source = EncodedSource(features, source if shrink is None else shrink(source), keypoints)
-        return keypoints
+        with self.arithmetic():
+            keypoints = self._model.detect(source)
+            generator = self._model.generator
+            shrink = generator.dense_motion_network.down
+            kept = self.precision if self.tricks.rows else torch.float32
+            features = generator.encode(source).to(kept).contiguous(memory_format=torch.channels_last)
+            return EncodedSource(features, source if shrink is None else shrink(source), keypoints)
 
     @torch.inference_mode()
     def detect(self, image: Tensor) -> Keypoints:
         """Keypoints of driving frames, as `FirstOrderModel.detect`."""
         self._model.check_image(image)
-        return self._detector(image)
+        with self.arithmetic():
+            return self.detector(image)
 
     @torch.inference_mode()
-    def dense_motion(self, kp_norm: Keypoints) -> DenseMotion:
+    def dense_motion(self, kp_norm: Keypoints, source: EncodedSource | None = None) -> DenseMotion:
         """As `FirstOrderModel.dense_motion`, for the source that was set."""
-        return self._motion(self._encoded(), kp_norm)
+        with self.arithmetic():
+            return self.motion(source or self._encoded(), kp_norm)
 
     @torch.inference_mode()
+    def draw(self, motion: DenseMotion, source: EncodedSource | None = None) -> Tensor:
+        """The source, moved, before the sigmoid that makes a picture of it: (B, C, H, W) float32."""
+        features = (source or self._encoded()).features
+        with self.arithmetic():
+            return self.decoder(self.move(features, motion))
+
     def generate(self, kp_norm: Keypoints) -> Tensor:
         """The source, moved: (B, C, H, W) float32 in [0, 1]."""
-        source = self._encoded()
-        return self._decoder(move(source.features, self._motion(source, kp_norm)))
+        return torch.sigmoid(self.draw(self.dense_motion(kp_norm)))
+
+    def move(self, features: Tensor, motion: DenseMotion) -> Tensor:
+        """`generator.move`, the quickest way."""
+        return move_rows(features, motion) if self.tricks.rows else move(features, motion)
+
+    def _target(self, dtype: torch.dtype, packed: bool, fused: bool) -> Target:
+        exact = self.device.type == "cuda" and dtype == torch.float32 and not self.tricks.tf32
+        layout = torch.contiguous_format if exact else torch.channels_last
+        return Target(dtype, self.device, packed, fused, layout, self.tricks.transposed)
 
     def _encoded(self) -> EncodedSource:
         if self._source is None:
@@ -133,22 +193,31 @@ class FastDetector:
 class FastDenseMotion:
     """A DenseMotionNetwork."""
 
-    def __init__(self, generator: Generator, target: Target, side: int) -> None:
+    def __init__(self, generator: Generator, target: Target, side: int, *, aligned: bool = False) -> None:
         net, self._target = generator.dense_motion_network, target
-        self._hourglass = FastHourglass(net.hourglass, target, side)
-        heads = [net.mask] if net.occlusion is None else [net.mask, net.occlusion]
-        self._heads = convolution(kernel_of(*heads), target, side, padding=net.mask.kernel_size[0] // 2, relu=False)
+        heads = kernel_of(*([net.mask] if net.occlusion is None else [net.mask, net.occlusion]))
         self._motions, self._occludes = net.mask.out_channels, net.occlusion is not None
+        seen = self._motions * (1 + generator.final.out_channels)
+        extra = -seen % CHANNELS_AT_ONCE if aligned else 0
+        self._hourglass = FastHourglass(net.hourglass, target, side, extra)
+        self._heads = convolution(
+            wider(heads, extra, -len(heads.bias) % CHANNELS_AT_ONCE if aligned else 0),
+            target, side, padding=net.mask.kernel_size[0] // 2, relu=False,
+        )  # fmt: skip
+        self._extra = extra
 
     def __call__(self, source: EncodedSource, kp_norm: Keypoints) -> DenseMotion:
         """Compute the motion of B driving frames."""
         grid = identity_grid(source.small.shape[2], source.small.shape[3], like=source.small)
         motions = sparse_motion(source.keypoints, kp_norm, grid)  # (B, K + 1, h, w, 2)
         heat = heat_difference(source.keypoints, kp_norm, grid)  # (B, K + 1, h, w)
-        seen = torch.cat([heat[:, :, None], deformed_source(source.small, motions)], dim=2)
-        maps = self._heads(self._hourglass(self._target.take(seen.flatten(1, 2)))).float().contiguous()
-        mask = torch.softmax(maps[:, : self._motions], dim=1)
-        occlusion = torch.sigmoid(maps[:, self._motions :]) if self._occludes else None
+        seen = torch.cat([heat[:, :, None], deformed_source(source.small, motions)], dim=2).flatten(1, 2)
+        if self._extra:
+            seen = F.pad(seen, (0, 0, 0, 0, 0, self._extra))
+        maps = self._heads(self._hourglass(self._target.take(seen))).float().contiguous()
+        count = self._motions
+        mask = torch.softmax(maps[:, :count], dim=1)
+        occlusion = torch.sigmoid(maps[:, count : count + 1]) if self._occludes else None
         return DenseMotion(blend(motions, mask), mask, occlusion)
 
 
@@ -177,14 +246,15 @@ class FastDecoder:
         for block in generator.up_blocks:
             self._layers.append(doubling_convolution(block_kernel(block), target, side))
             side *= 2
-        self._final = RowWise(generator.final, target)
+        final = RowWise if target.device.type == "cpu" else Padded
+        self._final: Layer = final(generator.final, target)
 
     def __call__(self, moved: Tensor) -> Tensor:
-        """(B, c, h, w) float32 features to (B, C, H, W) float32 in [0, 1]."""
+        """(B, c, h, w) features to (B, C, H, W) float32; a sigmoid makes pictures of these."""
         x = self._target.take(moved)
         for layer in self._layers:
             x = layer(x)
-        return torch.sigmoid(self._final(x))
+        return self._final(x)
 
 
 class RowWise:
@@ -210,3 +280,17 @@ class RowWise:
             total[:, :, away:] += parts[half - away][:, :, :left]
             total[:, :, :left] += parts[half + away][:, :, away:]
         return total
+
+
+class Padded:
+    """A 7 x 7 convolution to few channels, as a GPU likes it: to as many as its matrix units write at once."""
+
+    def __init__(self, conv: nn.Conv2d, target: Target) -> None:
+        kernel = kernel_of(conv)
+        self._channels = len(kernel.weight)
+        more = wider(kernel, 0, -self._channels % CHANNELS_AT_ONCE)
+        self._weight, self._bias = target.take(more.weight), kernel.bias.to(target.device)[:, None, None]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(B, in, H, W) to (B, out, H, W) float32."""
+        return F.conv2d(x, self._weight, padding=IMAGE_KERNEL // 2)[:, : self._channels].float() + self._bias

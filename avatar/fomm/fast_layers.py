@@ -1,6 +1,7 @@
 """Convolutions as they are computed when speed counts: batch-norm folded in, ReLU fused, weights laid out once.
 
-All maps are (B, C, H, W) in memory format channels_last, in one precision.
+All maps are (B, C, H, W) in one precision and memory format: channels_last, but for exact float32 on CUDA, whose
+cuDNN is at home in the other.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from avatar.fomm.blocks import ConvBlock, Hourglass, ResidualBlock
 
 Layer = Callable[[Tensor], Tensor]
 
+CHANNELS_AT_ONCE = 8  # of half precision: what matrix units of GPUs read and write
 TRANSPOSED_FROM = 16  # side of the input, pixels; smaller ones spend their time on reading the larger kernel
 _RELU: tuple[Any, ...] = ("relu", [], "")
 _PLAIN: tuple[Any, ...] = ("none", [], "")
@@ -29,10 +31,13 @@ class Target:
     dtype: torch.dtype
     device: torch.device
     packed: bool  # the weights may be laid out as oneDNN likes them; CPU only
+    fused: bool = False  # cuDNN may add the bias and apply the ReLU as it convolves; CUDA only
+    layout: torch.memory_format = torch.channels_last
+    transposed: bool = True  # whether doubling convolutions may be transposed ones
 
     def take(self, x: Tensor) -> Tensor:
         """`x` in this target's precision, place and memory format."""
-        return x.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        return x.to(self.device, self.dtype).contiguous(memory_format=self.layout)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +68,11 @@ def kernel_of(*convs: nn.Conv2d) -> Kernel:
     return Kernel(torch.cat([conv.weight for conv in convs]), torch.cat(bias))
 
 
+def wider(kernel: Kernel, inputs: int, outputs: int) -> Kernel:
+    """The same with channels behind the others that come to nothing."""
+    return Kernel(F.pad(kernel.weight, (0, 0, 0, 0, 0, inputs, 0, outputs)), F.pad(kernel.bias, (0, outputs)))
+
+
 def convolution(kernel: Kernel, target: Target, side: int, *, padding: int, relu: bool = True) -> Layer:
     """A convolution, best at inputs of `side` x `side` pixels, and its ReLU."""
     weight, bias = target.take(kernel.weight), kernel.bias.to(target.device, target.dtype)
@@ -72,6 +82,8 @@ def convolution(kernel: Kernel, target: Target, side: int, *, padding: int, relu
         ops: Any = torch.ops.mkldnn
         packed = ops._reorder_convolution_weight(weight, paddings, ones, ones, 1, shape)
         return lambda x: ops._convolution_pointwise(x, packed, bias, paddings, ones, ones, 1, *unary)
+    if relu and target.fused:
+        return lambda x: torch.cudnn_convolution_relu(x, weight, bias, (1, 1), (padding, padding), (1, 1), 1)
     if relu:
         return lambda x: F.conv2d(x, weight, bias, padding=padding).relu_()
     return lambda x: F.conv2d(x, weight, bias, padding=padding)
@@ -96,7 +108,7 @@ def doubling_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
     On large maps as one transposed convolution of stride 2: each output sees only 2 x 2 different inputs, so that 4
     products do for 9 (Shi et al. 2016, Is the deconvolution layer the same as a convolutional layer?).
     """
-    if side < TRANSPOSED_FROM:
+    if side < TRANSPOSED_FROM or not target.transposed:
         single = convolution(kernel, target, 2 * side, padding=1)
         return lambda x: single(F.interpolate(x, scale_factor=2, mode="nearest"))
     spread = transposed_weight(kernel.weight)  # (in, out, 4, 4)
@@ -134,14 +146,14 @@ class FastResidual:
 
 
 class FastHourglass:
-    """An Hourglass for inputs of `side` x `side` pixels."""
+    """An Hourglass for inputs of `side` x `side` pixels, with so many channels more than it reads."""
 
-    def __init__(self, net: Hourglass, target: Target, side: int) -> None:
+    def __init__(self, net: Hourglass, target: Target, side: int, extra: int = 0) -> None:
         self._down: list[Layer] = []
         self._up: list[Layer] = []
         for block in net.encoder.down_blocks:
-            self._down.append(convolution(block_kernel(block), target, side, padding=1))
-            side //= 2
+            self._down.append(convolution(wider(block_kernel(block), extra, 0), target, side, padding=1))
+            side, extra = side // 2, 0
         for block in net.decoder.up_blocks:
             self._up.append(doubling_convolution(block_kernel(block), target, side))
             side *= 2
@@ -180,6 +192,21 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
     except (AttributeError, RuntimeError, TypeError):  # other versions of torch have other operators, or none
         return False
     return True
+
+
+def can_fuse(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this cuDNN convolves, adds the bias and applies the ReLU at once: tried on a small layer too."""
+    if device.type != "cuda":
+        return False
+    random = torch.Generator().manual_seed(0)
+    kernel = Kernel(torch.randn(16, 16, 3, 3, generator=random) / 12, torch.randn(16, generator=random))
+    plain, fused = (Target(dtype, device, packed=False, fused=on) for on in (False, True))
+    x = plain.take(torch.randn(1, 16, 16, 16, generator=random))
+    try:
+        wanted, got = (_small_convolution(kernel, target, 16)(x) for target in (plain, fused))
+        return torch.allclose(wanted.float(), got.float(), atol=0.05, rtol=0.02)
+    except (AttributeError, RuntimeError, TypeError):
+        return False
 
 
 def _small_convolution(kernel: Kernel, target: Target, side: int) -> Layer:

@@ -7,6 +7,7 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,19 +15,20 @@ from avatar.cv import cv2
 from avatar.errors import AvatarError, EngineError
 from avatar.frames import Frame, LatestFrame
 from avatar.live.calibration import Calibration
-from avatar.live.crop import DrivingCrop, cut
+from avatar.live.crop import DrivingCrop
 from avatar.live.driver import Driver
 from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost
 from avatar.live.gate import Gate
 from avatar.live.mark import as_passed_through
+from avatar.live.moment import Moment
 from avatar.live.options import IDLE, LiveOptions
 from avatar.live.stage import Stage
 from avatar.live.statistics import Window
 from avatar.live.tap import Preview, Tap
 from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
-from avatar.motion.blend import moved
 from avatar.motion.idle import SIDE_PX, load_idle
+from avatar.motion.reference import neutral_frame
 from avatar.settings import CropSettings, MotionSettings
 from avatar.tracking import Face, FaceTracker
 
@@ -64,18 +66,21 @@ class AnimationThread(Worker):
         self._smoothing = options.motion.smoothing
         self._source, self._mirror = options.source, options.mirror_driving
         self._camera_width_px = SIDE_PX
-        self._period_s = IDLE_S  # of the camera
+        self._since_ns = 0
+        self._period_s = 1 / options.camera_rate
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
         self.calibration = Calibration(
             report, search=options.calibration.search, drift_hint=options.calibration.drift_hint
         )
-        self._driver = Driver(self.calibration, load_idle())
+        idle = load_idle()
+        self._driver = Driver(self.calibration, idle)
+        self._stand_in = idle.face(neutral_frame(idle))  # for engines that animate whatever is in the picture
         self.stage = Stage(options, tools, self.do, report)
         self.frames = Window()
         self.stages = {name: Window() for name in ("wait", "track", "draw")}
         self.latency = Window()  # from capture to avatar frame
-        self.drawn = self.lagged = 0
+        self.drawn = self.lagged = self._published = 0
         self.first_frame_s: float | None = None
         self.following = False  # a face
 
@@ -83,9 +88,9 @@ class AnimationThread(Worker):
         """Have something done on this thread before the next frame; any thread."""
         self._todo.put(action)
 
-    def use_source(self, spec: str, rate: float) -> None:
-        """The frames come from another source from now on, about `rate` a second."""
-        self._source, self._period_s = spec, 1 / rate
+    def use_source(self, spec: str, since_ns: int) -> None:
+        """Frames captured before `since_ns` are of the source before, and count no longer."""
+        self._source, self._since_ns = spec, since_ns
         self._camera_s = time.monotonic()
         self.calibration.forget()
 
@@ -119,8 +124,8 @@ class AnimationThread(Worker):
                 self.stage.start()
                 self._camera_s = next_s = time.monotonic()
                 while not self._stopping.is_set():
-                    self._catch_up()
                     frame = self._inbox.take(timeout_s=max(0.0, next_s - time.monotonic()))
+                    self._catch_up()
                     now_s = time.monotonic()
                     next_s = max(next_s, now_s - IDLE_S) + IDLE_S
                     self._step(frame, now_s)
@@ -141,11 +146,11 @@ class AnimationThread(Worker):
                 return
 
     def _step(self, frame: Frame | None, now_s: float) -> None:
-        if frame is not None and self._source != IDLE:
+        if frame is not None and self._source != IDLE and frame.captured_ns >= self._since_ns:
             self._camera_s = now_s
             self._follow(frame, now_s)
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:
-            self._animate(None, None, now_s)
+            self._animate(None, time.monotonic_ns(), now_s)
         else:
             self.calibration.observe(None, now_s)
         self.stage.look_after(now_s)
@@ -157,14 +162,16 @@ class AnimationThread(Worker):
             frame = Frame(np.asarray(cv2.flip(frame.rgb, 1)), frame.sequence, frame.captured_ns)
         self._camera_width_px = frame.width_px
         with self._timed("track"):
-            face = self._track(frame)
+            face = self._track(frame) if self.stage.watches_faces else None
         box = self._crop.box(face, frame.width_px, frame.height_px, now_s)
         self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
+        seen = face if self.stage.needs_face else face or self._stand_in
+        moment = None if seen is None else Moment.of(seen, frame.rgb, box)
         if self._gate.passing_through:
-            self._gate.publish(as_passed_through(frame, self.stage.wanted.canvas))
-            self.calibration.observe(face, now_s)
+            self._publish(as_passed_through(frame, self.stage.wanted.canvas))
+            self.calibration.observe(moment, now_s)
         else:
-            self._animate(frame, face, now_s)
+            self._animate(moment, frame.captured_ns, now_s)
 
     def _track(self, frame: Frame) -> Face | None:
         assert self._tracker is not None
@@ -172,28 +179,33 @@ class AnimationThread(Worker):
         if self._crop.settings.auto:
             return self._tracker.track(frame.rgb, time_s)
         box = self._crop.box(None, frame.width_px, frame.height_px, time_s)
-        face = self._tracker.track(cut(frame.rgb, box), time_s)
-        return None if face is None else moved(face, box.left, box.top)
+        face = self._tracker.track(np.ascontiguousarray(box.of(frame.rgb)), time_s)
+        return None if face is None else face.shifted(box.left, box.top)
 
-    def _animate(self, frame: Frame | None, face: Face | None, now_s: float) -> None:
+    def _animate(self, moment: Moment | None, captured_ns: int, now_s: float) -> None:
         """Draw and publish one avatar frame, unless there is nothing to draw with."""
-        self.calibration.observe(face, now_s)
-        drive = self._driver.drive(face, now_s)
+        self.calibration.observe(moment, now_s)
+        drive = self._driver.drive(moment, now_s)
         if drive.following != self.following:
             self.following = drive.following
             self._report(FaceFound() if drive.following else FaceLost())
         if not self.stage.ready:
             return
-        captured_ns = time.monotonic_ns() if frame is None else frame.captured_ns
         with self._timed("draw"):
             rgb = self.stage.draw(drive, self._camera_width_px, now_s)
-        if rgb is not None:
-            self._gate.publish(Frame(rgb, self.drawn, captured_ns))
-            self.drawn += 1
-            self.frames.add()
-            self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
-            self.first_frame_s = self.first_frame_s or time.monotonic()
-            self.lagged += time.monotonic() - now_s > self._period_s
+        if rgb is None:
+            return
+        self._publish(Frame(rgb, 0, captured_ns))
+        self.drawn += 1
+        self.frames.add()
+        self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
+        self.first_frame_s = self.first_frame_s or time.monotonic()
+        self.lagged += time.monotonic() - now_s > self._period_s
+
+    def _publish(self, frame: Frame) -> None:
+        """Hand on a frame under the next number."""
+        self._gate.publish(replace(frame, sequence=self._published))
+        self._published += 1
 
     @contextlib.contextmanager
     def _timed(self, stage: str) -> Iterator[None]:

@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from avatar.frames import RgbImage
 from avatar.live.drift import Drift
 from avatar.live.events import CalibrationCountdown, CalibrationDone, CalibrationRefused, DriftHint, Event
-from avatar.motion.blend import blend, in_pose, mirrored
+from avatar.live.moment import Moment
+from avatar.motion.blend import blend, in_pose
 from avatar.motion.neutrality import CLOSED_EYES, OPEN_MOUTH, TURNED_HEAD, flaw, neutrality
 from avatar.motion.reference import neutral_frame
 from avatar.motion.track import MotionTrack
@@ -49,7 +51,7 @@ class _Guided:
     began_s: float
     told: int = COUNT_FROM + 1  # the last number that was told
     looks: int = 0
-    faces: list[Face] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
 
 
 class Calibration:
@@ -59,47 +61,51 @@ class Calibration:
         self._report = report
         self.search, self.drift_hint = search, drift_hint
         self.person = 0  # counts those who were seen for the first time: from one to the next nothing goes over
-        self._target: Face | None = None  # where the reference frame is or goes
+        self._target: Moment | None = None  # where the reference frame is or goes
         self._expired = False  # the next face is somebody else's
         self._score = 0.0  # of it
         self._from: Face | None = None  # where it came from
         self._changed_s = -math.inf
-        self._before: list[tuple[Face, float]] = []  # for undo, with their scores
-        self._recent: collections.deque[tuple[float, Face]] = collections.deque()
+        self._before: list[tuple[Moment, float]] = []  # for undo, with their scores
+        self._recent: collections.deque[tuple[float, Moment]] = collections.deque()
         self._first_s: float | None = None
         self._guided: _Guided | None = None
         self._drift = Drift()
 
+    @property
+    def picture(self) -> RgbImage | None:
+        """The reference frame's picture; None before a face was ever seen."""
+        return None if self._target is None else self._target.picture
+
     def reference(self, now_s: float) -> Face | None:
         """The reference frame's face at this time; None before a face was ever seen."""
-        if self._target is None or self._from is None:
-            return self._target
+        if self._target is None:
+            return None
         share = float(smoothstep((now_s - self._changed_s) / BLEND_S))
         if share >= 1:
             self._from = None
-        return self._target if self._from is None else blend(self._from, self._target, share)
+        return self._target.face if self._from is None else blend(self._from, self._target.face, share)
 
-    def observe(self, face: Face | None, now_s: float) -> None:
-        """Look at the driver: once per frame, and now and then while there are none."""
+    def observe(self, moment: Moment | None, now_s: float) -> None:
+        """Look at the driver: once per frame, and now and then while there are none; None: not seen."""
         while self._recent and self._recent[0][0] < now_s - RECENT_S:
             self._recent.popleft()
         before = self._recent[-1][1] if self._recent else None
-        if face is not None:
-            self._recent.append((now_s, face))
-            self._at_first_sight(face, now_s)
-            self._consider(before, face, now_s)
-            if self._target is not None and self._drift.far_for_long(self._target, face, now_s) and self.drift_hint:
-                self._report(DriftHint())
+        if moment is not None:
+            self._recent.append((now_s, moment))
+            self._at_first_sight(moment, now_s)
+            self._consider(before, moment, now_s)
+            self._watch_drift(moment.face, now_s)
         if self._guided is not None:
-            self._guide(self._guided, face, now_s)
+            self._guide(self._guided, moment, now_s)
 
     def calibrate(self, now_s: float) -> None:
         """Take the most neutral moment of the last instants."""
-        faces = [face for time_s, face in self._recent if time_s >= now_s - INSTANT_S]
-        if not faces:
+        moments = [moment for time_s, moment in self._recent if time_s >= now_s - INSTANT_S]
+        if not moments:
             self._report(CalibrationRefused(NOBODY))
             return
-        self._take(max(faces, key=neutrality), now_s, "instant")
+        self._take(max(moments, key=lambda moment: neutrality(moment.face)), now_s, "instant")
 
     def start_guided(self, now_s: float) -> None:
         """Begin the countdown, afresh if one is running."""
@@ -111,8 +117,8 @@ class Calibration:
         if not self._before:
             self._report(CalibrationRefused("There is no earlier reference frame to go back to."))
             return
-        face, score = self._before.pop()
-        self._go_to(face, score, now_s)
+        moment, score = self._before.pop()
+        self._go_to(moment, score, now_s)
         self._report(CalibrationDone(score, "undo"))
 
     def recentre(self, now_s: float) -> None:
@@ -121,16 +127,17 @@ class Calibration:
             self._report(CalibrationRefused(NOBODY))
             return
         latest = self._recent[-1][1]
-        pose = _mean_pose([face.pose for _, face in self._recent])
-        self._take(in_pose(self._target or latest, pose), now_s, "recentre")
+        pose = _mean_pose([moment.face.pose for _, moment in self._recent])
+        calm = latest if self._target is None else self._target
+        self._take(Moment(in_pose(calm.face, pose), latest.picture), now_s, "recentre")
 
     def mirror(self, width_px: int) -> None:
         """The driver is seen in a mirror from now on, or no longer."""
         self.person += 1
         self._from = None
         self._recent.clear()
-        self._target = None if self._target is None else mirrored(self._target, width_px)
-        self._before = [(mirrored(face, width_px), score) for face, score in self._before]
+        self._target = None if self._target is None else self._target.mirrored(width_px)
+        self._before = [(moment.mirrored(width_px), score) for moment, score in self._before]
 
     def forget(self) -> None:
         """Another source: the next face is the first again, and until then the reference frame stays."""
@@ -138,26 +145,30 @@ class Calibration:
         self._before.clear()
         self._recent.clear()
 
-    def _at_first_sight(self, face: Face, now_s: float) -> None:
+    def _at_first_sight(self, moment: Moment, now_s: float) -> None:
         if self._target is None or self._expired:
             self._expired, self._from = False, None
             self._first_s = now_s
-            self._target, self._score = face, neutrality(face)
+            self._target, self._score = moment, neutrality(moment.face)
             self.person += 1
             self._drift.reset()
             self._report(CalibrationDone(self._score, "first"))
 
-    def _consider(self, before: Face | None, face: Face, now_s: float) -> None:
+    def _consider(self, before: Moment | None, moment: Moment, now_s: float) -> None:
         """Replace the reference frame by a better moment, while that is wanted."""
         first = self._first_s is not None and now_s - self._first_s < FIRST_S
         if not (first or self.search) or before is None or now_s - self._changed_s < (0 if first else SEARCH_PAUSE_S):
             return
-        score = neutrality(face)
-        if score > self._score + BETTER_BY and flaw(face) is None and _calm(before, face):
-            self._go_to(face, score, now_s)
+        score = neutrality(moment.face)
+        if score > self._score + BETTER_BY and flaw(moment.face) is None and _calm(before.face, moment.face):
+            self._go_to(moment, score, now_s)
             self._report(CalibrationDone(score, "first" if first else "search"))
 
-    def _guide(self, guided: _Guided, face: Face | None, now_s: float) -> None:
+    def _watch_drift(self, face: Face, now_s: float) -> None:
+        if self._target is not None and self._drift.far_for_long(self._target.face, face, now_s) and self.drift_hint:
+            self._report(DriftHint())
+
+    def _guide(self, guided: _Guided, moment: Moment | None, now_s: float) -> None:
         elapsed_s = now_s - guided.began_s
         left = max(COUNT_FROM - math.floor(elapsed_s), 0)
         if left < guided.told:
@@ -167,33 +178,33 @@ class Calibration:
         if looked_s < 0:
             return
         guided.looks += 1
-        if face is not None:
-            guided.faces.append(face)
+        if moment is not None:
+            guided.moments.append(moment)
         if looked_s >= LONGEST_LOOK_S or (looked_s >= LOOK_S and guided.looks >= FEWEST_LOOKS):
             self._guided = None
             self._choose(guided, now_s)
 
     def _choose(self, guided: _Guided, now_s: float) -> None:
-        flaws = [flaw(face) for face in guided.faces]
-        good = [face for face, found in zip(guided.faces, flaws, strict=True) if found is None]
+        flaws = [flaw(moment.face) for moment in guided.moments]
+        good = [moment for moment, found in zip(guided.moments, flaws, strict=True) if found is None]
         if len(good) < max(1, GOOD_SHARE * guided.looks):
             found = [each for each in flaws if each is not None]
-            seen = len(guided.faces) > 0.5 * guided.looks
+            seen = len(guided.moments) > 0.5 * guided.looks
             why = _REFUSALS[max(set(found), key=found.count)] if found and seen else NOBODY
             self._report(CalibrationRefused(why))
             return
-        self._take(good[neutral_frame(_as_track(good))], now_s, "guided")
+        self._take(good[neutral_frame(_as_track([moment.face for moment in good]))], now_s, "guided")
 
-    def _take(self, face: Face, now_s: float, how: str) -> None:
+    def _take(self, moment: Moment, now_s: float, how: str) -> None:
         if self._target is not None:
             self._before = [*self._before[1 - MOST_UNDONE :], (self._target, self._score)]
         self._first_s = None  # chosen by the user: nothing replaces it unasked
-        self._go_to(face, neutrality(face), now_s)
+        self._go_to(moment, neutrality(moment.face), now_s)
         self._report(CalibrationDone(self._score, how))
 
-    def _go_to(self, face: Face, score: float, now_s: float) -> None:
+    def _go_to(self, moment: Moment, score: float, now_s: float) -> None:
         self._from = self.reference(now_s)
-        self._target, self._score, self._changed_s = face, score, now_s
+        self._target, self._score, self._changed_s = moment, score, now_s
         self._drift.reset()
 
 

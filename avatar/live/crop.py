@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
-from avatar.frames import RgbImage
+from avatar.engine.fomm.crop import ROOM
 from avatar.portrait_crop import Box
 from avatar.settings import CropSettings
 from avatar.tracking.face import Face
 
-ROOM = 1.7  # side of the square over the longer side of the face: head and hair, as the checkpoints were trained on
-HIGHER = 0.08  # of the side: the face sits this far below the middle, because the hair needs the room
 SLACK = 0.05  # of the side: a face may move this far before the square follows
 FOLLOW_S = 0.7  # how slowly it follows: what it takes back, the portrait does not show
 RESCALE = 1.4  # a face this much larger or smaller than when the scale was locked ...
@@ -59,7 +55,6 @@ class DrivingCrop:
         low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
         side = ROOM * float((high - low).max())
         x, y = (float(value) for value in (low + high) / 2)
-        y -= HIGHER * side
         elapsed_s, self._time_s = max(time_s - self._time_s, 0.0), time_s
         if self._centre is None or self._is_odd(side, time_s):
             self._centre, self._side = (x, y), side
@@ -87,11 +82,6 @@ class DrivingCrop:
         x = width_px / 2 + self.settings.pan_x * (width_px - side) / 2
         y = height_px / 2 + self.settings.pan_y * (height_px - side) / 2
         return _square(x, y, side, width_px, height_px)
-
-
-def cut(rgb: RgbImage, box: Box) -> RgbImage:
-    """The part of a picture in a box, as an array of its own."""
-    return np.ascontiguousarray(box.of(rgb))
 
 
 def _square(x: float, y: float, side: float, width_px: int, height_px: int) -> Box:

@@ -42,6 +42,7 @@ class OutputThread(Worker):
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
         self.sent = self.repeated = 0
         self.oldest_ms = 0.0
+        self._sequence = -1  # of the newest frame that was sent
         self.failed = False
 
     def statistics(self) -> OutputStatistics:
@@ -99,8 +100,10 @@ class OutputThread(Worker):
         self.sent += 1
         self.calls.add()
         self.send_ms.add((ended_ns - began_ns) * 1e-6)
-        self.latency.add((ended_ns - frame.captured_ns) * 1e-6)
-        self.oldest_ms = max(self.oldest_ms, age_ms)
+        if frame.sequence > self._sequence:  # else it only covers what may no longer be seen
+            self._sequence = frame.sequence
+            self.latency.add((ended_ns - frame.captured_ns) * 1e-6)
+            self.oldest_ms = max(self.oldest_ms, age_ms)
         return True
 
     def _close(self, output: Output | None) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatar.frames import RgbImage
 from avatar.live.calibration import Calibration
+from avatar.live.moment import Moment
 from avatar.motion.blend import blend, carry
 from avatar.motion.reference import neutral_frame
 from avatar.motion.track import MotionTrack
@@ -23,6 +25,8 @@ class Drive:
     face: Face
     reference: Face  # what `face` is to be compared with; another object only when it has changed
     following: bool  # the driver; False: the idle motion
+    picture: RgbImage | None = None  # what engines see that work on pictures; None: no driver in this frame
+    reference_picture: RgbImage | None = None  # another object only when it has changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +54,16 @@ class Driver:
         self._transition: _Transition | None = None
         self._shown: Drive | None = None
 
-    def drive(self, face: Face | None, now_s: float) -> Drive:
+    def drive(self, moment: Moment | None, now_s: float) -> Drive:
         """What to show now.
 
         Args:
-            face: the driver's, or None if it is not seen.
+            moment: the driver, or None if nobody is seen.
             now_s: never earlier than the last time.
         """
         reference = self._calibration.reference(now_s) or self._idle_reference
-        if face is not None:
-            self._face, self._seen_s = face, now_s
+        if moment is not None:
+            self._face, self._seen_s = moment.face, now_s
         following = self._face is not None and now_s - self._seen_s <= HOLD_S
         stranger = self._person != self._calibration.person
         if self._shown is not None and (following != self._following or stranger):
@@ -72,7 +76,8 @@ class Driver:
             share = self._transition.share(now_s)
             target = blend(self._transition.anchor, target, share)
             self._transition = None if share >= 1 else self._transition
-        self._shown = Drive(target, reference, following)
+        picture = None if moment is None else moment.picture
+        self._shown = Drive(target, reference, following, picture, self._calibration.picture)
         return self._shown
 
     def _idling(self, reference: Face, now_s: float) -> Face:

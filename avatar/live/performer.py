@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from avatar.devices import require_processor
+from avatar.engine import ENGINES
 from avatar.engine.warp.engine import PreparedPortrait, WarpEngine
 from avatar.errors import EngineError
 from avatar.frames import Frame, RgbImage
@@ -13,13 +15,15 @@ from avatar.live.options import LiveOptions
 from avatar.portrait import check_portrait
 from avatar.portrait_source import PortraitSource
 from avatar.settings import CanvasSettings, MotionSettings
-from avatar.tracking import Face, open_tracker
+from avatar.tracking import Face
 
 
 class Performer(Protocol):
     """Draws portraits as a driver moves."""
 
     facts: EngineReady
+    needs_face: bool  # without a driver's face it idles
+    watches_faces: bool  # it matters where the driver's face is
 
     def prepare(self, portrait: PortraitSource, options: LiveOptions) -> Any:
         """Do what is done once per portrait; may run on another thread while this one draws. Raises: AvatarError."""
@@ -41,14 +45,12 @@ class Performer(Protocol):
 class FacePerformer:
     """The warp engine, which is driven by tracked faces."""
 
+    needs_face = watches_faces = True
+
     def __init__(self, options: LiveOptions) -> None:
-        """Open the engine. Raises: WeightsError, EngineError."""
-        if options.device not in ("auto", "cpu"):
-            raise EngineError(
-                f"The warp engine draws on the processor and cannot use {options.device}.",
-                remedy="Choose auto; it is quick enough without a graphics card.",
-            )
-        self._engine = WarpEngine(open_tracker())
+        """Open the engine. Raises: EngineError."""
+        require_processor(options.device)
+        self._engine = WarpEngine(None)
         self._reference: Face | None = None
         self.facts = EngineReady("warp", "cpu", "float32", "")
         self.set_motion(options.motion)
@@ -90,9 +92,11 @@ def open_performer(options: LiveOptions) -> Performer:
     """Open the engine that the options name. Raises: EngineError, WeightsError."""
     if options.engine == "warp":
         return FacePerformer(options)
-    raise EngineError(
-        f"There is no engine called {options.engine!r} in this version.", remedy="Choose warp, which needs no download."
-    )
+    if options.engine == "fomm":
+        from avatar.live.picture_performer import PicturePerformer
+
+        return PicturePerformer(options)
+    raise EngineError(f"There is no engine called {options.engine!r}.", remedy=f"Choose {' or '.join(ENGINES)}.")
 
 
 def size_on_canvas(width_px: int, height_px: int, canvas: CanvasSettings) -> int:

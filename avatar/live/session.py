@@ -26,6 +26,7 @@ class SessionResult:
     cpu_cores: float  # processor time over that time: 1 = one core busy all the time
     problems: tuple[AvatarError, ...]  # that ended an output, or the session
     clean: bool  # every thread ended
+    stop_s: float  # how long that took
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers, texts and dictionaries."""
@@ -33,6 +34,7 @@ class SessionResult:
             "seconds": round(self.seconds, 3),
             "cpu_cores": round(self.cpu_cores, 3),
             "clean_stop": self.clean,
+            "stop_s": round(self.stop_s, 3),
             "problems": [{"what": each.what, "remedy": each.remedy} for each in self.problems],
             "statistics": self.statistics.as_json(),
         }
@@ -99,6 +101,7 @@ def run_session(
                 each_second(statistics)
     finally:
         statistics, cpu_s = pipeline.statistics(), time.process_time() - idle_cpu_s
+        stop_began_s = time.monotonic()
         clean = pipeline.stop()
     started_s = statistics.first_frame_s
     lasted_s = 0.0 if started_s is None else statistics.running_s - started_s
@@ -108,4 +111,5 @@ def run_session(
         cpu_cores=cpu_s / lasted_s if lasted_s > 0 else 0.0,
         problems=tuple(watch.problems),
         clean=clean,
+        stop_s=time.monotonic() - stop_began_s,
     )

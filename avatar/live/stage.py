@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 FALLBACK = "warp"
 HEALTHY_S = 60.0  # an engine that drew for so long starts with a clean record
-PAUSES_S = (0.0, 0.0, 2.0, 10.0)  # before an engine is opened again, by how often one has failed
+PAUSES_S = (0.0, 2.0, 10.0)  # before an engine is opened again, by how often it has failed before
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +69,16 @@ class Stage:
     def ready(self) -> bool:
         """Whether there is something to draw with."""
         return self._performer is not None
+
+    @property
+    def needs_face(self) -> bool:
+        """Whether the engine animates faces only, so that without one it idles."""
+        return self._performer is None or self._performer.needs_face
+
+    @property
+    def watches_faces(self) -> bool:
+        """Whether it matters to the engine where a face is."""
+        return self._performer is None or self._performer.watches_faces
 
     def start(self) -> None:
         """Open the engine and prepare the portrait."""
@@ -134,7 +144,7 @@ class Stage:
         is_new = performer is not running
         try:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
-                portrait = read_portrait(Library().resolve(wanted.avatar), tracker)
+                portrait = read_portrait(Library().likeness(wanted.avatar), tracker)
             ready = _Prepared(wanted, performer, performer.prepare(portrait, wanted), is_new)
         except Exception as error:
             refusal = _explained(error)
@@ -175,6 +185,8 @@ class Stage:
         if not _same_engine(wanted, self.wanted):
             return
         if self._performer is None or self.shown is None:
+            if isinstance(error, AvatarError):  # a second try would say the same
+                self._failures += 1
             self._recover(error)
             return
         self._report(EngineFailed(_explained(error), self.shown.engine))
@@ -187,11 +199,13 @@ class Stage:
 
     def _recover(self, error: Exception) -> None:
         """Open the engine once more; if it fails again, the one that always works."""
+        pause_s = PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
         self._failures += 1
         if self._failures > 1 and self.wanted.engine != FALLBACK:
             self.wanted = dataclasses.replace(self.wanted, engine=FALLBACK, model=None, device="auto")
+            pause_s, self._failures = 0.0, 1
         self._report(EngineFailed(_explained(error), self.wanted.engine))
-        self._retry_s = time.monotonic() + PAUSES_S[min(self._failures, len(PAUSES_S) - 1)]
+        self._retry_s = time.monotonic() + pause_s
 
     def _let_go(self) -> None:
         performer, self._performer = self._performer, None

@@ -73,11 +73,5 @@ def mirrored(face: Face, width_px: int) -> Face:
     )
 
 
-def moved(face: Face, x_px: float, y_px: float) -> Face:
-    """The face in a picture that begins (x_px, y_px) further up and left."""
-    by = np.array([x_px, y_px, 0], np.float32)
-    return replace(face, landmarks=face.landmarks + by, pose=replace(face.pose, centre_px=face.pose.centre_px + by))
-
-
 def _size(pose: HeadPose) -> float:
     return max(pose.scale_px, 1e-3) if math.isfinite(pose.scale_px) else 1e-3

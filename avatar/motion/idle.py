@@ -134,8 +134,8 @@ def _landmarks(pose: Pose) -> Float64Array:
         _pull(points, points[corner].copy(), np.array([0.055 * outwards, -0.05, 0.015]) * pose.smile, reach=0.2)
     for eye in EYES:
         _pull(points, points[eye.brow].mean(axis=0), np.array([0.0, -0.05, 0.0]) * pose.brows, reach=0.2)
-        _look(points, eye, pose.gaze_deg)
-        _close(points, eye, pose.closing)
+        look(points, eye, pose.gaze_deg)
+        close_lids(points, eye, pose.closing)
     turned = (points - PIVOT) @ rotation_from_angles(pose.yaw_deg, pose.pitch_deg, pose.roll_deg).T + PIVOT
     placed = turned * (HEAD_PX * pose.zoom) + np.array([*pose.shift, 0.0]) * HEAD_PX
     return np.asarray(placed + np.array([(SIDE_PX - 1) / 2, 0.47 * SIDE_PX, 0.0]))
@@ -147,7 +147,7 @@ def _pull(points: Float64Array, centre: Float64Array, by: Float64Array, reach: f
     points += np.exp(-0.5 * (distance / reach) ** 2)[:, None] * by
 
 
-def _look(points: Float64Array, eye: EyeRegion, gaze_deg: tuple[float, float]) -> None:
+def look(points: Float64Array, eye: EyeRegion, gaze_deg: tuple[float, float]) -> None:
     """Turn the iris about the eyeball's centre; the upper lid goes half of the way up or down with it."""
     right, up = np.radians(gaze_deg)
     shift = EYEBALL * np.array([np.sin(right), -np.sin(up), 2 - np.cos(right) - np.cos(up)])
@@ -157,7 +157,7 @@ def _look(points: Float64Array, eye: EyeRegion, gaze_deg: tuple[float, float]) -
     points[eye.lower, 1] += 0.2 * shift[1] * arch
 
 
-def _close(points: Float64Array, eye: EyeRegion, closing: float) -> None:
+def close_lids(points: Float64Array, eye: EyeRegion, closing: float) -> None:
     """Bring the lids together; they meet near the lower one, and the skin above follows the less, the further."""
     meet = points[eye.lower] + 0.1 * (points[eye.upper] - points[eye.lower])
     down = closing * (meet - points[eye.upper])

@@ -56,14 +56,26 @@ def relative_keypoints(
     """
     check_fit(kp_source, kp_driving)
     check_fit(kp_reference, kp_driving)
-    shift = kp_driving.value - kp_reference.value
-    if adapt_scale:
-        shift = shift * movement_scale(kp_source, kp_reference)
-    value = kp_source.value + shift
+    scale = movement_scale(kp_source, kp_reference) if adapt_scale else 1.0
+    return carried_over(kp_source, kp_driving, kp_reference, scale)
+
+
+def carried_over(
+    kp_source: Keypoints, kp_driving: Keypoints, kp_reference: Keypoints, scale: Tensor | float, strength: float = 1.0
+) -> Keypoints:
+    """`relative_keypoints` for sets that are known to fit, and a scale found before: nothing waits for a device.
+
+    Args:
+        scale: s of `relative_keypoints`.
+        strength: 1 moves as far as the driver, 0 not at all; between, shift and change of frame are shares of it.
+    """
+    value = kp_source.value + (kp_driving.value - kp_reference.value) * (scale * strength)
     if kp_source.jacobian is None or kp_driving.jacobian is None or kp_reference.jacobian is None:
         return Keypoints(value)
-    turn = kp_driving.jacobian @ inverse(kp_reference.jacobian)
-    return Keypoints(value, turn @ kp_source.jacobian)
+    turned = kp_driving.jacobian @ inverse(kp_reference.jacobian) @ kp_source.jacobian
+    if strength != 1:
+        turned = kp_source.jacobian + strength * (turned - kp_source.jacobian)
+    return Keypoints(value, turned)
 
 
 def movement_scale(kp_source: Keypoints, kp_reference: Keypoints) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.frames import RgbImage
+from avatar.frames import Frame, RgbImage
 from avatar.settings import CanvasSettings
 
 CanvasOptions = CanvasSettings  # how avatar frames fill what other programs see
@@ -38,6 +39,11 @@ def compose(rgb: RgbImage, options: CanvasOptions) -> RgbImage:
     if options.label:
         draw_label(canvas)
     return canvas
+
+
+def compose_frame(frame: Frame, options: CanvasOptions) -> RgbImage:
+    """`compose`; a frame that shows the camera itself is no avatar, and no label says that it is one."""
+    return compose(frame.rgb, replace(options, label=options.label and not frame.passed_through))
 
 
 def draw_label(canvas: RgbImage) -> None:

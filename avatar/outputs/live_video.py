@@ -17,7 +17,7 @@ import numpy.typing as npt
 from avatar.frames import RgbImage
 from avatar.outputs.steady import SteadyRate
 from avatar.outputs.writer import MADE_BY
-from avatar.outputs.yuv import YuvConverter, name_colours
+from avatar.outputs.yuv import name_colours, to_yuv420p
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -48,7 +48,7 @@ class LiveVideo:
         """
         import av
 
-        self._rate, self._steady, self._converter = rate, SteadyRate(rate), YuvConverter()
+        self._rate, self._steady = rate, SteadyRate(rate)
         self._last: tuple[int, VideoFrame] | None = None  # the newest frame and its place
         self._samples, self._waiting = 0, np.zeros(0, np.float32)  # sound handed to the encoder, and not yet
         self.skipped = 0  # frames that came faster than the rate
@@ -85,7 +85,7 @@ class LiveVideo:
             before, frame = self._last
             for empty in range(max(before + 1, place - _MOST_REPEATS), place):
                 self._encode(frame, empty)
-        frame = self._converter.convert(rgb)
+        frame = to_yuv420p(rgb)
         self._last = (place, frame)
         self._encode(frame, place)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from avatar.credentials import sign
 from avatar.errors import OutputError, UsageError
 from avatar.frames import Frame
-from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
 from avatar.outputs.sound_lane import SoundLane
@@ -63,7 +63,7 @@ class Recorder:
                 size = (self._canvas.width_px, self._canvas.height_px)
                 self._video = LiveVideo(self._path, *size, self._rate, sound=self._sound is not None)
             self._composite |= frame.passed_through
-            self._video.add(compose(frame.rgb, self._canvas), frame.captured_ns)
+            self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
             if self._sound is not None:
                 self._video.add_sound(self._sound.until(frame.captured_ns))
 

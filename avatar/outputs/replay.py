@@ -12,7 +12,7 @@ from avatar.atomic import replacing
 from avatar.credentials import sign
 from avatar.errors import OutputError
 from avatar.frames import Frame
-from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.target import write_errors_explained
 from avatar.outputs.writer import MADE_BY
@@ -38,7 +38,7 @@ class ReplayRing:
             size = (self._canvas.width_px, self._canvas.height_px)
             self._video = LiveVideo(self._fragments, *size, self._rate)  # type: ignore[arg-type]
         self._composite |= frame.passed_through
-        self._video.add(compose(frame.rgb, self._canvas), frame.captured_ns)
+        self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
 
     def save(self, path: Path) -> float:
         """Write what is remembered to an MP4, whole or not at all; return how many seconds it holds.

@@ -8,7 +8,7 @@ from avatar.credentials import sign
 from avatar.errors import UsageError
 from avatar.frames import Frame
 from avatar.images import save_png
-from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.canvas import CanvasOptions, compose_frame
 
 
 def save_snapshot(path: Path, frame: Frame, canvas: CanvasOptions | None = None) -> None:
@@ -20,5 +20,5 @@ def save_snapshot(path: Path, frame: Frame, canvas: CanvasOptions | None = None)
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path.name} does not end in .png.", remedy="Snapshots are PNG: give a name like me.png.")
-    save_png(path, compose(frame.rgb, canvas or CanvasOptions()))
+    save_png(path, compose_frame(frame, canvas or CanvasOptions()))
     sign(path, composite=frame.passed_through)

@@ -14,7 +14,7 @@ from avatar.outputs.png_folder import PngFolderWriter
 from avatar.outputs.sound import SoundTrack, open_sound
 from avatar.outputs.target import OutputKind, kind_of, write_errors_explained
 from avatar.outputs.writer import MADE_BY, AbortsUnlessCommitted, FrameWriter
-from avatar.outputs.yuv import YuvConverter, name_colours
+from avatar.outputs.yuv import name_colours, to_yuv420p
 from avatar.sources.facts import DrivingFacts
 
 if TYPE_CHECKING:
@@ -69,7 +69,6 @@ class VideoFileWriter(AbortsUnlessCommitted):
         self._typical_ticks = max(1, round(1 / (facts.rate * self._time_base)))
         self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
         self._durations: dict[int, int] = {}  # by time stamp, of the frames inside the encoder
-        self._converter = YuvConverter()
         self._sound: SoundTrack | None = None
         kind = kind_of(target)
         mp4 = kind is OutputKind.MP4
@@ -96,7 +95,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
             if self._pending is not None:
                 tick = max(tick, self._pending[1] + 1)
                 self._encode(*self._pending, tick - self._pending[1])
-            self._pending = (self._converter.convert(rgb), tick)
+            self._pending = (to_yuv420p(rgb), tick)
 
     def commit(self, end_s: float | None = None) -> None:
         """Encode what is left, write the index, and give the file its name."""

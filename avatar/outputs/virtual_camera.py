@@ -18,7 +18,7 @@ from avatar import v4l2
 from avatar.errors import OutputError
 from avatar.frames import Frame, RgbImage
 from avatar.outputs import loopback
-from avatar.outputs.canvas import CanvasOptions, compose
+from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.test_card import draw_test_card
 
 _WATCH_S = 1.0  # between two looks whether the device is still there
@@ -67,7 +67,7 @@ class VirtualCamera:
 
     def send(self, frame: Frame) -> None:
         """Show an avatar frame. Raises: OutputError."""
-        self._shown = compose(frame.rgb, self._canvas)
+        self._shown = compose_frame(frame, self._canvas)
         self.repeat()
 
     def repeat(self) -> None:

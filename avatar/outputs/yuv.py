@@ -1,4 +1,4 @@
-"""From RGB pixels to what video encoders take."""
+"""From RGB pixels to what video encoders take: BT.709 in limited range, with half the colour resolution."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatar.cv import cv2
 from avatar.frames import RgbImage
 
 if TYPE_CHECKING:
@@ -14,37 +15,38 @@ if TYPE_CHECKING:
 
 _BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
 _LIMITED = 1  # AVCOL_RANGE_MPEG: what players expect of yuv420p
+# ITU-R BT.709-6, item 3: luma, and the two colour differences; scaled to 16..235 and 16..240.
+_RED, _BLUE = 0.2126, 0.0722
+_GREEN = 1 - _RED - _BLUE
+_LUMA = np.array([[_RED, _GREEN, _BLUE, 0]]) * 219 / 255 + [0, 0, 0, 16]
+_CHROMA = np.array(
+    [
+        [-_RED / (1 - _BLUE), -_GREEN / (1 - _BLUE), 1, 0],
+        [1, -_GREEN / (1 - _RED), -_BLUE / (1 - _RED), 0],
+    ]
+) * (224 / 255 / 2) + [0, 0, 0, 128]
 
 
-class YuvConverter:
-    """RGB to BT.709 in limited range with half the colour resolution; keeps swscale's tables from frame to frame."""
+def to_yuv420p(rgb: RgbImage) -> VideoFrame:
+    """A yuv420p frame of an (H, W, 3) picture; an odd size is padded by one repeated row or column.
 
-    def __init__(self) -> None:
-        from av.video.reformatter import VideoReformatter
+    OpenCV's matrices take half the time of swscale's exact conversion, and round as well.
+    """
+    from av import VideoFrame
 
-        self._reformatter = VideoReformatter()
-
-    def convert(self, rgb: RgbImage) -> VideoFrame:
-        """A yuv420p frame of an (H, W, 3) picture; an odd size is padded by one repeated row or column."""
-        from av import VideoFrame
-        from av.video.reformatter import ColorRange, Colorspace, Interpolation
-
+    height, width = rgb.shape[:2]
+    if height % 2 or width % 2:
+        rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         height, width = rgb.shape[:2]
-        if height % 2 or width % 2:
-            rgb = np.pad(rgb, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
-        return self._reformatter.reformat(
-            frame,
-            format="yuv420p",
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            # Without the two flags every frame comes out one level darker and a little green.
-            interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP,
-            threads=1,
-        )
+    planes = np.empty((height * 3 // 2, width), np.uint8)
+    planes[:height] = cv2.transform(rgb, _LUMA)
+    half = cv2.resize(rgb, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    blue, red = cv2.split(cv2.transform(half, _CHROMA))
+    planes[height:].reshape(2, -1)[:] = blue.reshape(-1), red.reshape(-1)
+    return VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
 def name_colours(context: VideoCodecContext) -> None:
-    """Write into the stream what `YuvConverter` made, so that players do not have to guess."""
+    """Write into the stream what `to_yuv420p` made, so that players do not have to guess."""
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED

@@ -50,7 +50,8 @@ class _Reference:
 class WarpEngine:
     """Warps a portrait by the landmarks of a driving face; an AvatarEngine that also takes faces already tracked."""
 
-    def __init__(self, tracker: FaceTracker, options: WarpOptions | None = None) -> None:
+    def __init__(self, tracker: FaceTracker | None, options: WarpOptions | None = None) -> None:
+        """Set up; without a tracker it takes only faces that are tracked already."""
         self.options = options or WarpOptions()
         self._tracker = tracker
         self._renderer: PortraitRenderer | None = None
@@ -68,7 +69,7 @@ class WarpEngine:
     ) -> None:
         """Prepare a portrait and use it: see `prepare_source` and `use_source`."""
         if face is None:
-            face = next(iter(self._tracker.detect(source_image.rgb)), None)
+            face = next(iter(self._watching.detect(source_image.rgb)), None)
         self.use_source(self.prepare_source(source_image, face, alpha))
 
     def prepare_source(
@@ -124,7 +125,7 @@ class WarpEngine:
         Raises:
             FaceError: no face was found in it.
         """
-        face = self._tracker.track(driving_frame.rgb, driving_frame.captured_ns * 1e-9)
+        face = self._watching.track(driving_frame.rgb, driving_frame.captured_ns * 1e-9)
         if face is None:
             raise FaceError("No face is in the reference frame.", remedy="Look into the camera and calibrate again.")
         self.calibrate_face(face, driving_frame.width_px)
@@ -137,7 +138,7 @@ class WarpEngine:
     def animate(self, driving_frame: Frame) -> Frame:
         """Draw the portrait as the driver is now; without calibration the first face seen is the reference."""
         time_s = driving_frame.captured_ns * 1e-9
-        face = self._tracker.track(driving_frame.rgb, time_s)
+        face = self._watching.track(driving_frame.rgb, time_s)
         return replace(driving_frame, rgb=self.animate_face(face, time_s))
 
     def animate_face(self, face: Face | None, time_s: float) -> RgbImage:
@@ -158,15 +159,37 @@ class WarpEngine:
                 self.calibrate_face(face)
             self._driver, self._motion = face, self._carried_over(face)
         self._update_trust(face is not None, time_s)
-        if self._motion is None:
-            return self._renderer.draw(np.zeros_like(self._renderer.face.landmarks), HeadMotion.still())
-        expression, motion = self._motion
-        return self._renderer.draw(expression * np.float32(self._trust), weaken(motion, self._trust))
+        return self._renderer.draw(*self._shown())
+
+    def landmarks(self) -> FloatArray:
+        """Where the portrait's landmarks are in the frame that was drawn last, (478, 3) pixels.
+
+        Raises:
+            EngineError: no portrait is set.
+        """
+        if self._renderer is None:
+            raise EngineError("There is no portrait to animate.", remedy="Call set_source first.")
+        return self._renderer.landmarks(*self._shown())
 
     def close(self) -> None:
         """Let go of the portrait and the tracker; safe to call twice."""
         self._renderer = self._source = self._driver = self._motion = None
-        self._tracker.close()
+        if self._tracker is not None:
+            self._tracker.close()
+
+    @property
+    def _watching(self) -> FaceTracker:
+        if self._tracker is None:
+            raise EngineError("This engine takes only faces that are tracked already.", remedy="Give it a tracker.")
+        return self._tracker
+
+    def _shown(self) -> tuple[FloatArray, HeadMotion]:
+        """The motion as far as it is trusted."""
+        assert self._renderer
+        if self._motion is None:
+            return np.zeros_like(self._renderer.face.landmarks), HeadMotion.still()
+        expression, motion = self._motion
+        return expression * np.float32(self._trust), weaken(motion, self._trust)
 
     def _carried_over(self, face: Face) -> tuple[FloatArray, HeadMotion]:
         """Displacement of the portrait's landmarks by expression (478, 3), in its own pose, and the head's motion."""

@@ -1,0 +1,34 @@
+"""`run.py doctor`: what works here, what does not, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import Any
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add `doctor` to the command line."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what works here, what does not, and what to do about it",
+        description="Look at Python, packages, processors, models, cameras, the virtual camera, the screen, the disk "
+        "and the speed. What it prints names nobody and can be put into a bug report.",
+    )
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each check; exit code 1 if something is broken."""
+    from avatar import __version__
+    from avatar.doctor import BROKEN, run_doctor
+
+    checks = []
+    for check in run_doctor():
+        checks.append(check)
+        if not args.json:
+            print(f"{check.state:<8} {check.area}: {check.what} {check.remedy}".rstrip(), flush=True)
+    if args.json:
+        print(json.dumps({"masque": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
+    return 1 if any(check.state == BROKEN for check in checks) else 0

@@ -1,0 +1,53 @@
+"""What works on this machine, what does not, and what to do about it.
+
+Each check is a function that yields lines; one that fails by itself costs its own line. What is printed can be put into
+a public bug report: no names of people, machines or devices, no serial numbers, no paths but the project's and the
+cache's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+
+from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.doctor.discretion import discreet
+
+__all__ = ["BROKEN", "OK", "WARNING", "Check", "run_doctor"]
+
+logger = logging.getLogger(__name__)
+
+_REPORT = "Start it again with --debug and report what it prints."
+
+Area = tuple[str, Callable[[], Iterable[Check]]]
+
+
+def run_doctor(areas: Iterable[Area] | None = None) -> Iterator[Check]:
+    """Look at everything, in order; each line comes as soon as it is known."""
+    for name, look in areas or _areas():
+        try:
+            for check in look():
+                yield discreet(check)
+        except Exception as error:  # a check that fails must not keep the others from being made
+            logger.debug("The check of %s failed", name, exc_info=True)
+            what = f"This could not be looked at ({type(error).__name__}: {error})."
+            yield discreet(Check(name, BROKEN, what, AGAIN if isinstance(error, ImportError) else _REPORT))
+
+
+def _areas() -> list[Area]:
+    from avatar.doctor import devices, packages, processors, screen, speed, storage
+
+    return [
+        ("python", packages.look_at_python),
+        ("packages", packages.look_at_packages),
+        ("processor", processors.look_at_processor),
+        ("graphics", processors.look_at_torch),
+        ("graphics", processors.look_at_onnxruntime),
+        ("models", storage.look_at_models),
+        ("cameras", devices.look_at_cameras),
+        ("virtual camera", devices.look_at_virtual_camera),
+        ("sound", devices.look_at_sound),
+        ("screen", screen.look_at_screen),
+        ("disk", storage.look_at_disk),
+        ("speed", speed.look_at_speed),
+    ]

@@ -1,0 +1,90 @@
+"""Cameras, the virtual camera and the microphone."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+
+from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.errors import CameraError, OutputError
+
+_MOST_CAMERAS = 6
+
+
+def look_at_cameras() -> Iterator[Check]:
+    """Take one picture from each."""
+    from avatar.sources.camera import Camera
+    from avatar.sources.camera_list import list_cameras
+
+    cameras = list_cameras()[:_MOST_CAMERAS]
+    for number, info in enumerate(cameras, 1):
+        began_s = time.monotonic()
+        nameless = replace(info, name=f"Camera {number}", id="")
+        with contextlib.closing(Camera(nameless)) as camera:
+            try:
+                frame = camera.read()
+            except CameraError as error:
+                yield Check("cameras", BROKEN, error.what, error.remedy)
+                continue
+        took_s = time.monotonic() - began_s
+        what = f"{nameless.name} sends {frame.width_px} x {frame.height_px}, the first picture after {took_s:.1f} s."
+        yield Check("cameras", OK, what)
+    if not cameras:
+        remedy = "Plug one in. Without, a video or the idle motion drives: --camera idle."
+        yield Check("cameras", WARNING, "No camera was found.", remedy)
+
+
+def look_at_virtual_camera() -> Iterator[Check]:
+    """Whether other programs could see the avatar."""
+    if find_spec("pyvirtualcam") is None:
+        yield Check("virtual camera", BROKEN, "pyvirtualcam is not installed.", AGAIN)
+    elif sys.platform == "linux":
+        yield from _linux()
+    else:
+        from avatar.outputs.virtual_camera import VirtualCamera
+
+        try:
+            VirtualCamera().close()
+        except OutputError as error:
+            yield Check("virtual camera", WARNING, error.what, error.remedy)
+        else:
+            yield Check("virtual camera", OK, "The virtual camera opens.")
+
+
+def _linux() -> Iterator[Check]:
+    from avatar.outputs import loopback
+
+    state = loopback.look()
+    if not state.devices:
+        missing = "v4l2loopback is loaded but has no device" if state.loaded else "v4l2loopback is not loaded"
+        missing = missing if state.installed or state.loaded else "v4l2loopback is not installed"
+        if state.forbidden:
+            missing = f"{state.forbidden} video devices may not be opened by this user"
+        yield Check("virtual camera", WARNING, f"There is none: {missing}.", state.remedy)
+        return
+    if loopback.choose(state.devices) is None:
+        what = "Another program sends to every virtual camera."
+        yield Check("virtual camera", WARNING, what, "Close it: OBS, or another Masque.")
+    elif state.exclusive is False:
+        what = "The virtual camera is there, but without exclusive_caps many programs do not list it."
+        yield Check("virtual camera", WARNING, what, state.remedy)
+    else:
+        yield Check("virtual camera", OK, f"{len(state.devices)} there and free.")
+
+
+def look_at_sound() -> Iterator[Check]:
+    """Whether a recording can have sound, and say what made it."""
+    try:
+        import sounddevice  # noqa: F401
+    except (ImportError, OSError):
+        what = "Recordings have no sound: sounddevice or its library PortAudio is not installed."
+        extra = " and sudo apt install libportaudio2" if sys.platform == "linux" else ""
+        yield Check("sound", OK, what, f"If you want it: pip install sounddevice{extra}.")
+    else:
+        yield Check("sound", OK, "Recordings can have sound.")
+    if find_spec("c2pa") is None:
+        yield Check("sound", WARNING, "Recordings do not say what made them.", "Type: pip install c2pa-python")

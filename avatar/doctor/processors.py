@@ -1,0 +1,125 @@
+"""What computes: the processor, and a graphics card that both frameworks can really use."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+
+_DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
+_NEEDLESS = "The warp engine needs no graphics card."
+
+
+def look_at_processor() -> Iterator[Check]:
+    """Cores and the instructions that matter."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    level = torch.backends.cpu.get_cpu_capability()
+    extra = ", bfloat16 on matrices (AMX)" if _has_amx() else ""
+    what = f"{cores} core{'s' if cores != 1 else ''}, {level}{extra}."
+    if cores < 2:
+        yield Check("processor", WARNING, what, "Close other programs; 30 pictures a second need about two cores.")
+    elif level == "DEFAULT" and platform.machine() in ("x86_64", "AMD64"):
+        yield Check("processor", WARNING, f"{what} No AVX2.", "Choose a smaller size: this processor is an old one.")
+    else:
+        yield Check("processor", OK, what)
+
+
+def look_at_torch() -> Iterator[Check]:
+    """Multiply two matrices on each device that torch offers."""
+    import torch
+
+    devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    for device in devices:
+        try:
+            ones = torch.ones(64, 64, device=device)
+            right = bool(((ones @ ones).cpu() == 64).all())
+        except RuntimeError as error:
+            line = str(error).splitlines()[0]
+            remedy = "Update its driver; until then choose --device cpu."
+            yield Check("graphics", BROKEN, f"torch sees {device} and cannot compute on it: {line}", remedy)
+            continue
+        state, word = (OK, "computes on") if right else (BROKEN, "computes wrongly on")
+        yield Check("graphics", state, f"torch {word} {device}.", "" if right else "Choose --device cpu.")
+    if not devices and _has_nvidia_driver():
+        build = torch.version.cuda
+        why = f"the driver is too old for CUDA {build}" if build else "this torch is built for the processor alone"
+        remedy = "Update the driver." if build else "Install the torch with CUDA: see pytorch.org, Get Started."
+        yield Check("graphics", WARNING, f"There is an NVIDIA driver, but torch cannot use it: {why}.", remedy)
+    elif not devices:
+        yield Check("graphics", OK, f"No graphics card for torch; the processor computes. {_NEEDLESS}")
+
+
+def look_at_onnxruntime() -> Iterator[Check]:
+    """Run one operation on the processor, and on CUDA where torch has it."""
+    import torch
+
+    try:
+        import onnxruntime
+    except ImportError as error:
+        yield Check("graphics", BROKEN, f"ONNX Runtime cannot be loaded: {error}.", AGAIN)
+        return
+    if not _runs(onnxruntime, "CPU"):
+        yield Check("graphics", BROKEN, "ONNX Runtime computes wrongly.", AGAIN)
+        return
+    yield Check("graphics", OK, "ONNX Runtime computes on the processor.")
+    if torch.cuda.is_available():  # asking without would print a page of errors
+        if _runs(onnxruntime, "CUDA"):
+            yield Check("graphics", OK, "ONNX Runtime computes on CUDA.")
+        else:
+            remedy = "Its version must fit the CUDA of torch: 1.27 and later need CUDA 13."
+            yield Check("graphics", WARNING, "ONNX Runtime cannot use CUDA, although torch can.", remedy)
+
+
+def _runs(onnxruntime: Any, kind: str) -> bool:
+    """Whether a model of one node gives the right answer there. Which providers are listed proves nothing."""
+    import numpy as np
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    provider = f"{kind}ExecutionProvider"
+    session = onnxruntime.InferenceSession(_RELU, options, providers=[provider])
+    answer = session.run(None, {"x": np.array([-1, 2], np.float32)})[0]
+    return bool(session.get_providers()[0] == provider and answer.tolist() == [0, 2])
+
+
+def _field(number: int, value: int | bytes) -> bytes:
+    """One field of a protocol buffer; numbers and lengths below 128."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    return bytes([number << 3 | 2, len(value)]) + value
+
+
+def _value(name: bytes) -> bytes:
+    """ONNX ValueInfoProto: two floats."""
+    shape = _field(2, _field(1, _field(1, 2)))
+    return _field(1, name) + _field(2, _field(1, _field(1, 1) + shape))
+
+
+# ONNX ModelProto: ir_version 8, opset 13, a graph of one Relu. Written out because it needs no package.
+_NODE = _field(1, b"x") + _field(2, b"y") + _field(4, b"Relu")
+_GRAPH = _field(1, _NODE) + _field(2, b"g") + _field(11, _value(b"x")) + _field(12, _value(b"y"))
+_RELU = _field(1, 8) + _field(8, _field(2, 13)) + _field(7, _GRAPH)
+
+
+def _has_nvidia_driver() -> bool:
+    try:
+        ctypes.CDLL(_DRIVER.get(sys.platform, ""))
+    except (OSError, TypeError):
+        return False
+    return sys.platform in _DRIVER
+
+
+def _has_amx() -> bool:
+    try:
+        return "amx_bf16" in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

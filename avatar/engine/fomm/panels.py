@@ -1,0 +1,100 @@
+"""Pictures of what the model computes: keypoints, local frames, deformation, occlusion map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.fomm.crop import scaled
+from avatar.frames import FloatArray, RgbImage
+
+TITLES = ("driver", "source", "deformation", "occlusion map")
+FRAME_LENGTH = 0.09  # of the picture's side: how long the axes of an undistorted local frame are drawn
+_TILE_PX = 256  # everything is drawn at this size, then brought to the size that is wanted
+_FULL_COLOUR = 0.35  # a shift by this share of the picture's side has the strongest colour
+
+
+@dataclass(frozen=True, eq=False)
+class MotionFacts:
+    """What one frame's panels show, on the processor."""
+
+    driving: RgbImage  # as the model saw it
+    source: RgbImage
+    kp_driving: FloatArray  # (K, 2) in [-1, 1]
+    kp_source: FloatArray
+    kp_norm: FloatArray  # the driver's, carried over to the source
+    frames_driving: FloatArray | None  # (K, 2, 2); None: the model knows no frames
+    frames_norm: FloatArray | None
+    deformation: FloatArray  # (h, w, 2) in [-1, 1]
+    occlusion: FloatArray | None  # (h, w) in [0, 1]; None: the model makes no such map
+
+
+def draw_panels(facts: MotionFacts, height_px: int) -> RgbImage:
+    """Four panels, two by two, (height_px, height_px, 3)."""
+    count = len(facts.kp_driving)
+    driver = _tile(facts.driving)
+    _draw_frames(driver, facts.kp_driving, facts.frames_driving)
+    source = _tile(facts.source)
+    for number in range(count):
+        _line(source, facts.kp_source[number], facts.kp_norm[number], colour_of(number, count))
+    _draw_frames(source, facts.kp_norm, facts.frames_norm)
+    occlusion = np.ones((1, 1), np.float32) if facts.occlusion is None else facts.occlusion
+    grey = cv2.resize(np.rint(occlusion * 255).astype(np.uint8), (_TILE_PX, _TILE_PX))
+    tiles = [driver, source, _tile(deformation_colours(facts.deformation)), np.repeat(grey[..., None], 3, axis=2)]
+    for tile, title in zip(tiles, TITLES, strict=True):
+        _write(tile, title)
+    picture = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+    return scaled(picture, height_px, height_px)
+
+
+def colour_of(number: int, count: int) -> tuple[int, int, int]:
+    """RGB of one keypoint among `count`: hues around the circle."""
+    hsv = np.array([[[round(180 * number / count), 230, 255]]], np.uint8)
+    red, green, blue = (int(value) for value in cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0])
+    return red, green, blue
+
+
+def deformation_colours(deformation: FloatArray) -> RgbImage:
+    """(h, w, 2) positions as colours: hue = where a pixel comes from, strength = from how far; white = from here."""
+    height, width = deformation.shape[:2]
+    straight = np.stack(np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height)), axis=-1)
+    shift = deformation - straight
+    angle = np.arctan2(shift[..., 1], shift[..., 0]) / (2 * np.pi) % 1
+    length = np.clip(np.hypot(shift[..., 0], shift[..., 1]) / 2 / _FULL_COLOUR, 0, 1)
+    hsv = np.stack([angle * 179, np.sqrt(length) * 255, np.full_like(angle, 255)], axis=-1)
+    return np.asarray(cv2.cvtColor(np.rint(hsv).astype(np.uint8), cv2.COLOR_HSV2RGB))
+
+
+def _tile(picture: RgbImage) -> RgbImage:
+    shown = picture if picture.shape[2] == 3 else np.repeat(picture[..., :1], 3, axis=2)
+    return scaled(shown, _TILE_PX, _TILE_PX).copy()
+
+
+def _draw_frames(tile: RgbImage, points: FloatArray, frames: FloatArray | None) -> None:
+    """Keypoints, and the two axes of the frame around each."""
+    for number, point in enumerate(points):
+        colour = colour_of(number, len(points))
+        if frames is not None:
+            for axis in range(2):
+                _line(tile, point, point + 2 * FRAME_LENGTH * frames[number][:, axis], colour)
+        cv2.circle(tile, _place(point), 4, (0, 0, 0), -1, cv2.LINE_AA)
+        cv2.circle(tile, _place(point), 3, colour, -1, cv2.LINE_AA)
+
+
+def _line(tile: RgbImage, start: FloatArray, end: FloatArray, colour: tuple[int, int, int]) -> None:
+    cv2.line(tile, _place(start), _place(end), (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.line(tile, _place(start), _place(end), colour, 1, cv2.LINE_AA)
+
+
+def _place(point: FloatArray) -> tuple[int, int]:
+    """A position in [-1, 1] in pixels of a tile; what is far outside or no number stays near it."""
+    x, y = np.nan_to_num(np.clip((np.asarray(point) + 1) / 2 * (_TILE_PX - 1), -_TILE_PX, 2 * _TILE_PX))
+    return round(float(x)), round(float(y))
+
+
+def _write(tile: RgbImage, title: str) -> None:
+    where, font = (6, _TILE_PX - 8), cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(tile, title, where, font, 0.45, (0, 0, 0), 3, cv2.LINE_AA)
+    cv2.putText(tile, title, where, font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)

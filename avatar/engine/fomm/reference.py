@@ -1,0 +1,34 @@
+"""The frame of a clip whose points lie most like the source's: the reference frame of relative motion."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.cv import cv2
+
+Float64Array = npt.NDArray[np.float64]
+
+
+def nearest_by_points(source: npt.ArrayLike, clip: npt.ArrayLike, usable: npt.ArrayLike | None = None) -> int:
+    """The frame of smallest distance between normalised points, as Siarohin et al. 2019 choose it.
+
+    Args:
+        source: (K, 2) landmarks or keypoints, in any unit.
+        clip: (T, K, 2), in any other.
+        usable: (T,), False for frames that may not be taken; at least one may.
+    """
+    points = normalised(np.asarray(clip, np.float64))
+    distance = np.square(points - normalised(np.asarray(source, np.float64)[None])).sum(axis=(1, 2))
+    if usable is not None:
+        distance = np.where(np.asarray(usable), distance, np.inf)
+    return int(np.argmin(distance))
+
+
+def normalised(points: Float64Array) -> Float64Array:
+    """(T, K, 2) points around 0, over the square root of their hull's area."""
+    centred = points - points.mean(axis=1, keepdims=True)
+    areas = [float(cv2.contourArea(cv2.convexHull(each.astype(np.float32)))) for each in centred]
+    spread = np.sqrt(np.square(centred).sum(axis=2).mean(axis=1))  # where points lie on a line, there is no area
+    sizes = [area**0.5 if area > 1e-8 else max(float(other), 1e-8) for area, other in zip(areas, spread, strict=True)]
+    return np.asarray(centred / np.array(sizes)[:, None, None])

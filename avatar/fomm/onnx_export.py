@@ -1,0 +1,170 @@
+"""Writes a model as ONNX: what is computed once per avatar, and what is computed for every frame.
+
+    encoder.onnx    source image -> features, the small source            once per avatar
+    detector.onnx   image -> value, jacobian                              once per avatar, and every frame
+    generator.onnx  features, small source, kp_source, kp_norm
+                    -> prediction, deformation, occlusion map             every frame
+
+Names, shapes and the model's config stand in each file.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from avatar.atomic import replacing
+from avatar.errors import EngineError, OutputError
+from avatar.fomm.dense_motion import DenseMotion
+from avatar.fomm.generator import Generator, move
+from avatar.fomm.layout import to_layout
+from avatar.fomm.model import FirstOrderModel
+from avatar.motion.keypoints import Keypoints
+
+FILES = ("encoder.onnx", "detector.onnx", "generator.onnx")
+OPSET = 18  # GridSample and everything else that is used, in runtimes of some age
+CONFIG_KEY = "config"  # in the files' metadata, as in our .safetensors
+KEYPOINTS = ("kp_source_value", "kp_source_jacobian", "kp_norm_value", "kp_norm_jacobian")
+
+
+def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> list[Path]:
+    """Write FILES into a folder, which is made if need be.
+
+    Args:
+        model: any; computed in float32 unless `half`.
+        folder: existing files of these names are replaced.
+        half: let the generator and the mask be computed in float16, for CUDA.
+    Raises:
+        EngineError: the package that writes ONNX is not installed.
+        OutputError: the folder cannot be written.
+    """
+    check_can_export()
+    model = copy.deepcopy(model).to("cpu").eval()
+    nets: tuple[Net, ...] = (_Encoder(model.generator), _Detector(model), _Generator(model.generator, half))
+    metadata = {CONFIG_KEY: json.dumps(to_layout(model.config)), "precision": "float16" if half else "float32"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        inputs = _sample_inputs(model)
+        for name, net, (names, values) in zip(FILES, nets, inputs, strict=True):
+            with replacing(folder / name) as path:
+                _write(net, names, values, path, metadata)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error.strerror or error}.", remedy="Choose another place for the result."
+        ) from error
+    return [folder / name for name in FILES]
+
+
+def check_can_export() -> None:
+    """Raise EngineError unless the package that writes ONNX is there."""
+    if importlib.util.find_spec("onnx") is None:
+        raise EngineError(
+            "Writing ONNX needs the packages onnx and onnxscript.", remedy="pip install onnx==1.23.2 onnxscript==0.7.2"
+        )
+
+
+class _Encoder(nn.Module):
+    """(1, C, H, W) to features and the source at the dense motion network's scale."""
+
+    outputs = ("features", "small")
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the part."""
+        down = self.generator.dense_motion_network.down
+        return self.generator.encode(source), source * 1 if down is None else down(source)
+
+
+class _Detector(nn.Module):
+    """(1, C, H, W) to (1, K, 2), and (1, K, 2, 2) if the model knows frames."""
+
+    def __init__(self, model: FirstOrderModel) -> None:
+        super().__init__()
+        self.net = model.kp_detector
+        self.outputs = ("value", "jacobian") if model.config.estimate_jacobian else ("value",)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Compute the part."""
+        kp: Keypoints = self.net(image)
+        return (kp.value,) if kp.jacobian is None else (kp.value, kp.jacobian)
+
+
+class _Generator(nn.Module):
+    """All that comes after the keypoints were carried over."""
+
+    def __init__(self, generator: Generator, half: bool) -> None:
+        super().__init__()
+        self.generator, self.half_precision = copy.deepcopy(generator), half
+        net = self.generator.dense_motion_network
+        self.occludes = net.occlusion is not None
+        self.outputs = ("prediction", "deformation", "occlusion_map")[: 3 if self.occludes else 2]
+        if half:
+            for heavy in (net.hourglass, net.mask, net.occlusion, self.generator.bottleneck, self.generator.up_blocks):
+                if heavy is not None:
+                    heavy.half()
+            self.generator.final.half()
+            net.hourglass.register_forward_pre_hook(lambda _, inputs: tuple(x.half() for x in inputs))
+            for head in (net.mask, net.occlusion, self.generator.final):
+                if head is not None:
+                    head.register_forward_hook(lambda _, inputs, output: output.float())
+
+    def forward(self, features: Tensor, small: Tensor, *keypoints: Tensor) -> tuple[Tensor, ...]:
+        """Compute the part."""
+        half = len(keypoints) // 2
+        kp_source, kp_norm = Keypoints(*keypoints[:half]), Keypoints(*keypoints[half:])
+        motion: DenseMotion = self.generator.dense_motion_network.of_small(small, kp_source, kp_norm)
+        x = move(features, motion)
+        x = x.half() if self.half_precision else x
+        for block in (self.generator.bottleneck, *self.generator.up_blocks):
+            x = block(x)
+        prediction = torch.sigmoid(self.generator.final(x))
+        maps = (prediction, motion.deformation)
+        return maps if motion.occlusion_map is None else (*maps, motion.occlusion_map)
+
+
+Net = _Encoder | _Detector | _Generator
+
+
+@torch.no_grad()
+def _sample_inputs(model: FirstOrderModel) -> list[tuple[list[str], tuple[Tensor, ...]]]:
+    """Names and values of what each part reads; torch follows them through the part."""
+    size, channels = model.config.frame_size, model.config.num_channels
+    image = torch.rand(1, channels, size, size, generator=torch.Generator().manual_seed(0))
+    kp = model.detect(image)
+    sets = [kp.value] if kp.jacobian is None else [kp.value, kp.jacobian]
+    names = [name for name in KEYPOINTS if kp.jacobian is not None or name.endswith("value")]
+    moved = [x + 0.01 for x in sets]  # one tensor under two names would become one input
+    encoded = _Encoder(model.generator)(image)
+    return [(["source"], (image,)), (["image"], (image,)), (["features", "small", *names], (*encoded, *sets, *moved))]
+
+
+def _write(net: Net, names: list[str], values: tuple[Tensor, ...], path: Path, metadata: dict[str, str]) -> None:
+    """Export one part with torch's exporter: the newer one needs onnxscript, the older one does without."""
+    import onnx
+
+    newer = importlib.util.find_spec("onnxscript") is not None
+    talk = logging.getLogger("torch.onnx")
+    level = talk.level
+    talk.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # on operators of packages that nobody uses here
+            torch.onnx.export(
+                net, values, str(path), input_names=names, output_names=list(net.outputs),
+                opset_version=OPSET, dynamo=newer, external_data=False, verbose=False,
+            )  # fmt: skip
+    finally:
+        talk.setLevel(level)
+    content = onnx.load(str(path))
+    onnx.helper.set_model_props(content, metadata)
+    onnx.save(content, str(path))

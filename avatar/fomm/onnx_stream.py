@@ -1,0 +1,228 @@
+"""`stream.Stream` on ONNX Runtime: the files of `onnx_export`, with inputs and outputs bound to where they are used."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from avatar.errors import EngineError, ShapeError, WeightsError
+from avatar.fomm.dense_motion import DenseMotion
+from avatar.fomm.layout import from_layout
+from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
+from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
+from avatar.frames import RgbImage
+from avatar.motion.keypoints import Keypoints, carried_over, movement_scale
+
+Floats = npt.NDArray[np.float32]
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_QUIET = 3  # of ONNX Runtime's levels: errors
+
+
+class OnnxStream:
+    """A model exported to ONNX at work for one portrait and one reference frame at a time; used from one thread."""
+
+    def __init__(
+        self,
+        folder: Path,
+        options: StreamOptions | None = None,
+        *,
+        device: str = "auto",
+        tensorrt: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        """Open the three files.
+
+        Args:
+            folder: where `export_onnx` put them.
+            options: how motion is carried over; what it says of torch is of no matter here.
+            device: "auto", "cpu", "cuda" or "cuda:N".
+            tensorrt: let TensorRT compile them first, which takes minutes; on CUDA only.
+            cache: where TensorRT keeps what it compiled.
+        Raises:
+            EngineError: ONNX Runtime is missing, or CUDA was asked for and is not there.
+            WeightsError: the files are missing or are something else.
+        """
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EngineError("ONNX Runtime is not installed.", remedy="pip install onnxruntime") from error
+        self.options = options or StreamOptions()
+        self.notes: list[str] = []
+        self._ort: Any = onnxruntime
+        if device != "cpu" and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # the CUDA libraries that torch brought
+        wanted = _providers(device, tensorrt, cache)
+        self._encoder, self._detector, self._generator = (self._open(folder / name, wanted) for name in FILES)
+        self.providers: list[str] = self._generator.get_providers()
+        on_cuda = any(name in (CUDA, TENSORRT) for name in self.providers)
+        if not on_cuda and device.startswith("cuda"):
+            raise EngineError(
+                f"ONNX Runtime did not get CUDA to work; it offers {', '.join(self.providers)}.",
+                remedy="Install the CUDA and cuDNN that this onnxruntime-gpu needs, or choose --device cpu.",
+            )
+        index = int(device.partition(":")[2] or 0)
+        self._place = ("cuda", index) if on_cuda else ("cpu", 0)
+        self.place = f"cuda:{index}" if on_cuda else "cpu"
+        self.device = torch.device("cpu")  # of what `drawn` holds
+        config = self._config(folder / FILES[2])
+        size = config.frame_size
+        self.shape = (size, size, config.num_channels)
+        self._has_frames = any(each.name == KEYPOINTS[1] for each in self._generator.get_inputs())
+        self.drawn: Drawn | None = None
+        self._bound: dict[str, Any] = {}  # OrtValues of the source, on the device
+        self._kp_source: Keypoints | None = None
+        self._kp_reference: Keypoints | None = None
+        self._scale: Tensor | None = None
+        self._finish: Finish | None = None
+        self._unchecked = True
+
+    @property
+    def precision(self) -> str:
+        """Of the generator's convolutions, by name."""
+        return "float16" if self._is_half else "float32"
+
+    def detect(self, rgb: RgbImage) -> Keypoints:
+        """Keypoints of a picture."""
+        names = ["value", "jacobian"] if self._has_frames else ["value"]
+        found = self._call(self._detector, {"image": self._image(rgb)}, names)
+        return Keypoints(*(torch.from_numpy(found[name]) for name in names))
+
+    def set_source(self, rgb: RgbImage, finish: Finish | None = None) -> None:
+        """As `Stream.set_source`."""
+        self._kp_source, self._finish, self._unchecked = self.detect(rgb), finish, True
+        encoded = self._call(self._encoder, {"source": self._image(rgb)}, ["features", "small"])
+        values = encoded | _named(KEYPOINTS[:2], self._kp_source)
+        self._bound = {name: self._on_device(value) for name, value in values.items()}
+        self._scale = None
+
+    def calibrate(self, rgb: RgbImage) -> None:
+        """As `Stream.calibrate`."""
+        self._kp_reference = self.detect(rgb)
+        self._scale = None
+
+    def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
+        """As `Stream.set_motion`."""
+        self.options = replace(self.options, relative=relative, adapt_scale=adapt_scale, strength=strength)
+        self._scale = None
+
+    def animate(self, rgb: RgbImage) -> RgbImage:
+        """As `Stream.animate`."""
+        if self._kp_source is None:
+            raise EngineError("There is no portrait to animate.", remedy="Call set_source first.")
+        kp_driving = self.detect(rgb)
+        if self._kp_reference is None:
+            self._kp_reference = kp_driving
+        kp_norm = self._carried_over(self._kp_source, kp_driving, self._kp_reference)
+        outputs = [output.name for output in self._generator.get_outputs()]
+        found = self._call(self._generator, self._bound | _named(KEYPOINTS[2:], kp_norm), outputs)
+        prediction, *maps = (torch.from_numpy(found[name]) for name in outputs)
+        motion = DenseMotion(maps[0], torch.empty(0), maps[1] if len(maps) > 1 else None)
+        if self._unchecked and not bool(torch.isfinite(prediction).all()):
+            raise EngineError(
+                f"In {self.precision} this model computes no picture of this portrait, only NaN.",
+                remedy="Export it without --half, or use another model.",
+            )
+        self._unchecked = False
+        drawn = as_bytes(prediction) if self._finish is None else self._finish(prediction, motion)
+        self.drawn = Drawn(drawn, prediction, kp_driving, kp_norm, motion)
+        return np.ascontiguousarray(drawn.numpy())
+
+    def _carried_over(self, kp_source: Keypoints, kp_driving: Keypoints, kp_reference: Keypoints) -> Keypoints:
+        options = self.options
+        if not options.relative:
+            if options.strength == 1:
+                return kp_driving
+            return carried_over(kp_source, kp_driving, kp_source, 1.0, options.strength)
+        if self._scale is None:
+            self._scale = movement_scale(kp_source, kp_reference) if options.adapt_scale else torch.ones(1, 1, 1)
+        return carried_over(kp_source, kp_driving, kp_reference, self._scale, options.strength)
+
+    def _call(self, session: Any, inputs: dict[str, Any], outputs: list[str]) -> dict[str, Floats]:
+        """Run with bound inputs (arrays, or OrtValues that are on the device already); outputs come to the host."""
+        binding = session.io_binding()
+        for name, value in inputs.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            else:
+                binding.bind_ortvalue_input(name, value)
+        for name in outputs:
+            binding.bind_output(name, "cpu")
+        session.run_with_iobinding(binding)
+        return dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
+
+    def _on_device(self, value: Floats) -> Any:
+        return self._ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), *self._place)
+
+    def _image(self, rgb: RgbImage) -> Floats:
+        if rgb.shape != self.shape or rgb.dtype != np.uint8:
+            raise ShapeError(
+                f"The model takes uint8 pictures of {self.shape}, got {rgb.shape} {rgb.dtype}.", remedy="Resize them."
+            )
+        return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], np.float32) * np.float32(1 / 255)
+
+    def _open(self, path: Path, providers: list[Any]) -> Any:
+        if not path.is_file():
+            raise WeightsError(f"{path} is missing.", remedy="Write it: python run.py models export NAME -o FOLDER")
+        settings = self._ort.SessionOptions()
+        settings.log_severity_level = _QUIET
+        try:
+            return self._ort.InferenceSession(str(path), settings, providers=providers)
+        except Exception as error:  # of ONNX Runtime's own kinds
+            first = next(iter(str(error).splitlines()), type(error).__name__)
+            raise WeightsError(
+                f"{path} cannot be opened by ONNX Runtime: {first[:200]}", remedy="Export the model again."
+            ) from error
+
+    def _config(self, path: Path) -> Any:
+        metadata = self._generator.get_modelmeta().custom_metadata_map
+        try:
+            self._is_half = metadata.get("precision") == "float16"
+            return from_layout(json.loads(metadata[CONFIG_KEY]))
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{path} was not written by Masque.", remedy="Write it: python run.py models export NAME -o FOLDER"
+            ) from error
+
+
+def _named(names: tuple[str, ...], kp: Keypoints) -> dict[str, Floats]:
+    values = [kp.value] if kp.jacobian is None else [kp.value, kp.jacobian]
+    return {name: value.numpy() for name, value in zip(names, values, strict=False)}
+
+
+def has_cuda(load: Callable[[str], object] = ctypes.CDLL) -> bool:
+    """Whether there is an NVIDIA driver with a device: ONNX Runtime lists CUDA on machines without, and complains."""
+    if torch.cuda.is_available():
+        return True
+    if torch.version.cuda is not None:
+        return False  # this torch would have found it
+    try:
+        driver: Any = load("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        count = ctypes.c_int()
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (AttributeError, OSError):
+        return False
+
+
+def _providers(device: str, tensorrt: bool, cache: Path | None) -> list[Any]:
+    """What ONNX Runtime is asked for; what it gives is asked of the session."""
+    if device == "cpu" or (device == "auto" and not has_cuda()):
+        return [CPU]
+    if not has_cuda():
+        raise EngineError("There is no CUDA device here.", remedy="Choose --device auto or cpu.")
+    place = {"device_id": int(device.partition(":")[2] or 0)}
+    chosen: list[Any] = [(CUDA, place | {"cudnn_conv_algo_search": "EXHAUSTIVE"}), CPU]
+    if tensorrt:
+        kept = {} if cache is None else {"trt_engine_cache_enable": True, "trt_engine_cache_path": str(cache)}
+        chosen.insert(0, (TENSORRT, place | {"trt_fp16_enable": True} | kept))
+    return chosen

@@ -1,0 +1,33 @@
+"""One look at the driver."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engine.fomm.crop import scaled
+from avatar.frames import RgbImage
+from avatar.motion.blend import mirrored
+from avatar.portrait_crop import Box
+from avatar.tracking.face import Face
+
+PICTURE_PX = 256  # side of the pictures that are kept: what published models see
+
+
+@dataclass(frozen=True, eq=False)
+class Moment:
+    """A face, and the square of the camera's picture that engines see which work on pictures."""
+
+    face: Face
+    picture: RgbImage  # (PICTURE_PX, PICTURE_PX, 3); stays inside the program
+
+    @staticmethod
+    def of(face: Face, camera: RgbImage, box: Box) -> Moment:
+        """From a camera's picture (H, W, 3)."""
+        return Moment(face, scaled(box.of(camera), PICTURE_PX, PICTURE_PX))
+
+    def mirrored(self, width_px: int) -> Moment:
+        """The same in a mirror; the camera's picture is `width_px` wide."""
+        return Moment(mirrored(self.face, width_px), np.asarray(cv2.flip(self.picture, 1)))

@@ -1,0 +1,138 @@
+"""The First Order Motion Model at a job: driven by pictures, whatever they show."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatar.driving_motion import DrivingClip, DrivingMotion, is_template, read_clip, read_motion
+from avatar.engine.fomm.choice import FACES
+from avatar.engine.fomm.crop import square_of_track
+from avatar.engine.fomm.engine import FommEngine
+from avatar.engine.fomm.reference import nearest_by_points
+from avatar.errors import FaceError, UsageError
+from avatar.frames import Frame, RgbImage
+from avatar.perform_warp import existing_frame
+from avatar.performance import Performance
+from avatar.portrait_crop import Box
+from avatar.portrait_source import Likeness, read_portrait
+from avatar.sources.video import open_driving
+from avatar.tracking import Face, FaceTracker
+
+if TYPE_CHECKING:
+    from avatar.animate import AnimateOptions, Report, Tools
+
+
+def perform_fomm(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:
+    """Load the checkpoint, read the portrait, look through the clip, and choose square and reference frame.
+
+    Raises:
+        UsageError: a template drives, which holds no pictures.
+        ... and as `animate` does.
+    """
+    if is_template(options.driving):
+        raise UsageError(
+            "The fomm engine looks at the driver's pictures, and a motion template holds none.",
+            remedy="Name the video the template was made from, or leave --engine out.",
+        )
+    engine = tools.open_fomm(options)  # first of all: a checkpoint that is missing is known before the clip is read
+    try:
+        return _prepared(options, source, tools, report, engine)
+    except BaseException:
+        engine.close()
+        raise
+
+
+def _prepared(
+    options: AnimateOptions, source: Likeness, tools: Tools, report: Report, engine: FommEngine
+) -> Performance:
+    notes: list[str] = []
+    with contextlib.closing(tools.open_tracker()) as tracker:
+        portrait = read_portrait(source, tracker, "none")
+        face = next(iter(portrait.faces), None) if engine.follows_faces else None
+        engine.set_source(Frame(portrait.rgb, 0, 0), face)
+        began_s = time.monotonic()
+        clip = _looked_through(options.driving, tracker if engine.follows_faces else None, report, notes)
+        tracking_s = time.monotonic() - began_s
+    if engine.follows_faces and face is None and engine.choice is not None and engine.choice.kind == FACES:
+        notes.append(f"No face was found in {source.picture.name}, so all of it is animated.")
+    track = clip.track if isinstance(clip, DrivingMotion) else None
+    facts = clip.facts
+    box = Box(0, 0, facts.width_px, facts.height_px)
+    if track is not None:
+        box = square_of_track(track.landmarks[track.presence > 0], track.width_px, track.height_px)
+    reference = _reference(options, clip, face, engine, box, report)
+    engine.calibrate_in(_frame_of(options.driving, reference), box)
+
+    def draw(_: int, frame: Frame | None) -> RgbImage:
+        assert frame is not None  # asked for with `needs_pictures`
+        drawn = engine.animate(frame).rgb
+        if options.show is None:
+            return drawn
+        return np.ascontiguousarray(np.hstack([drawn, engine.panels(drawn.shape[0])]))
+
+    return Performance(
+        clip=clip,
+        draw=draw,
+        close=engine.close,
+        runs_on=lambda: (engine.place.name, engine.precision),
+        notes=lambda: (*notes, *engine.notes, *_taken(options, engine)),
+        reference=reference,
+        faces=clip.faces if isinstance(clip, DrivingMotion) else len(clip.times_ns),
+        tracking_s=tracking_s,
+        needs_pictures=True,
+    )
+
+
+def _looked_through(path: Path, tracker: FaceTracker | None, report: Report, notes: list[str]) -> DrivingClip:
+    """The clip's times, and the face in it where faces are followed and there is one."""
+    if tracker is not None:
+        try:
+            return read_motion(path, tracker, lambda done, total: report("tracking", done, total))
+        except FaceError as error:
+            notes.append(f"{error.what} The whole frames drive instead.")
+    return read_clip(path, lambda done, total: report("reading", done, total))
+
+
+def _reference(
+    options: AnimateOptions, clip: DrivingClip, face: Face | None, engine: FommEngine, box: Box, report: Report
+) -> int:
+    """The number of the frame that counts as neutral."""
+    track = clip.track if isinstance(clip, DrivingMotion) else None
+    if isinstance(options.reference, int):
+        return existing_frame(options.reference, clip)
+    if options.reference == "first" or not options.relative:
+        return 0 if track is None else int(np.argmax(track.presence > 0))
+    if track is not None and face is not None:
+        return nearest_by_points(face.landmarks[:, :2], track.landmarks[..., :2], track.presence > 0)
+    count = len(clip.times_ns)
+    points = [
+        engine.keypoints(frame.rgb, box)
+        for frame in _counted(options.driving, lambda done: report("comparing", done, count))
+    ]
+    return nearest_by_points(engine.source_keypoints, np.stack(points))
+
+
+def _counted(path: Path, note: Callable[[int], None]) -> Iterator[Frame]:
+    with open_driving(path) as driving:
+        for number, frame in enumerate(driving):
+            yield frame
+            note(number + 1)
+
+
+def _frame_of(path: Path, number: int) -> Frame:
+    with open_driving(path) as driving:
+        for index, frame in enumerate(driving):
+            if index == number:
+                return frame
+    raise UsageError(f"{path.name} changed while it was read.", remedy="Try again.")
+
+
+def _taken(options: AnimateOptions, engine: FommEngine) -> tuple[str, ...]:
+    """Where `auto` had a choice: what it took and why."""
+    return (f"Drawn on {engine.place}.",) if options.device == "auto" else ()

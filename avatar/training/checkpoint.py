@@ -1,0 +1,121 @@
+"""The whole state of a training run in parts of at most 16 MB, from which a later run goes on exactly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avatar.errors import TrainingError
+from avatar.training.trainer import Trainer
+
+PART_BYTES = 16_000_000
+MANIFEST = "checkpoint.json"
+
+
+def save_state(trainer: Trainer, folder: Path) -> None:
+    """Write every weight, average and optimiser's memory; the folder before stays until this one is whole.
+
+    Raises:
+        TrainingError: the disk is full or the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    content = save({name: x.detach().cpu().contiguous() for name, x in _tensors(trainer)})
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    try:
+        for left in (fresh, old):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        parts = [content[at : at + PART_BYTES] for at in range(0, len(content), PART_BYTES)]
+        names = [f"part-{number:02d}.bin" for number in range(len(parts))]
+        for name, part in zip(names, parts, strict=True):
+            (fresh / name).write_bytes(part)
+        manifest = {
+            "version": 1,
+            "step": trainer.step,
+            "parts": [{"name": n, "sha256": hashlib.sha256(p).hexdigest()} for n, p in zip(names, parts, strict=True)],
+        }
+        (fresh / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise TrainingError(
+            f"The checkpoint {folder} cannot be written: {error.strerror or error}.",
+            remedy="Make room, or name another --output; the checkpoint before is still there.",
+        ) from error
+
+
+def load_state(trainer: Trainer, folder: Path) -> None:
+    """Go on where a run stopped.
+
+    Raises:
+        TrainingError: there is no checkpoint, a part is missing or damaged, or it is of another recipe.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    if not (folder / MANIFEST).is_file():
+        folder = folder.with_name(folder.name + ".old")  # a run was cut off between two renamings
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        parts = [_part(folder, entry) for entry in manifest["parts"]]
+        tensors = load(b"".join(parts))
+        step = int(manifest["step"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise TrainingError(
+            f"There is no checkpoint to go on from in {folder}: {error}.", remedy="Start without --resume."
+        ) from error
+    _fill(trainer, tensors, folder)
+    trainer.step = step
+
+
+def _part(folder: Path, entry: dict[str, Any]) -> bytes:
+    content = (folder / Path(entry["name"]).name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise ValueError(f"{entry['name']} is damaged")
+    return content
+
+
+def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    for owner, net in _nets(trainer).items():
+        for name, x in net.state_dict().items():
+            yield f"{owner}/{name}", x
+    for owner, optimiser in trainer.optimisers.items():
+        for index, memory in optimiser.state_dict()["state"].items():
+            for name, x in memory.items():
+                yield f"{owner}-adam/{index}/{name}", torch.as_tensor(x)
+
+
+def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
+    try:
+        for owner, net in _nets(trainer).items():
+            net.load_state_dict(_under(tensors, f"{owner}/"))
+        for owner, optimiser in trainer.optimisers.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for key, x in _under(tensors, f"{owner}-adam/").items():
+                index, _, name = key.partition("/")
+                state.setdefault(int(index), {})[name] = x
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"The checkpoint in {folder} is of another recipe: {str(error).splitlines()[0]}",
+            remedy="Resume with the recipe it was made by, or start without --resume.",
+        ) from error
+
+
+def _nets(trainer: Trainer) -> dict[str, torch.nn.Module]:
+    nets = {"model": trainer.model, "average": trainer.average, "reader": trainer.reader, "critic": trainer.critic}
+    return {name: net for name, net in nets.items() if net is not None}
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

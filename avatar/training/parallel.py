@@ -1,0 +1,65 @@
+"""Several processes that train one model, each on its share of a batch: `torchrun --nproc-per-node N run.py train`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes; alone unless torchrun started several."""
+
+    rank: int = 0
+    size: int = 1
+
+    @staticmethod
+    def join(device: torch.device) -> Team:
+        """Meet the others where torchrun says so."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return Team()
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return Team(dist.get_rank(), size)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def share_gradients(self, net: nn.Module) -> None:
+        """Replace every gradient by its mean over the team."""
+        if self.size == 1:
+            return
+        gradients = [p.grad for p in net.parameters() if p.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
+
+    def share_statistics(self, net: nn.Module) -> None:
+        """Replace the statistics of batch-norms, which each process gathers alone, by their mean."""
+        if self.size == 1:
+            return
+        for buffer in net.buffers():
+            if buffer.is_floating_point():
+                dist.all_reduce(buffer)
+                buffer.div_(self.size)
+
+    def agree(self, stop: bool) -> bool:
+        """Whether any of the team wants to stop."""
+        if self.size == 1:
+            return stop
+        wish = torch.tensor(float(stop), device="cuda" if dist.get_backend() == "nccl" else "cpu")
+        dist.all_reduce(wish)
+        return bool(wish > 0)
+
+    def leave(self) -> None:
+        """Part; safe to call alone."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()

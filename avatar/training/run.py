@@ -1,0 +1,256 @@
+"""A training run: fill the bank, step until the steps or the time are used up, and leave behind what it came to."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from avatar.errors import TrainingError
+from avatar.fomm.convert import save_model
+from avatar.tracking import canonical_face
+from avatar.tracking.regions import EYES, FACE_OVAL, LOWER_LIP, MOUTH_CORNERS, NOSE_TIP, UPPER_LIP
+from avatar.training.bank import FrameBank
+from avatar.training.checkpoint import load_state, save_state
+from avatar.training.config import TrainConfig
+from avatar.training.pack import Pack, load_pack
+from avatar.training.parallel import Team
+from avatar.training.showcase import Showcase
+from avatar.training.teacher import Lesson, Teacher
+from avatar.training.trainer import Trainer
+
+MODEL, CHECKPOINT, METRICS, SHEETS, BOARD = "model.safetensors", "checkpoint", "metrics.jsonl", "sheets", "tensorboard"
+SPARE = 0.015  # of the minutes, so that the last step comes before their end
+LOOK_EVERY = 50  # steps between two looks at the losses: each waits for the device
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is made, apart from its recipe."""
+
+    output: Path
+    device: torch.device
+    half: bool = False  # bfloat16 where it does no harm
+    minutes: float | None = None  # after which it stops, with a checkpoint
+    fit: bool = False  # choose the number of steps so that the recipe's schedule ends with the minutes
+    resume: bool = False
+    teacher_first: bool = False  # wait for all lessons: only then does a resumed run repeat an unbroken one exactly
+    sheet_every_s: float = 180.0
+    save_every_s: float = 300.0
+    compiled: bool = False  # torch.compile for encoder and decoder
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What came of a run."""
+
+    steps: int
+    seconds: float
+    losses: dict[str, float]  # of the last look
+    held_out: dict[str, float]
+
+
+def train(config: TrainConfig, path: Path, options: RunOptions, say: Say = print) -> RunResult:
+    """Train on the pack in `path`, and write model, checkpoint, metrics and sheets into `options.output`.
+
+    Raises:
+        TrainingError: nothing to train on, a loss that is no number, a checkpoint that does not fit, a full disk.
+    """
+    pack = load_pack(path)
+    points, mirror = known_points(config, pack)
+    with contextlib.ExitStack() as opened:
+        teacher = None
+        if config.teacher.frames and pack.is_tracked and config.shares[2] > 0:
+            teacher = Teacher(path, pack, config.teacher, config.seed)
+            opened.callback(teacher.close)
+        _prefer_speed(options.device)
+        team = Team.join(options.device)
+        opened.callback(team.leave)
+        bank = FrameBank(config.size, points, mirror, options.device)
+        held_out = FrameBank(config.size, points, mirror, options.device)
+        bank.add_pack(pack)
+        held_out.add_pack(pack, held_out=True)
+        trainer = Trainer(config, options.device, len(points), team, half=options.half)
+        if options.resume:
+            load_state(trainer, options.output / CHECKPOINT)
+        if options.compiled:
+            trainer.encode, trainer.decode = torch.compile(trainer.encode), torch.compile(trainer.decode)
+        run = _Run(options, trainer, bank, Showcase(pack, held_out, options.device), teacher, say)
+        return run.go()
+
+
+class _Run:
+    """The loop; one per call of `train`."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        trainer: Trainer,
+        bank: FrameBank,
+        showcase: Showcase,
+        teacher: Teacher | None,
+        say: Say,
+    ) -> None:
+        self._options, self._trainer, self._bank = options, trainer, bank
+        self._showcase, self._teacher, self._say = showcase, teacher, say
+        self._began_s = time.monotonic()
+        self._marked = (0, 0.0)  # step and seconds when the rate was last measured
+        self._losses: dict[str, float] = {}
+        self._held_out: dict[str, float] = {}
+
+    def go(self) -> RunResult:
+        self._fill_bank()
+        sheet_s = saved_s = began_s = self._began_s
+        trainer = self._trainer
+        last: dict[str, torch.Tensor] = {}
+        with self._board() as note:
+            while trainer.step < trainer.config.steps and not trainer.team.agree(self._out_of_time()):
+                self._take_lessons()
+                found = trainer.train(self._bank)
+                now_s = time.monotonic()
+                if trainer.step % LOOK_EVERY == 0 or trainer.step == 1:
+                    self._look(trainer.check(found), note)
+                    self._fit()
+                if now_s - sheet_s > self._options.sheet_every_s:
+                    sheet_s = now_s
+                    self._show(note)
+                if now_s - saved_s > self._options.save_every_s:
+                    saved_s = now_s
+                    self._save(trainer)
+                last = found
+            if last:
+                self._losses = trainer.check(last)
+            self._show(note)
+        self._save(trainer)
+        return RunResult(trainer.step, time.monotonic() - began_s, self._losses, self._held_out)
+
+    def _fill_bank(self) -> None:
+        if self._teacher is None:
+            return
+        wait = self._options.teacher_first or self._bank.count == 0
+        for lesson in self._teacher.lessons() if wait else ():
+            self._add(lesson)
+
+    def _take_lessons(self) -> None:
+        """What the teacher has drawn by now, if anything is still to come."""
+        while self._teacher is not None:
+            try:
+                lesson = self._teacher.ready()
+            except StopIteration:
+                self._say(f"The teacher drew {self._bank.count} pictures in all by step {self._trainer.step}.")
+                self._teacher = None
+                return
+            if lesson is None:
+                return
+            self._add(lesson)
+
+    def _add(self, lesson: Lesson) -> None:
+        self._bank.add(lesson.pictures, lesson.landmarks, [("teacher", 0, len(lesson.pictures))])
+
+    def _out_of_time(self) -> bool:
+        minutes = self._options.minutes
+        return minutes is not None and time.monotonic() - self._began_s > 60 * minutes
+
+    def _fit(self) -> None:
+        """Set how many steps there will be by how long they have taken so far; until the learning rate falls."""
+        trainer, minutes = self._trainer, self._options.minutes
+        elapsed_s = time.monotonic() - self._began_s
+        if not self._options.fit or minutes is None or trainer.step < LOOK_EVERY:
+            return
+        if elapsed_s < 60 * minutes * (1 - trainer.config.cool_down):
+            recent = max(1, trainer.step - self._marked[0]) / max(1e-9, elapsed_s - self._marked[1])
+            steps = trainer.step + max(1, round(recent * (60 * minutes * (1 - SPARE) - elapsed_s)))
+            trainer.config = dataclasses.replace(trainer.config, steps=steps)
+            self._marked = trainer.step, elapsed_s
+
+    def _look(self, losses: dict[str, float], note: Callable[[dict[str, float]], None]) -> None:
+        self._losses = losses
+        note(losses)
+        rate = self._trainer.step / max(1e-9, time.monotonic() - self._began_s)
+        text = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        self._say(f"step {self._trainer.step} of {self._trainer.config.steps}: {text}; {rate:.2f} steps/s")
+
+    def _show(self, note: Callable[[dict[str, float]], None]) -> None:
+        if not self._trainer.team.leads:
+            return
+        self._held_out = self._showcase.measure(self._trainer)
+        note(self._held_out)
+        folder = self._options.output / SHEETS
+        folder.mkdir(parents=True, exist_ok=True)
+        self._showcase.sheet(self._trainer, folder / f"step-{self._trainer.step:07d}.png")
+        if self._held_out:
+            self._say(", ".join(f"{name} {value:.4f}" for name, value in self._held_out.items()))
+
+    def _save(self, trainer: Trainer) -> None:
+        trainer.team.share_statistics(trainer.model)
+        if not trainer.team.leads:
+            return
+        self._options.output.mkdir(parents=True, exist_ok=True)
+        save_state(trainer, self._options.output / CHECKPOINT)
+        save_model(trainer.average, self._options.output / MODEL)
+
+    @contextlib.contextmanager
+    def _board(self) -> Iterator[Callable[[dict[str, float]], None]]:
+        """Where numbers are noted: a line of JSON each time, and TensorBoard where it is installed."""
+        if not self._trainer.team.leads:
+            yield lambda values: None
+            return
+        self._options.output.mkdir(parents=True, exist_ok=True)
+        board: Any = None
+        with contextlib.suppress(ImportError):
+            from torch.utils.tensorboard import SummaryWriter
+
+            board = SummaryWriter(str(self._options.output / BOARD))
+
+        def note(values: dict[str, float]) -> None:
+            step = self._trainer.step
+            stream.write(json.dumps({"step": step, "s": round(time.monotonic() - self._began_s, 1), **values}) + "\n")
+            stream.flush()
+            for name, value in values.items() if board is not None else ():
+                board.add_scalar(name, value, step)
+
+        with (self._options.output / METRICS).open("a", encoding="utf-8") as stream:
+            yield note
+        if board is not None:
+            board.close()
+
+
+def known_points(config: TrainConfig, pack: Pack) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Which landmarks are kept of every picture, the anchors first, and the place of each one's mirror image.
+
+    Raises:
+        TrainingError: the recipe has anchors, and the pack no landmarks.
+    """
+    if not pack.is_tracked:
+        if config.anchors or config.loss.landmarks or config.loss.features:
+            raise TrainingError(
+                "The recipe needs landmarks, and the pack has none.",
+                remedy="Prepare it with crop: face, or leave anchors, features and landmarks out.",
+            )
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    mirror = canonical_face().mirror
+    rest = np.concatenate(
+        [eye.contour for eye in EYES] + [eye.brow for eye in EYES] + [eye.iris_rim for eye in EYES]
+        + [np.concatenate(UPPER_LIP), np.concatenate(LOWER_LIP), MOUTH_CORNERS, FACE_OVAL[::2], [NOSE_TIP]]
+    )  # fmt: skip
+    chosen = dict.fromkeys([*config.anchors, *map(int, rest)])
+    chosen |= dict.fromkeys(int(mirror[point]) for point in list(chosen))
+    points = np.array(list(chosen), np.intp)
+    place = {int(point): number for number, point in enumerate(points)}
+    return points, np.array([place[int(mirror[point])] for point in points], np.intp)
+
+
+def _prefer_speed(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True

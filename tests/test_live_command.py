@@ -1,0 +1,169 @@
+"""`run.py live`: what it understands, what it refuses at once, and how somebody outside ends it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from live_fakes import Rig
+
+from avatar import cli
+from avatar.commands import live
+from avatar.live.events import Event, OutputFailed
+from avatar.live.options import LiveOptions
+from avatar.live.session import SessionResult, run_session
+from avatar.live.statistics import LiveStatistics
+from avatar.pipeline import Pipeline
+from avatar.settings import CameraSettings, CanvasSettings, Settings
+from avatar.sources.camera_list import CameraInfo
+from avatar.sources.video import open_driving
+
+
+def parsed(words: Sequence[str], settings: Settings | None = None) -> LiveOptions:
+    parser = argparse.ArgumentParser()
+    live.add_parser(parser.add_subparsers())
+    return live.options_of(parser.parse_args(["live", *words]), settings or Settings())
+
+
+def test_what_the_command_line_leaves_open_comes_from_the_settings() -> None:
+    settings = Settings(
+        avatar="Mona", camera=CameraSettings("Webcam", 640, 480, 60, mirror=True), canvas=CanvasSettings(fit="fill")
+    )
+    options = parsed([], settings)
+    assert (options.source, options.avatar, options.mirror_driving) == ("Webcam", "Mona", True)
+    assert (options.camera_size, options.camera_rate, options.canvas.fit) == ((640, 480), 60, "fill")
+    words = ["--camera", "idle", "--avatar", "astronaut", "--no-mirror", "--fit", "fit", "--no-label", "--search"]
+    options = parsed(words, settings)
+    assert (options.source, options.avatar, options.mirror_driving) == ("idle", "astronaut", False)
+    assert (options.canvas.fit, options.canvas.label, options.calibration.search) == ("fit", False, True)
+
+
+def test_the_first_camera_drives_where_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cameras: tuple[CameraInfo, ...] = (CameraInfo("usb-1", "Webcam", 0), CameraInfo("usb-2", "Other", 2))
+    monkeypatch.setattr("avatar.sources.camera_list.list_cameras", lambda: cameras)
+    assert parsed([]).source == "usb-1"
+    cameras = ()
+    assert parsed([]).source == "idle" and "no camera" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--seconds", "0"], 2, "not a number of seconds"),
+        (["--seconds", "soon"], 2, "not a number of seconds"),
+        (["--fit", "stretch"], 2, "invalid choice"),
+        (["--model", "vox"], 2, "belongs to --engine fomm"),
+        (["--device", "gpu"], 2, "no device called gpu"),
+        (["--device", "cuda"], 1, "draws on the processor"),
+        (["--sound"], 2, "--record FILE.mp4"),
+        (["--size", "8"], 2, "out of range"),
+        (["--report", "nowhere/report.json"], 2, "cannot be written"),
+        (["--record", "show.avi"], 2, "does not end in .mp4"),
+        (["--record", "nowhere/show.mp4"], 1, "no folder"),
+        (["--avatar", "astronot"], 1, "Astronaut"),
+        (["--avatar", "nobody.png"], 1, "no picture"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_opened(
+    words: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
+    assert cli.main(["live", "--camera", "idle", *words]) == code
+    assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
+
+
+class Evening:
+    """A session on fakes."""
+
+    def __init__(self, rig: Rig) -> None:
+        self.rig, self.stop = rig, False
+        self.seen: list[LiveStatistics] = []
+        self.told: list[Event] = []
+
+    def run(self, *, seconds: float | None = None, outputs: Sequence[str] = ("fake",)) -> SessionResult:
+        def pipeline_of(tell: Callable[[Event], None]) -> Pipeline:
+            self.rig.listener = tell
+            return self.rig.pipeline
+
+        return run_session(
+            pipeline_of,
+            {name: lambda: self.rig.output for name in outputs},
+            seconds=seconds,
+            asked_to_stop=lambda: self.stop,
+            tell=self.told.append,
+            each_second=self._see,
+        )
+
+    def _see(self, statistics: LiveStatistics) -> None:
+        self.seen.append(statistics)
+
+
+def test_a_session_ends_when_its_time_is_up(tmp_path: Path) -> None:
+    evening = Evening(Rig(tmp_path))
+    result = evening.run(seconds=1.2)
+    assert result.clean and result.problems == () and 1.2 <= result.seconds < 5
+    assert evening.rig.output.closed and evening.seen and result.cpu_cores > 0
+    assert json.loads(json.dumps(result.as_json()))["statistics"]["outputs"]["fake"]["sent"] > 0
+
+
+def test_a_session_ends_when_its_last_output_is_gone(tmp_path: Path) -> None:
+    evening = Evening(Rig(tmp_path))
+    evening.rig.output.error = RuntimeError("gone")
+    result = evening.run()
+    assert [type(problem).__name__ for problem in result.problems] == ["OutputError"]
+    assert any(isinstance(event, OutputFailed) for event in evening.told)
+
+
+def test_a_session_without_a_portrait_ends(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, avatar=str(tmp_path / "dark.png"))
+    result = Evening(rig).run(outputs=())
+    assert len(result.problems) == 1 and result.statistics.drawn == 0 and result.seconds == 0
+
+
+def start(folder: Path, *words: str) -> subprocess.Popen[str]:
+    """`live` in another process, once it records."""
+    film = folder / "show.mp4"
+    command = [sys.executable, "run.py", "--no-setup", "live", "--camera", "idle", "--record", str(film), *words]
+    process = subprocess.Popen(
+        [*command, "--report", str(folder / "report.json")], cwd=ROOT, text=True,
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    deadline_s = time.monotonic() + 120
+    while not (film.exists() and film.stat().st_size > 20_000):
+        assert process.poll() is None and time.monotonic() < deadline_s, process.communicate()[0]
+        time.sleep(0.05)
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+@pytest.mark.parametrize("how", ["Ctrl-C", "kill", "hang-up", "closed pipe"])
+def test_whoever_started_it_can_end_it(how: str, face_model: Path, tmp_path: Path) -> None:
+    process = start(tmp_path, "--size", "200")
+    began_s = time.monotonic()
+    if how == "closed pipe":
+        assert process.stdin is not None
+        process.stdin.close()
+    else:
+        process.send_signal({"Ctrl-C": signal.SIGINT, "kill": signal.SIGTERM, "hang-up": signal.SIGHUP}[how])
+    code = process.wait(20)
+    lasted_s = time.monotonic() - began_s
+    said = process.stdout.read() if process.stdout else ""
+    assert code == 0, said
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["clean_stop"] and report["problems"] == [] and lasted_s < 10, lasted_s
+    with open_driving(tmp_path / "show.mp4") as film:
+        count = sum(1 for _ in film)
+    assert count >= 30 * report["seconds"] * 0.8
+    assert "Traceback" not in said and "frames in" in said

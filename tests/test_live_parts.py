@@ -1,0 +1,255 @@
+"""The smaller parts: mailboxes for many, the gate, windows of samples, the capture's patience, words for events."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from fakes import plain
+from live_fakes import FakeSource
+
+from avatar.errors import CameraError, EngineError, ImageError, OutputError, UsageError
+from avatar.frames import Frame, LatestFrame
+from avatar.live import events, statistics
+from avatar.live.capture import CaptureThread
+from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.gate import Gate
+from avatar.live.options import LiveOptions
+from avatar.live.performer import size_on_canvas
+from avatar.live.statistics import LiveStatistics, Timing, Window
+from avatar.live.tap import Tap
+from avatar.live.terminal import Terminal, as_text, status_line
+from avatar.settings import CanvasSettings
+from avatar.sources.base import SourceFacts
+
+
+def frame(level: int = 100, *, passed_through: bool = False) -> Frame:
+    return Frame(plain(level, (8, 6)), level, level, passed_through)
+
+
+def test_every_subscriber_gets_every_newest_frame() -> None:
+    tap: Tap[Frame] = Tap()
+    assert not tap.watched
+    one, other = tap.subscribe(), tap.subscribe()
+    tap.put(frame(1))
+    assert one.take(0).sequence == 1  # type: ignore[union-attr]
+    tap.put(frame(2))
+    assert [box.take(0).sequence for box in (one, other)] == [2, 2]  # type: ignore[union-attr]
+    assert (one.replaced, other.replaced) == (0, 1)
+    tap.unsubscribe(one)
+    tap.unsubscribe(one)
+    tap.put(frame(3))
+    assert one.take(0) is None and other.take(0) is not None and tap.watched
+
+
+def test_closing_a_subscription_wakes_who_waits() -> None:
+    tap: Tap[Frame] = Tap()
+    box, got = tap.subscribe(), []
+    waiting = threading.Thread(target=lambda: got.append(box.take()))
+    waiting.start()
+    tap.unsubscribe(box)
+    waiting.join(5)
+    assert got == [None]
+
+
+class Hall:
+    """A gate, and what came through it."""
+
+    def __init__(self) -> None:
+        tap: Tap[Frame] = Tap()
+        self.box, self.gate = tap.subscribe(), Gate(tap, (20, 10))
+
+    def out(self) -> Frame | None:
+        return self.box.take(0)
+
+
+def test_the_gate_lets_avatar_frames_through_and_camera_frames_only_when_asked() -> None:
+    hall = Hall()
+    camera = frame(passed_through=True)
+    hall.gate.publish(camera)
+    assert hall.out() is None and not hall.gate.may_send(camera)
+    avatar = frame(5)
+    hall.gate.publish(avatar)
+    assert hall.out() is avatar and hall.gate.may_send(avatar)
+    hall.gate.pass_through(True)
+    hall.gate.publish(camera)
+    assert hall.out() is camera and hall.gate.may_send(camera)
+    hall.gate.pass_through(False)
+    assert hall.out() is avatar and not hall.gate.may_send(camera)
+    hall.gate.pass_through(False)
+    assert hall.out() is None
+
+
+def test_without_an_avatar_frame_the_camera_is_covered_by_grey() -> None:
+    hall = Hall()
+    hall.gate.pass_through(True)
+    hall.gate.publish(frame(200, passed_through=True))
+    hall.out()
+    hall.gate.freeze(True)
+    covered = hall.out()
+    assert covered is not None and covered.rgb.shape == (10, 20, 3) and np.ptp(covered.rgb) == 0
+    assert hall.gate.may_send(covered) and not hall.gate.passing_through
+
+
+def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
+    hall = Hall()
+    shown, later = frame(1), frame(2)
+    hall.gate.publish(shown)
+    hall.gate.freeze(True)
+    hall.gate.publish(later)
+    hall.gate.pass_through(True)
+    hall.gate.publish(frame(3, passed_through=True))
+    assert hall.out() is shown and hall.out() is None
+    assert hall.gate.may_send(shown) and not hall.gate.may_send(later)
+    hall.gate.freeze(False)
+    hall.gate.publish(later)
+    assert hall.out() is later and not hall.gate.passing_through
+
+
+def test_a_window_sums_up_what_is_recent(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 100.0
+    monkeypatch.setattr(statistics.time, "monotonic", lambda: now_s)
+    window = Window()
+    assert window.rate() == 0 and window.timing() is None
+    for number in range(31):
+        window.add(float(number), 95 + number * 0.1)
+    now_s = 98.0
+    assert window.rate() == pytest.approx(10) and window.timing() == Timing(15.0, 28.5, 30.0)
+    now_s = 107.5
+    assert window.values() == [float(number) for number in range(25, 31)]
+    assert window.rate() < 1.0  # it has stopped
+    now_s = 120.0
+    assert window.rate() == 0 and window.values() == []
+
+
+class Capture:
+    """A capture thread over sources that are opened one after the other."""
+
+    def __init__(self, *opens: FakeSource | Exception) -> None:
+        self.opens, self.told, self.inbox = list(opens), [], LatestFrame()
+        self.more = threading.Event()
+        self.thread = CaptureThread(self._open, self.inbox, self._note)
+
+    def _open(self) -> FakeSource:
+        item = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def _note(self, event: Event) -> None:
+        self.told.append(event)
+
+    def until(self, count: int) -> None:
+        deadline_s = time.monotonic() + 10
+        while len(self.told) < count and time.monotonic() < deadline_s:
+            time.sleep(0.005)
+
+    def __enter__(self) -> Capture:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thread.ask_to_stop()
+        assert self.thread.join(5)
+
+
+def test_a_source_that_will_not_open_is_told_once_and_tried_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.live.capture.PAUSES_S", (0.01,))
+    errors = [CameraError("Busy.", remedy="Close it."), CameraError("Busy.", remedy="Close it."), ImageError("No.")]
+    with Capture(*errors, FakeSource("at last")) as capture:
+        capture.until(2)
+        frame = capture.inbox.take(5)
+    assert capture.told == [SourceLost("Busy.", "Close it."), SourceBack("at last", SourceFacts(64, 48, 100.0))]
+    assert frame is not None and capture.thread.captured > 0 and capture.thread.name == "at last"
+
+
+def test_the_pauses_grow_and_end_at_a_stop() -> None:
+    with Capture(CameraError("Gone.", remedy="")) as capture:
+        capture.until(1)
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < 1
+
+
+def test_an_error_of_our_own_is_told_in_words() -> None:
+    with Capture(KeyError("width")) as capture:
+        capture.until(1)
+    assert isinstance(capture.told[0], SourceLost) and "width" in capture.told[0].what and capture.told[0].remedy
+
+
+def test_the_next_capture_waits_for_the_device_of_the_one_before() -> None:
+    first = FakeSource("first")
+    with Capture(first) as before:
+        before.until(1)
+        second = FakeSource("second")
+        told: list[bool] = []
+        after = CaptureThread(lambda: told.append(first.closed) or second, LatestFrame(), lambda _: None, before.thread)
+        before.thread.ask_to_stop()
+        after.start()
+        assert before.thread.join(5)
+    deadline_s = time.monotonic() + 5
+    while not told and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    after.ask_to_stop()
+    assert after.join(5) and told == [True]
+
+
+@pytest.mark.parametrize("size", [31, 9000, -1])
+def test_an_odd_size_is_refused(size: int) -> None:
+    with pytest.raises(UsageError, match="out of range"):
+        LiveOptions(size=size)
+
+
+@pytest.mark.parametrize(
+    ("picture", "canvas", "side"),
+    [
+        ((512, 512), CanvasSettings(), 720),
+        ((600, 800), CanvasSettings(), 720),
+        ((1600, 900), CanvasSettings(), 1280),
+        ((512, 512), CanvasSettings(fit="fill"), 1280),
+        ((4, 4000), CanvasSettings(64, 36), 36),
+        ((4000, 4), CanvasSettings(16, 16), 32),
+    ],
+)
+def test_a_portrait_is_drawn_as_large_as_it_is_shown(
+    picture: tuple[int, int], canvas: CanvasSettings, side: int
+) -> None:
+    assert size_on_canvas(*picture, canvas) == side
+
+
+def test_every_event_that_asks_for_attention_has_words() -> None:
+    error = OutputError("The disk is full.", remedy="Make room.")
+    facts = SourceFacts(640, 480, 30.0)
+    assert as_text(events.SourceLost("Gone.", "Plug it in.")) == "Gone. Plug it in."
+    assert "640 x 480" in as_text(events.SourceBack("Webcam", facts))
+    assert as_text(events.AvatarRefused("Mona", EngineError("No face."))) == "Mona: No face."
+    assert "warp" in as_text(events.EngineFailed(EngineError("Out of memory."), "warp"))
+    assert as_text(events.OutputFailed("recording", error)) == "The disk is full. Make room."
+    assert as_text(events.OutputStarted("recording", "a.mp4")) == "Recording: a.mp4."
+    assert as_text(events.CalibrationRefused("Your eyes were closed.")) and as_text(events.DriftHint())
+    assert as_text(events.FaceLost()) == as_text(events.OutputStarted("x", "")) == ""
+
+
+def test_the_status_line_tells_what_matters() -> None:
+    preparing = LiveStatistics(avatar="astronaut")
+    assert status_line(preparing) == "preparing astronaut"
+    running = LiveStatistics(
+        source="clip.mp4", avatar="astronaut", engine="warp", drawn=9, engine_rate=29.7, camera_rate=30.1, face=False,
+        latency=Timing(41.2, 55.9, 80.0), replaced=3,
+    )  # fmt: skip
+    line = status_line(running)
+    for part in ("astronaut by warp", "30 frames/s", "41 ms behind (95 %: 56)", "camera 30/s", "no face", "3 replaced"):
+        assert part in line
+    assert "skipped" not in line
+
+
+def test_without_a_terminal_only_news_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = Terminal()
+    terminal.show(LiveStatistics(drawn=1))
+    terminal.tell(events.DriftHint())
+    terminal.tell(events.FaceFound())
+    terminal.end()
+    assert capsys.readouterr().err.count("\n") == 1
+
+
