@@ -129,13 +129,15 @@ def test_the_virtual_camera_tells_how_it_is(desk: Desk) -> None:
     assert "It is gone." in desk.notices()
 
 
-def test_engine_without_its_model_offers_the_models(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[bool] = []
-    monkeypatch.setattr(type(desk.window.program_jobs), "show_models", lambda self: asked.append(True))
-    desk.window.actions_.on("models", lambda: asked.append(True))
-    desk.until(lambda: desk.window.panel.engine.model.value() == "tai")  # the one that is here
-    desk.window.panel.engine.engine.chosen.emit("fomm")
+def test_engine_and_model(desk: Desk) -> None:
+    engine = desk.window.panel.engine
+    desk.until(lambda: engine.model.combo.count() == 2)  # Masque's own, and the one that is here
+    engine.engine.chosen.emit("fomm")
+    assert desk.pipeline.last("set_engine") == ("fomm", None, "auto")
+    engine.model.chosen.emit("tai")
     assert desk.pipeline.last("set_engine") == ("fomm", "tai", "auto")
+    engine.engine.chosen.emit("warp")
+    assert desk.pipeline.last("set_engine") == ("warp", None, "auto")
 
 
 def test_a_fall_back_turns_the_badge_red_and_says_why(desk: Desk) -> None:

@@ -22,7 +22,6 @@ ENGINE_TEXTS = {
 }
 DEVICES = (("auto", later("Chosen by Masque")), ("cpu", later("Processor")), ("cuda", later("NVIDIA graphics card")),
            ("mps", later("Apple graphics")))  # fmt: skip
-DEFAULT_MODEL = "vox-adv"
 
 
 def draws_with(state: ModelState) -> bool:
@@ -67,16 +66,12 @@ class EngineSection(Section):
         self.device.setVisible(settings.engine.name == "fomm")
 
     def _choose_engine(self, name: str) -> None:
-        model = (self._session.settings.engine.model or self.model.value()) if name == "fomm" else ""
-        if name == "fomm" and not model:
-            self.engine.set_value(self._session.settings.engine.name)
-            self.models.click()  # nothing to draw with yet: the dialog offers what there is
-            return
-        self._session.change("engine", name=name, model=model)
+        self._session.change("engine", name=name, model="" if name == "warp" else self.model.value())
 
     def _offer(self, states: list[ModelState]) -> None:
         here = [state.weight for state in states if draws_with(state) and state.state in (READY, UNCHECKED)]
-        self.model.set_options([(weight.name, weight.name) for weight in here])
+        own = ("", tr("Masque's own, for faces"))
+        self.model.set_options([own, *((weight.name, weight.name) for weight in here)])
         self.model.set_value(self._session.settings.engine.model)
 
     def _show(self, state: LiveState) -> None:
