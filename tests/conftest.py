@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -87,3 +89,24 @@ def desk(qapp: Any, qtbot: Any) -> Iterator[Any]:
     assert app.close()
     app.window.replace_quietly()
     qapp.processEvents()
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """An X server without a screen, on a display number that it chooses itself."""
+    if shutil.which("Xvfb") is None:
+        if os.environ.get("CI"):
+            pytest.fail("Xvfb is missing: .ci/run installs it")
+        pytest.skip("Xvfb is missing: apt install xvfb")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "2560x1440x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as numbers:
+            number = numbers.readline().strip()
+        assert number, f"Xvfb did not start (exit code {server.wait()})"
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait(timeout=10)

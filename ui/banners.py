@@ -102,6 +102,7 @@ class Banners(QWidget):
             timer.start(PASSING_MS)
         self.show()
         self.place()
+        QTimer.singleShot(0, self.place)  # words know their height only once they are shown
 
     def clear(self, key: str) -> None:
         """Take the notice with this key away, if it is shown."""

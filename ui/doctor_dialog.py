@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PyQt5.QtGui import QFontDatabase
+from PyQt5.QtGui import QFont
 from PyQt5.QtWidgets import (
     QApplication,
     QDialog,
@@ -36,7 +36,9 @@ class DoctorDialog(QDialog):
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
         self.text.setAccessibleName(tr("Report"))
-        self.text.setFont(QFontDatabase.systemFont(QFontDatabase.FixedFont))
+        fixed = QFont("monospace", self.font().pointSize())
+        fixed.setStyleHint(QFont.Monospace)
+        self.text.setFont(fixed)
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
         self.copy = QPushButton(tr("Copy"))

@@ -208,7 +208,8 @@ class Guide(QWidget):
             set_note(self.camera_status, tr("Choose the one that shows you."))
         else:
             set_note(self.camera_status, tr("No camera was found. Plug one in and look again, or go on without."))
-        set_note(self.avatar_status, tr("{name} is shown.", name=state.avatar) if state.avatar else "", "Good")
+        shown = tr("{name} is shown.", name=state.avatar.capitalize()) if state.avatar else ""
+        set_note(self.avatar_status, shown, "Good")
         self.calibrate.setEnabled(not idle and not state.calibrating)
         if idle:
             set_note(self.calibration_status, tr("Without a camera there is nothing to calibrate. Just go on."))

@@ -205,8 +205,8 @@ class ImportDialog(QDialog):
     def _show_ready(self) -> None:
         ok = self._checked is not None and self._checked.report.ok
         self.add_button.setEnabled(ok and self.confirm.isChecked())
-        missing = tr("Confirm that you may use this likeness first.") if ok and not self.confirm.isChecked() else ""
-        self.add_button.setToolTip(missing)
+        missing = ok and not self.confirm.isChecked()
+        set_note(self.problem, tr("Confirm that you may use this likeness first.") if missing else "")
 
     def _add(self) -> None:
         self.add_button.setEnabled(False)
@@ -222,8 +222,8 @@ class ImportDialog(QDialog):
         self.accept()
 
     def _not_added(self, error: AvatarError) -> None:
-        set_note(self.problem, f"{error.what} {error.remedy}", "Danger")
         self._show_ready()
+        set_note(self.problem, f"{error.what} {error.remedy}", "Danger")
 
 
 def remark_row(remark: Remark) -> QWidget:

@@ -103,7 +103,7 @@ class MainWindow(QMainWindow):
         rows.addWidget(self.header)
         rows.addWidget(self.splitter, 1)
         self.setCentralWidget(whole)
-        self.setMinimumSize(820, 560)
+        self.setMinimumSize(760, 520)
         self._restore_geometry()
 
     def _connect(self) -> None:

@@ -153,7 +153,7 @@ class MarksDialog(QDialog):
     def __init__(self, rgb: RgbImage, marks: Marks | None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle(tr("Mark the face by hand"))
-        self.resize(920, 620)
+        self.resize(1000, 660)
         self._size = (rgb.shape[1], rgb.shape[0])
         self.editor = MarksEditor()
         self.editor.set_picture(rgb)
@@ -161,6 +161,7 @@ class MarksDialog(QDialog):
         self.editor.changed.connect(self._show)
         self.list = QListWidget()
         self.list.setAccessibleName(tr("Marks"))
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         for name in MARKS:
             QListWidgetItem(tr(TEXTS[name]), self.list)
         self.list.currentRowChanged.connect(lambda row: self.editor.choose(MARKS[row]))
@@ -183,8 +184,10 @@ class MarksDialog(QDialog):
         side.addWidget(self.list, 1)
         side.addWidget(self.status)
         row = QHBoxLayout()
-        for button in (self.clear, cancel, self.use):
-            row.addWidget(button)
+        row.addWidget(self.clear)
+        row.addWidget(cancel)
+        row.addStretch()
+        row.addWidget(self.use)
         side.addLayout(row)
         whole = QHBoxLayout(self)
         whole.setContentsMargins(16, 16, 16, 16)
@@ -193,7 +196,7 @@ class MarksDialog(QDialog):
         panel = QWidget()
         panel.setLayout(side)
         side.setContentsMargins(0, 0, 0, 0)
-        panel.setFixedWidth(350)
+        panel.setFixedWidth(420)
         whole.addWidget(panel)
         self._show()
         self.editor.setFocus()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt5.QtCore import QSize
-from PyQt5.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QWidget
+from PyQt5.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from avatar.live.options import IDLE
 from avatar.settings import Settings
@@ -39,8 +39,9 @@ class CalibrationSection(Section):
         self.words = note()
         self.search = Switch(actions["search"])
         row = QHBoxLayout()
-        row.addWidget(self.now)
-        row.addWidget(self.recentre, 1)
+        for button in (self.now, self.recentre):
+            button.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
+            row.addWidget(button)
         row.addWidget(self.undo)
         self.rows.addWidget(note(tr("Look straight ahead, relaxed, mouth closed. The avatar then moves as you do.")))
         self.rows.addWidget(self.guided)

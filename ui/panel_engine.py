@@ -17,7 +17,7 @@ from ui.services import Services
 from ui.session import LiveState, Session
 
 ENGINE_TEXTS = {
-    "warp": later("Warp: fast, any size, no graphics card"),
+    "warp": later("Warp: fast, any size"),
     "fomm": later("First Order Motion Model: learned, 256 px"),
 }
 DEVICES = (("auto", later("Chosen by Masque")), ("cpu", later("Processor")), ("cuda", later("NVIDIA graphics card")),

@@ -18,6 +18,8 @@ from ui.panel_output import OutputSection
 from ui.services import Services
 from ui.session import Session
 
+LEAST_PX, MOST_PX = 330, 440
+
 
 class SidePanel(QWidget):
     """A column of sections that scrolls; which are folded is remembered."""
@@ -29,7 +31,6 @@ class SidePanel(QWidget):
         super().__init__(parent)
         self.setObjectName("Panel")
         self.setAttribute(Qt.WA_StyledBackground)
-        self.setMinimumWidth(330)
         self._session = session
         self.camera = CameraSection(session, actions, services, cameras)
         self.calibration = CalibrationSection(session, actions)
@@ -55,6 +56,9 @@ class SidePanel(QWidget):
         self.area.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
         self.area.setWidget(sections)
         self.area.setFocusPolicy(Qt.NoFocus)
+        bar = self.area.verticalScrollBar().sizeHint().width()
+        needed = sections.minimumSizeHint().width() + bar + 2  # a language with long words takes more
+        self.setMinimumWidth(min(max(needed, LEAST_PX), MOST_PX))
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.area)

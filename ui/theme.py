@@ -167,7 +167,10 @@ QProgressBar {{ border: none; background: {t.raised}; border-radius: 4px; height
 QProgressBar::chunk {{ background: {t.accent}; border-radius: 4px; }}
 
 QListView, QTableView, QTreeView {{ background: {t.surface}; border: 1px solid {t.border}; border-radius: 8px; }}
+QListView::item, QTreeView::item {{ padding: 5px 6px; }}
+QListView::item:selected, QTreeView::item:selected {{ background: {t.accent}; color: {t.on_accent}; }}
 #Strip QListView {{ border: none; background: transparent; }}
+#Strip QListView::item {{ padding: 0; background: transparent; }}
 QHeaderView::section {{ background: {t.surface}; color: {t.muted}; border: none; border-bottom: 1px solid {t.border};
   padding: 6px; }}
 QTableView {{ gridline-color: transparent; selection-background-color: {t.raised}; selection-color: {t.text}; }}
