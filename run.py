@@ -15,5 +15,13 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
 
 from avatar import bootstrap
 
+
+def open_window() -> int:
+    """Open the desktop app; loaded only then, in the prepared environment."""
+    from ui.start import start
+
+    return start()
+
+
 if __name__ == "__main__":
-    sys.exit(bootstrap.start(sys.argv[1:]))
+    sys.exit(bootstrap.start(sys.argv[1:], open_window=open_window))

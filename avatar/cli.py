@@ -14,17 +14,18 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 
 from avatar import __version__
-from avatar.errors import AvatarError, UsageError
+from avatar.errors import AvatarError, SetupError, UsageError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
 NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
 
 COMMANDS = {  # in the order in which people meet them
-    "demo": "animate the built-in portrait with the built-in motion (what happens without a command)",
+    "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",
     "animate": "make a portrait move as the person in a video does",
     "live": "camera in, avatar out to a virtual camera or a recording",
     "template": "keep the motion of a video without anyone's picture",
@@ -39,8 +40,13 @@ COMMANDS = {  # in the order in which people meet them
 }
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 the job failed, 2 wrong use."""
+def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 the job failed, 2 wrong use.
+
+    Args:
+        argv: the words of the command line; without one, the desktop app is opened.
+        open_window: opens it; None: there is none, and the demo is rendered instead.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in words and words[:1] != ["test"]  # pytest has a --debug of its own
     if debug:
@@ -48,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     style = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format=style)
     try:
-        return _run(words or ["demo"])
+        return _run(words) if words else _open(open_window)
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
         return stop.code if isinstance(stop.code, int) else FAILED
     except BaseException as error:
@@ -60,6 +66,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def available() -> list[str]:
     """Names of the commands that this copy of the program has."""
     return [name for name in COMMANDS if importlib.util.find_spec(f"avatar.commands.{name}") is not None]
+
+
+def _open(open_window: OpenWindow | None) -> int:
+    """Open the desktop app; where there is no screen, say so and animate the built-in portrait into a video."""
+    if open_window is not None:
+        try:
+            return open_window()
+        except SetupError as error:
+            _say(error.what, error.remedy)
+    print("The built-in portrait is animated into a video instead.", file=sys.stderr)
+    return _run(["demo"])
 
 
 def _run(words: list[str]) -> int:

@@ -1,6 +1,7 @@
-"""Many clips times many portraits through the warp engine, each pair measured; for whoever works on the engine.
+"""Many clips times many portraits through an engine, each pair measured; for whoever works on the engine.
 
     python -m avatar.evaluate_grid CLIPS... --portraits PICTURES... -o FOLDER [--every N] [--size N] [--no-sheets]
+        [--engine warp|fomm] [--model NAME|FILE]
 
 Writes FOLDER/grid.json, FOLDER/grid.md and, per pair, FOLDER/sheets/CLIP--PORTRAIT.png. Nothing is encoded and no
 clip is kept in memory: the drawn frames go straight to the tracker that judges them.
@@ -9,13 +10,14 @@ clip is kept in memory: the drawn frames go straight to the tracker that judges 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
@@ -27,12 +29,10 @@ from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
+from avatar.portrait_source import PortraitSource
 from avatar.sources.video import open_driving
 from avatar.tracking import open_tracker
 from avatar.tracking.face import Face
-
-if TYPE_CHECKING:
-    from avatar.engine.warp.engine import WarpEngine
 
 BETWEEN_CLIPS_S = 10.0  # the engine's clock runs on from clip to clip; after this long it starts afresh
 
@@ -47,11 +47,102 @@ class Clip:
     moments: tuple[Moment, ...]  # those that go on the sheet
     tiles: dict[int, RgbImage]  # of those and of references, by the track's frame
 
+    def pictures(self) -> Generator[RgbImage, None, None]:
+        """The driver's pictures, one for each of the track's frames."""
+        with open_driving(self.path) as frames:
+            for frame in itertools.islice(frames, 0, None, self.every):
+                yield frame.rgb
+
     def tile(self, index: int) -> RgbImage | None:
         """The driver's head in one frame; a motion template has no pictures."""
         if index not in self.tiles and self.path.suffix != SUFFIX:
             self.tiles.update(_tiles(self.path, self.track, self.every, {index}))
         return self.tiles.get(index)
+
+
+class Stage(Protocol):
+    """An engine as the grid uses it."""
+
+    needs_pictures: bool  # of the driver, not only the tracked face
+
+    def set_source(self, portrait: PortraitSource) -> None:
+        """Prepare a portrait, by its first face."""
+
+    def begin(self, clip: Clip, face: Face) -> int:
+        """Calibrate for a clip; the reference frame that was taken."""
+        ...
+
+    def draw(self, face: Face | None, picture: RgbImage | None, time_s: float) -> RgbImage:
+        """Draw the portrait as the driver is."""
+        ...
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class WarpStage:
+    """The warp engine, driven by tracked faces."""
+
+    needs_pictures = False
+
+    def __init__(self, size: int | None) -> None:
+        from avatar.engine.warp.engine import WarpEngine, WarpOptions
+
+        self._engine = WarpEngine(None, WarpOptions(size=size))
+
+    def set_source(self, portrait: PortraitSource) -> None:
+        """Prepare a portrait, by its first face."""
+        self._engine.set_source(Frame(portrait.rgb, 0, 0), portrait.faces[0], portrait.alpha)
+
+    def begin(self, clip: Clip, face: Face) -> int:
+        """Calibrate by expression and pose."""
+        reference = choose_reference(clip.track, face)
+        self._engine.calibrate_face(clip.track.face(reference), clip.track.width_px)
+        return reference
+
+    def draw(self, face: Face | None, picture: RgbImage | None, time_s: float) -> RgbImage:
+        """Draw the portrait as the face is."""
+        return self._engine.animate_face(face, time_s)
+
+    def close(self) -> None:
+        """Let go of the portrait."""
+        self._engine.close()
+
+
+class FommStage:
+    """The First Order Motion Model, driven by pictures."""
+
+    needs_pictures = True
+
+    def __init__(self, size: int | None, model: str | None) -> None:
+        from avatar.engine.fomm.engine import FommEngine, FommOptions
+
+        self._engine = FommEngine(FommOptions(model=model, size=size))
+
+    def set_source(self, portrait: PortraitSource) -> None:
+        """Prepare a portrait, by its first face."""
+        self._engine.set_source(Frame(portrait.rgb, 0, 0), portrait.faces[0])
+
+    def begin(self, clip: Clip, face: Face) -> int:
+        """Calibrate by normalised landmarks, in the square around the whole track."""
+        from avatar.engine.fomm.crop import square_of_track
+        from avatar.engine.fomm.reference import nearest_by_points
+
+        track, seen = clip.track, clip.track.presence > 0
+        reference = nearest_by_points(face.landmarks[:, :2], track.landmarks[..., :2], seen)
+        box = square_of_track(track.landmarks[seen], track.width_px, track.height_px)
+        picture = next(itertools.islice(clip.pictures(), reference, None))
+        self._engine.calibrate_in(Frame(picture, 0, 0), box)
+        return reference
+
+    def draw(self, face: Face | None, picture: RgbImage | None, time_s: float) -> RgbImage:
+        """Draw the portrait as the picture says."""
+        assert picture is not None  # asked for with `needs_pictures`
+        return self._engine.animate(Frame(picture, 0, round(time_s * 1e9))).rgb
+
+    def close(self) -> None:
+        """Let go of model and portrait."""
+        self._engine.close()
 
 
 @dataclass(eq=False)
@@ -72,33 +163,31 @@ def read_clip(path: Path, every: int) -> Clip:
     return Clip(path, track, every, moments, _tiles(path, track, every, {moment.index for moment in moments}))
 
 
-def run_portrait(path: Path, clips: Sequence[Clip], *, size: int | None, sheets: Path | None) -> Iterator[Pair]:
+def run_portrait(path: Path, clips: Sequence[Clip], stage: Stage, *, sheets: Path | None) -> Iterator[Pair]:
     """Animate one portrait by every clip and measure each result; a pair that fails says why."""
-    from avatar.engine.warp.engine import WarpEngine, WarpOptions
-
     tracker = open_tracker()
     try:
         portrait = find_portrait(path, tracker)
     except FaceError as error:
         yield from (Pair(clip.path.stem, path.stem, failure=error.what) for clip in clips)
         return
-    engine = WarpEngine(tracker, WarpOptions(size=size))
+    finally:
+        tracker.close()
     started = time.perf_counter()
     rgb, face = portrait.rgb, portrait.faces[0]
-    engine.set_source(Frame(rgb, 0, 0), face, portrait.alpha)
+    stage.set_source(portrait)
     prepare_ms = 1000 * (time.perf_counter() - started)
     begin_s = 0.0
     for clip in clips:
         try:
-            yield _run_pair(engine, clip, path.stem, (rgb, face), prepare_ms, begin_s, sheets)
+            yield _run_pair(stage, clip, path.stem, (rgb, face), prepare_ms, begin_s, sheets)
         except FaceError as error:
             yield Pair(clip.path.stem, path.stem, failure=error.what)
         begin_s += float(clip.track.times_s[-1]) + BETWEEN_CLIPS_S
-    engine.close()
 
 
 def _run_pair(
-    engine: WarpEngine,
+    stage: Stage,
     clip: Clip,
     portrait: str,
     source: tuple[RgbImage, Face],
@@ -107,10 +196,9 @@ def _run_pair(
     sheets: Path | None,
 ) -> Pair:
     rgb, face = source
-    reference = choose_reference(clip.track, face)
-    engine.calibrate_face(clip.track.face(reference), clip.track.width_px)
+    reference = stage.begin(clip, face)
     sheet, timer = Sheet(clip.moments, clip.tiles, rgb, face.landmarks), _Timer()
-    frames = _animated(engine, clip.track, begin_s, sheet, timer)
+    frames = _animated(stage, clip, begin_s, sheet, timer)
     started = time.perf_counter()
     evaluation: Evaluation = evaluate_frames(rgb, face, clip.track, frames, name=f"{clip.path.stem} on {portrait}")
     total_ms = 1000 * (time.perf_counter() - started)
@@ -123,16 +211,18 @@ def _run_pair(
     )
 
 
-def _animated(
-    engine: WarpEngine, track: MotionTrack, begin_s: float, sheet: Sheet, timer: _Timer
-) -> Iterator[Frame]:
-    for index, time_s in enumerate(track.times_s):
-        face = track.face(index) if track.presence[index] > 0 else None
-        started = time.perf_counter()
-        rgb = engine.animate_face(face, begin_s + float(time_s))
-        timer.draw_ms.append(1000 * (time.perf_counter() - started))
-        sheet.add(index, rgb)
-        yield Frame(rgb, index, round(float(time_s) * 1e9))
+def _animated(stage: Stage, clip: Clip, begin_s: float, sheet: Sheet, timer: _Timer) -> Iterator[Frame]:
+    track = clip.track
+    with contextlib.ExitStack() as opened:
+        pictures = opened.enter_context(contextlib.closing(clip.pictures())) if stage.needs_pictures else None
+        for index, time_s in enumerate(track.times_s):
+            face = track.face(index) if track.presence[index] > 0 else None
+            picture = None if pictures is None else next(pictures)
+            started = time.perf_counter()
+            rgb = stage.draw(face, picture, begin_s + float(time_s))
+            timer.draw_ms.append(1000 * (time.perf_counter() - started))
+            sheet.add(index, rgb)
+            yield Frame(rgb, index, round(float(time_s) * 1e9))
 
 
 def _tiles(path: Path, track: MotionTrack, every: int, wanted: set[int]) -> dict[int, RgbImage]:
@@ -159,6 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="take every n-th frame")
     parser.add_argument("--size", type=int, default=None, help="longer side of the result in pixels")
+    parser.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what draws")
+    parser.add_argument("--model", metavar="NAME|FILE", help="checkpoint, for fomm")
     parser.add_argument("--no-sheets", action="store_true", help="numbers only")
     args = parser.parse_args(argv)
     try:
@@ -174,12 +266,14 @@ def _grid(args: argparse.Namespace) -> int:
     if sheets is not None:
         sheets.mkdir(exist_ok=True)
     clips = [read_clip(path, max(1, args.every)) for path in args.clips]
+    stage: Stage = FommStage(args.size, args.model) if args.engine == "fomm" else WarpStage(args.size)
     pairs: list[Pair] = []
-    for portrait in args.portraits:
-        for pair in run_portrait(portrait, clips, size=args.size, sheets=sheets):
-            pairs.append(pair)
-            print(pair.line(), file=sys.stderr, flush=True)
-            write_tables(args.output, pairs)  # after every pair, so that an interrupted run leaves what it measured
+    with contextlib.closing(stage):
+        for portrait in args.portraits:
+            for pair in run_portrait(portrait, clips, stage, sheets=sheets):
+                pairs.append(pair)
+                print(pair.line(), file=sys.stderr, flush=True)
+                write_tables(args.output, pairs)  # after every pair: an interrupted run leaves what it measured
     print((args.output / "grid.md").read_text(encoding="utf-8"))
     return 0
 

@@ -20,6 +20,8 @@ from typing import Any, cast
 from avatar.errors import SetupError
 
 FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
+THEMES = ("system", "light", "dark")
+PREVIEWS = ("corner", "large", "hidden")
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,42 @@ class CanvasSettings:
 
 
 @dataclass(frozen=True)
+class EngineSettings:
+    """What draws."""
+
+    name: str = "warp"
+    model: str = ""  # the checkpoint of an engine that has several; empty: none
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """How the window was left, and is found again."""
+
+    language: str = ""  # "en", "de", "zh"; empty: the system's
+    theme: str = "system"  # one of THEMES
+    geometry: str = ""  # place and size in Qt's own writing, base64
+    splitters: str = ""  # likewise
+    guide_done: bool = False  # the first-start guide was finished or skipped
+    overlay: bool = True  # rate, latency and device over the avatar
+    landmarks: bool = False  # over the camera's picture
+    mirror_preview: bool = True  # the camera's picture, as in a mirror
+    ghost: float = 0.0  # 0..1, opacity of the portrait over the camera's picture
+    preview: str = "corner"  # one of PREVIEWS: the camera's picture
+    panel: bool = True  # the side panel is shown
+    folded: str = ""  # names of the panel's sections that are folded, with spaces between
+    captures: str = ""  # folder of recordings and snapshots; empty: Masque in the user's videos
+    microphone: bool = False  # record sound too
+    replay: bool = False  # keep the last half minute at hand, which costs some of the processor
+
+    def __post_init__(self) -> None:
+        _within(self, "ghost", 0.0, 1.0)
+        for name, known in (("theme", THEMES), ("preview", PREVIEWS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that can be set; changed by `dataclasses.replace`."""
 
@@ -103,9 +141,14 @@ class Settings:
     motion: MotionSettings = field(default_factory=MotionSettings)
     calibration: CalibrationSettings = field(default_factory=CalibrationSettings)
     canvas: CanvasSettings = field(default_factory=CanvasSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    window: WindowSettings = field(default_factory=WindowSettings)
+    keys: dict[str, str] = field(default_factory=dict)  # the window's keys that the user changed, by action
 
     def __post_init__(self) -> None:
         _within(self, "threads", 1, 64)
+        if wrong := [key for key, value in self.keys.items() if not isinstance(value, str)]:
+            raise ValueError(f"keys: {wrong[0]} must be a text")
 
 
 def settings_path() -> Path:
@@ -196,8 +239,13 @@ def _toml(settings: Settings) -> str:
     tables = {name: value for name, value in values.items() if isinstance(value, dict)}
     lines = [f"{name} = {_value(value)}" for name, value in values.items() if name not in tables]
     for title, table in tables.items():
-        lines += ["", f"[{title}]", *(f"{name} = {_value(value)}" for name, value in table.items())]
+        lines += ["", f"[{title}]", *(f"{_key(name)} = {_value(value)}" for name, value in table.items())]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """A field's name as it is; what else a table of the user's holds, as text."""
+    return name if name.isascii() and name.isidentifier() else _value(name)
 
 
 def _value(value: object) -> str:

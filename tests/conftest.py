@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import avatar.cv  # noqa: F401 - first of all: packages that import cv2 themselves would bend Qt's plugin path
 from avatar import weights
 from avatar.errors import WeightsError
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # the window's tests need no screen
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -59,3 +64,49 @@ def face_model() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no face model: {error}")
+
+
+@pytest.fixture
+def desk(qapp: Any, qtbot: Any) -> Iterator[Any]:
+    """The desktop app on a fake pipeline, open, with the guide behind it; see fakes_ui.Desk."""
+    from fakes_ui import Desk, FakePipeline, GatedServices, face_where_bright
+
+    from avatar.settings import Settings, WindowSettings, save_settings
+    from ui.app import App
+
+    save_settings(Settings(window=WindowSettings(guide_done=True)))
+    services = GatedServices()
+    app = App(qapp, services=services.services(), detect=face_where_bright, open_pipeline=FakePipeline)
+    qapp.setQuitOnLastWindowClosed(False)
+    app.window.closed.disconnect()  # it ends the application, which the next test wants to use
+    app.show()
+    desk = Desk(app, qtbot, services)
+    desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())
+    desk.window.activateWindow()
+    yield desk
+    services.camera_gate.set()
+    services.download_gate.set()
+    assert app.close()
+    app.window.replace_quietly()
+    qapp.processEvents()
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """An X server without a screen, on a display number that it chooses itself."""
+    if shutil.which("Xvfb") is None:
+        if os.environ.get("CI"):
+            pytest.fail("Xvfb is missing: .ci/run installs it")
+        pytest.skip("Xvfb is missing: apt install xvfb")
+    reading, writing = os.pipe()
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "2560x1440x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as numbers:
+            number = numbers.readline().strip()
+        assert number, f"Xvfb did not start (exit code {server.wait()})"
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait(timeout=10)

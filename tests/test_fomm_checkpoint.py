@@ -408,7 +408,7 @@ def test_the_command_explains(
     assert main(["models", "convert", "vox-adv", "-o", target]) == 1
     assert "models pull vox-adv" in capsys.readouterr().err
     assert main(["models", "convert", str(tmp_path / "none"), "-o", target]) == 1
-    assert "is missing" in capsys.readouterr().err
+    assert "no such file" in capsys.readouterr().err
     assert main(["models", "convert", str(checkpoint), "-o", target, "--config", "vax"]) == 2
     assert "no config called" in capsys.readouterr().err
     assert not Path(target).exists() and list(tmp_path.glob(".*part")) == []

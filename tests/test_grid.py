@@ -113,6 +113,25 @@ def test_the_inverse_never_strays_further_than_anything_moves(
     assert strayed <= 1.25 * np.abs(moved - grid.points()).max() + 4
 
 
+def lid(points: FloatArray, depth: float, below: float) -> FloatArray:
+    """Where points go when a large eye shuts: its lid comes down by `depth`, over what is `below` its edge."""
+    x, y = points[..., 0], points[..., 1]
+    pulled, squeezed = np.clip((y - 90) / 60, 0, 1), np.clip((150 + below - y) / below, 0, 1)
+    share = np.clip(1 - ((x - 200) / 60) ** 2, 0, 1) ** 0.5
+    for part in (pulled, squeezed):
+        share = share * part * part * (3 - 2 * part)
+    return np.asarray(points + share[..., None] * depth * np.array([-0.15, 1]), np.float32)
+
+
+@pytest.mark.parametrize("below", [15.0, 30.0])
+def test_no_cell_is_lost_across_the_fold_of_a_lid(below: float) -> None:
+    grid, cells = Grid(0, 0, 12, 33, 33), Grid.over_cells(0, 0, 380, 380, 12)
+    moved = keep_from_folding(lid(grid.points(), 100, below), 12, (0.0, 0.0))
+    back = invert(grid, moved, cells)
+    missed = np.linalg.norm(grid.sample(moved, back) - cells.points(), axis=-1)
+    assert missed[grid.inside(back) > 0.5].max() < 12  # less than a cell
+
+
 @pytest.mark.parametrize("squeeze", [0.9, 0.5, 0.3])
 def test_what_nothing_inside_moves_to_comes_from_outside(squeeze: float) -> None:
     """The far side of a turning head draws inwards; beside it no part of the face may appear a second time.

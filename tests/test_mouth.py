@@ -13,6 +13,7 @@ from avatar.engine.warp.mouth_light import LUMA, read_light
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking import canonical_face
 from avatar.tracking.pose import rotation_from_angles
+from avatar.tracking.regions import EYES as REGIONS
 
 SIZE, UNIT = 512, 170.0
 SKIN, LIPS, WHITES, TEETH = (205, 160, 138), (170, 92, 90), (225, 220, 215), (214, 206, 178)
@@ -204,6 +205,24 @@ def test_a_smile_keeps_its_own_teeth_when_it_opens(smiling: tuple[MouthInterior,
     assert np.abs(kept - np.array(TEETH)).max() < 25
     below = canvas[int(at[14, 1]) + 6 : int(landmarks[14, 1]) - 8, x - 12 : x + 12] @ LUMA
     assert below.mean() < 0.6 * float(np.array(TEETH) @ LUMA)  # where the lip was there is no tooth
+
+
+def test_a_cartoon_with_round_eyes_has_one_bright_band_for_teeth() -> None:
+    def round_eyed(landmarks: FloatArray) -> FloatArray:
+        for eye in REGIONS:
+            landmarks[eye.upper, 1] -= 0.14 * UNIT
+        return landmarks
+
+    rows = []
+    for change in (lambda landmarks: landmarks, round_eyed):
+        shut, open_face = change(face()), change(face(0.3, rise=0.2))
+        picture = paint(shut)
+        result = drawn(MouthInterior(picture, shut), picture, open_face).astype(np.float32) @ LUMA
+        middle, top = SIZE // 2, int(open_face[13, 1])
+        rows.append(result[top + 7, middle - 20 : middle + 21])
+    person, cartoon = rows
+    assert np.ptp(cartoon) < 0.4 * np.ptp(person)  # no gap between two teeth
+    assert cartoon.min() > person.max()
 
 
 def test_a_dark_open_mouth_is_not_taken_for_teeth() -> None:

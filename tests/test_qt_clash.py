@@ -7,10 +7,8 @@ the offscreen platform never loads that plugin.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,27 +27,6 @@ QTimer.singleShot(50, application.quit)
 application.exec_()
 print(application.platformName(), label.isVisible())
 """
-
-
-@pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    """An X server without a screen, on a display number that it chooses itself."""
-    if shutil.which("Xvfb") is None:
-        if os.environ.get("CI"):
-            pytest.fail("Xvfb is missing: .ci/run installs it")
-        pytest.skip("Xvfb is missing: apt install xvfb")
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24", "-nolisten", "tcp"]
-    server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.close(writing)
-    try:
-        with os.fdopen(reading) as numbers:
-            number = numbers.readline().strip()
-        assert number, f"Xvfb did not start (exit code {server.wait()})"
-        yield f":{number}"
-    finally:
-        server.terminate()
-        server.wait(timeout=10)
 
 
 def open_window(display: str, imports: str) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from avatar.bootstrap.environment import Environment
@@ -21,13 +21,16 @@ NEED_NO_SETUP = {"-h", "--help", "--version"}  # as the first word
 NEED_NO_MODELS = {"models", "doctor"}  # the commands that repair or explain what the step before would fail at
 
 
-def start(words: Sequence[str], root: Path = ROOT) -> int:
-    """Set up what is missing, then run the command in the prepared environment; return the exit code."""
+def start(words: Sequence[str], root: Path = ROOT, open_window: Callable[[], int] | None = None) -> int:
+    """Set up what is missing, then run the command in the prepared environment; return the exit code.
+
+    `open_window` is what happens without a command: see `avatar.cli.main`.
+    """
     own_environment = "--no-setup" in words or bool(os.environ.get("MASQUE_NO_SETUP"))
     arguments = [word for word in words if word != "--no-setup"]
     command = next((word for word in arguments if not word.startswith("-")), "")
     if own_environment or (arguments and arguments[0] in NEED_NO_SETUP):
-        return _run_here(arguments)
+        return _run_here(arguments, open_window)
     files = ("requirements.txt", "requirements-dev.txt") if command == "test" else ("requirements.txt",)
     environment = Environment(root.resolve(), files)
     try:
@@ -43,14 +46,14 @@ def start(words: Sequence[str], root: Path = ROOT) -> int:
         print("\nStopped. The next start repairs what was left half-done.", file=sys.stderr)
         return 1
     if Path(sys.prefix).resolve() == environment.folder:
-        return _run_here(arguments)
+        return _run_here(arguments, open_window)
     return _hand_over([str(environment.python), str(root / "run.py"), "--no-setup", *arguments])
 
 
-def _run_here(arguments: list[str]) -> int:
+def _run_here(arguments: list[str], open_window: Callable[[], int] | None) -> int:
     from avatar.cli import main
 
-    return main(arguments)
+    return main(arguments, open_window)
 
 
 def _hand_over(command: list[str]) -> int:

@@ -1,4 +1,4 @@
-"""`run.py` alone, until there is a desktop app and for ever on a machine without a screen: a portrait that idles."""
+"""What `run.py` alone does on a machine without a screen: a portrait that idles, as a video."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ def run(args: argparse.Namespace) -> int:
             remedy="Start without --no-setup, or animate a picture of your own: python run.py animate --help",
         )
     target = writable_target([Path.cwd(), Path.home(), Path(tempfile.gettempdir())])
-    print("There is no desktop app in this version: the built-in portrait is animated instead.", file=sys.stderr)
     if target.parent != Path.cwd():
         print(f"{Path.cwd()} cannot be written to, so the demo goes to {target.parent}.", file=sys.stderr)
     code = run_job(

@@ -71,7 +71,7 @@ def heat_difference(kp_source: Keypoints, kp_norm: Keypoints, grid: Tensor) -> T
     Returns:
         (B, K + 1, h, w)
     """
-    difference = _gaussians(kp_norm.value, grid) - _gaussians(kp_source.value, grid)
+    difference = gaussians(kp_norm.value, grid) - gaussians(kp_source.value, grid)
     return torch.cat([torch.zeros_like(difference[:, :1]), difference], dim=1)
 
 
@@ -112,7 +112,7 @@ def blend(motions: Tensor, mask: Tensor) -> Tensor:
     return torch.einsum("bkhwi,bkhw->bhwi", motions, mask)
 
 
-def _gaussians(value: Tensor, grid: Tensor) -> Tensor:
+def gaussians(value: Tensor, grid: Tensor) -> Tensor:
     """(B, K, 2) points as (B, K, h, w) bumps of height 1: a bump across times one down."""
     across = torch.exp(-0.5 / HEAT_VARIANCE * (grid[0, :, 0] - value[..., :1]).square())  # (B, K, w)
     down = torch.exp(-0.5 / HEAT_VARIANCE * (grid[:, 0, 1] - value[..., 1:]).square())  # (B, K, h)

@@ -41,9 +41,12 @@ def heat_maps(scores: Tensor, temperature: float) -> Tensor:
     return torch.softmax(scores.flatten(2) / temperature, dim=2).view_as(scores)
 
 
-def centres(heat: Tensor) -> Tensor:
-    """Mean position under each heat map: (B, K, h, w) to (B, K, 2), (x, y) in [-1, 1]."""
-    grid = identity_grid(heat.shape[2], heat.shape[3], like=heat)
+def centres(heat: Tensor, grid: Tensor | None = None) -> Tensor:
+    """Mean position under each heat map: (B, K, h, w) to (B, K, 2), (x, y) in [-1, 1].
+
+    `grid` is `identity_grid` of their size, where it is there already.
+    """
+    grid = identity_grid(heat.shape[2], heat.shape[3], like=heat) if grid is None else grid
     return torch.einsum("bkhw,hwi->bki", heat, grid)
 
 

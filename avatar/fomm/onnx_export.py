@@ -62,6 +62,11 @@ def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> 
     return [folder / name for name in FILES]
 
 
+def has_newer_exporter() -> bool:
+    """Whether torch's newer exporter can be used; the older one writes the same, and is on its way out."""
+    return importlib.util.find_spec("onnxscript") is not None
+
+
 def check_can_export() -> None:
     """Raise EngineError unless the package that writes ONNX is there."""
     if importlib.util.find_spec("onnx") is None:
@@ -152,7 +157,6 @@ def _write(net: Net, names: list[str], values: tuple[Tensor, ...], path: Path, m
     """Export one part with torch's exporter: the newer one needs onnxscript, the older one does without."""
     import onnx
 
-    newer = importlib.util.find_spec("onnxscript") is not None
     talk = logging.getLogger("torch.onnx")
     level = talk.level
     talk.setLevel(logging.ERROR)
@@ -161,7 +165,7 @@ def _write(net: Net, names: list[str], values: tuple[Tensor, ...], path: Path, m
             warnings.simplefilter("ignore")  # on operators of packages that nobody uses here
             torch.onnx.export(
                 net, values, str(path), input_names=names, output_names=list(net.outputs),
-                opset_version=OPSET, dynamo=newer, external_data=False, verbose=False,
+                opset_version=OPSET, dynamo=has_newer_exporter(), external_data=False, verbose=False,
             )  # fmt: skip
     finally:
         talk.setLevel(level)

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from avatar.errors import EngineError, ShapeError, WeightsError
 from avatar.fomm.dense_motion import DenseMotion
@@ -21,7 +20,7 @@ from avatar.fomm.layout import from_layout
 from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
 from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
 from avatar.frames import RgbImage
-from avatar.motion.keypoints import Keypoints, carried_over, movement_scale
+from avatar.motion.keypoints import Keypoints, Transfer
 
 Floats = npt.NDArray[np.float32]
 
@@ -83,7 +82,7 @@ class OnnxStream:
         self._bound: dict[str, Any] = {}  # OrtValues of the source, on the device
         self._kp_source: Keypoints | None = None
         self._kp_reference: Keypoints | None = None
-        self._scale: Tensor | None = None
+        self._transfer: Transfer | None = None
         self._finish: Finish | None = None
         self._unchecked = True
 
@@ -104,12 +103,12 @@ class OnnxStream:
         encoded = self._call(self._encoder, {"source": self._image(rgb)}, ["features", "small"])
         values = encoded | _named(KEYPOINTS[:2], self._kp_source)
         self._bound = {name: self._on_device(value) for name, value in values.items()}
-        self._scale = None
+        self._transfer = None
 
     def calibrate(self, rgb: RgbImage) -> None:
         """As `Stream.calibrate`."""
         self._kp_reference = self.detect(rgb)
-        self._scale = None
+        self._transfer = None
 
     def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
         """As `Stream.set_motion`."""
@@ -123,7 +122,9 @@ class OnnxStream:
         kp_driving = self.detect(rgb)
         if self._kp_reference is None:
             self._kp_reference = kp_driving
-        kp_norm = self._carried_over(self._kp_source, kp_driving, self._kp_reference)
+        if self._transfer is None:
+            self._transfer = self.options.transfer(self._kp_source, self._kp_reference)
+        kp_norm = self._transfer.apply(kp_driving)
         outputs = [output.name for output in self._generator.get_outputs()]
         found = self._call(self._generator, self._bound | _named(KEYPOINTS[2:], kp_norm), outputs)
         prediction, *maps = (torch.from_numpy(found[name]) for name in outputs)
@@ -137,16 +138,6 @@ class OnnxStream:
         drawn = as_bytes(prediction) if self._finish is None else self._finish(prediction, motion)
         self.drawn = Drawn(drawn, prediction, kp_driving, kp_norm, motion)
         return np.ascontiguousarray(drawn.numpy())
-
-    def _carried_over(self, kp_source: Keypoints, kp_driving: Keypoints, kp_reference: Keypoints) -> Keypoints:
-        options = self.options
-        if not options.relative:
-            if options.strength == 1:
-                return kp_driving
-            return carried_over(kp_source, kp_driving, kp_source, 1.0, options.strength)
-        if self._scale is None:
-            self._scale = movement_scale(kp_source, kp_reference) if options.adapt_scale else torch.ones(1, 1, 1)
-        return carried_over(kp_source, kp_driving, kp_reference, self._scale, options.strength)
 
     def _call(self, session: Any, inputs: dict[str, Any], outputs: list[str]) -> dict[str, Floats]:
         """Run with bound inputs (arrays, or OrtValues that are on the device already); outputs come to the host."""

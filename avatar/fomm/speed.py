@@ -203,17 +203,15 @@ def compare_speeds(
     with tempfile.TemporaryDirectory(prefix="masque-speed-") as folder:
         bench = _Bench(source, clip, place)
         done: list[Speed] = []
-        machine = describe_device(place)
+        machine, kernels = describe_device(place), _kernels(model, place, source, clip[1])
         for variant in _variants(model, place, Path(folder)):
             if only and variant.name not in (PLAIN, EXACT) and not any(word in variant.name for word in only):
                 continue
             report(variant.name)
             done.append(bench.measure(variant))
-            keep(SpeedReport(machine, rounds * (ROUND - 1), tuple(done)))
+            keep(SpeedReport(machine, rounds * (ROUND - 1), tuple(done), kernels))
         bench.close()
         _tidy()
-    report("kernels")
-    kernels = _kernels(model, place, source, clip[1])
     return SpeedReport(machine, rounds * (ROUND - 1), tuple(done), kernels)
 
 
@@ -337,12 +335,13 @@ def _variants(model: FirstOrderModel, device: torch.device, folder: Path) -> Ite
         yield Variant("torch bfloat16", lambda: ours(precision=brain))
         yield Variant("torch float32", lambda: ours(precision=single))
         yield Variant("torch float32, TF32", lambda: ours(precision=single, tricks=replace(usual, tf32=True)))
-        for name in ("fused", "rows", "aligned", "transposed", "tf32"):
+        yield from _onnx_variants(model, device, folder)
+        yield Variant("torch compiled", lambda: ours(compiled=True))
+        for name in ("tf32", "fused", "rows", "aligned", "transposed"):  # one thing changed at a time
             changed = replace(usual, **{name: not getattr(usual, name)})
             with_it = "with" if getattr(changed, name) else "without"
             yield Variant(f"torch {with_it} {name}", partial(ours, precision=half, tricks=changed))
-        yield Variant("torch compiled, no graph", lambda: ours(compiled=True, graph=False))
-        yield Variant("torch compiled", lambda: ours(compiled=True))
+        return
     yield from _onnx_variants(model, device, folder)
 
 

@@ -22,7 +22,7 @@ from avatar.fomm.fast import EncodedSource, FastModel, Tricks
 from avatar.fomm.graphs import Graph, record
 from avatar.fomm.model import FirstOrderModel
 from avatar.frames import RgbImage
-from avatar.motion.keypoints import Keypoints, carried_over, movement_scale
+from avatar.motion.keypoints import Keypoints, Transfer, transfer_between
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,11 @@ class StreamOptions:
     tricks: Tricks | None = None  # None: all that this torch is able to do here
     graph: bool = True  # record a CUDA graph, on CUDA
     compiled: bool = False  # let torch.compile join small steps: a minute of preparation, on CUDA a little faster
+
+    def transfer(self, kp_source: Keypoints, kp_reference: Keypoints) -> Transfer:
+        """How keypoints of driving frames are to be carried over."""
+        reference = kp_reference if self.relative else None
+        return transfer_between(kp_source, reference, adapt_scale=self.adapt_scale, strength=self.strength)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +66,7 @@ class _State:
     """What a frame depends on besides the driving picture. A recorded graph reads it where it is."""
 
     source: EncodedSource
-    kp_reference: Keypoints
-    scale: Tensor  # (1, 1, 1)
+    transfer: Transfer
 
 
 class Stream:
@@ -183,14 +187,11 @@ class Stream:
 
     def _compute(self) -> Drawn:
         """One frame, from `_frame` and `_state`; only tensors, nothing that waits for the device."""
-        state, fast, options = self._state, self.fast, self.options
+        state, fast = self._state, self.fast
         assert state is not None
         image = _as_image(self._frame)
-        kp_source, kp_driving = state.source.keypoints, fast.detector(image)
-        reference = state.kp_reference if options.relative else kp_source
-        kp_norm = kp_driving
-        if options.relative or options.strength != 1:
-            kp_norm = carried_over(kp_source, kp_driving, reference, state.scale, options.strength)
+        kp_driving = fast.detector(image)
+        kp_norm = state.transfer.apply(kp_driving)
         motion = fast.motion(state.source, kp_norm)
         scores = fast.decoder(fast.move(state.source.features, motion))
         prediction = torch.sigmoid(scores)
@@ -218,10 +219,7 @@ class Stream:
         """Make the state of source and reference; in place, once a graph reads it there."""
         if self._source is None or self._kp_reference is None:
             return
-        one = torch.ones(1, 1, 1, device=self.device)
-        adapts = self.options.relative and self.options.adapt_scale
-        scale = movement_scale(self._source.keypoints, self._kp_reference) if adapts else one
-        new = _State(self._source, self._kp_reference, scale)
+        new = _State(self._source, self.options.transfer(self._source.keypoints, self._kp_reference))
         if self._state is None:
             self._state = _map(new, torch.clone)  # memory of its own: set_source and calibrate make theirs anew
         else:

@@ -177,8 +177,8 @@ def _place_lids(
     follow = np.clip(shape[eye.upper] - before, -0.3, 0.3)
     # The lid of a cartoon's large eye comes far down: its skin goes along, or the line of lashes would be stretched.
     large = max(lid_opening(source, eye) / USUAL_EYE, 1.0)
-    for lag, ring in zip((0.45, 0.8), eye.upper_rings, strict=True):
-        shape[ring] += np.float32(1 - lag / large) * follow
+    for lag, ring in zip((0.45 / large**2, 0.8 / large), eye.upper_rings, strict=True):
+        shape[ring] += np.float32(1 - lag) * follow
 
 
 def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:

@@ -56,26 +56,53 @@ def relative_keypoints(
     """
     check_fit(kp_source, kp_driving)
     check_fit(kp_reference, kp_driving)
-    scale = movement_scale(kp_source, kp_reference) if adapt_scale else 1.0
-    return carried_over(kp_source, kp_driving, kp_reference, scale)
+    return transfer_between(kp_source, kp_reference, adapt_scale=adapt_scale).apply(kp_driving)
 
 
-def carried_over(
-    kp_source: Keypoints, kp_driving: Keypoints, kp_reference: Keypoints, scale: Tensor | float, strength: float = 1.0
-) -> Keypoints:
-    """`relative_keypoints` for sets that are known to fit, and a scale found before: nothing waits for a device.
+@dataclass(frozen=True, eq=False)
+class Transfer:
+    """What is known of the carrying over before the driving frames come, so that each of them costs two steps."""
+
+    offset: Tensor  # (B, K, 2)
+    scale: Tensor  # (B, 1, 1)
+    turn: Tensor | None  # (B, K, 2, 2); None: no frames
+    rest: Tensor | None  # (B, K, 2, 2), of the source's own frames; None: nothing
+
+    def apply(self, kp_driving: Keypoints) -> Keypoints:
+        """kp_norm of driving frames."""
+        value = self.offset + kp_driving.value * self.scale
+        if self.turn is None or kp_driving.jacobian is None:
+            return Keypoints(value)
+        turned = kp_driving.jacobian @ self.turn
+        return Keypoints(value, turned if self.rest is None else turned + self.rest)
+
+
+def transfer_between(
+    kp_source: Keypoints,
+    kp_reference: Keypoints | None,
+    *,
+    adapt_scale: bool = True,
+    strength: float = 1.0,
+) -> Transfer:
+    """`relative_keypoints`, prepared.
 
     Args:
-        scale: s of `relative_keypoints`.
+        kp_source: of the source image.
+        kp_reference: of the reference frame; None: absolute motion, the driver's keypoints themselves.
+        adapt_scale: as in `relative_keypoints`.
         strength: 1 moves as far as the driver, 0 not at all; between, shift and change of frame are shares of it.
     """
-    value = kp_source.value + (kp_driving.value - kp_reference.value) * (scale * strength)
-    if kp_source.jacobian is None or kp_driving.jacobian is None or kp_reference.jacobian is None:
-        return Keypoints(value)
-    turned = kp_driving.jacobian @ inverse(kp_reference.jacobian) @ kp_source.jacobian
-    if strength != 1:
-        turned = kp_source.jacobian + strength * (turned - kp_source.jacobian)
-    return Keypoints(value, turned)
+    import torch
+
+    reference = kp_source if kp_reference is None else kp_reference
+    adapts = adapt_scale and kp_reference is not None
+    scale = movement_scale(kp_source, reference) if adapts else torch.ones_like(kp_source.value[:, :1, :1])
+    scale = scale * strength
+    offset = kp_source.value - reference.value * scale
+    if kp_source.jacobian is None or reference.jacobian is None:
+        return Transfer(offset, scale, None, None)
+    turn = strength * (inverse(reference.jacobian) @ kp_source.jacobian)
+    return Transfer(offset, scale, turn, None if strength == 1 else (1 - strength) * kp_source.jacobian)
 
 
 def movement_scale(kp_source: Keypoints, kp_reference: Keypoints) -> Tensor:
@@ -111,9 +138,9 @@ def inverse(jacobian: Tensor) -> Tensor:
 
     a, b, c, d = jacobian[..., 0, 0], jacobian[..., 0, 1], jacobian[..., 1, 0], jacobian[..., 1, 1]
     determinant = a * d - b * c
-    smallest = torch.full_like(determinant, SMALLEST_DETERMINANT)
-    safe = torch.where(determinant.abs() < smallest, torch.where(determinant < 0, -smallest, smallest), determinant)
-    adjugate = torch.stack([torch.stack([d, -b], dim=-1), torch.stack([-c, a], dim=-1)], dim=-2)
+    sign = torch.where(determinant < 0, -1.0, 1.0).to(determinant.dtype)
+    safe = sign * determinant.abs().clamp(min=SMALLEST_DETERMINANT)
+    adjugate = torch.stack([d, -b, -c, a], dim=-1).reshape(jacobian.shape)
     return adjugate / safe[..., None, None]
 
 

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engine.fomm.crop import face_square
 from avatar.errors import AvatarError, TrainingError
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import RgbImage
 from avatar.images import SUFFIXES, load_image
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
 from avatar.training.config import DataConfig
 from avatar.training.pack import Group, Pack, encode_jpeg
 
-ROOM = 1.7  # side of a face crop over the longer side of the face mesh
-AS_IS = (0.45, 0.75)  # share of a square picture that its face may take to be used without cropping
 MIN_FACE_PX = 48  # of the face mesh in the original
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi", ".gif"})
 Report = Callable[[str], None]
@@ -166,8 +165,8 @@ class _Reader:
         longest = max(float(np.ptp(face.landmarks[:, :2], axis=0).max()) for _, face in seen)
         if longest < MIN_FACE_PX:
             return self._left_out(name, f"the face is only {longest:.0f} px large")
-        left, top, side = face_square(points, longest, shape[1], shape[0])
-        part = [(rgb[top : top + side, left : left + side], _shifted(face, left, top)) for rgb, face in seen]
+        box = face_square(points, longest, shape[1], shape[0])
+        part = [(box.of(rgb), _shifted(face, box.left, box.top)) for rgb, face in seen]
         return [self._found(name, identity, kind, [a for a, _ in part], [b for _, b in part])]
 
     def _found(self, name: str, identity: str, kind: str, pictures: list[RgbImage], faces: list[Face]) -> _Found:
@@ -190,22 +189,6 @@ class _Reader:
     def _left_out(self, name: str, why: str) -> list[_Found]:
         self._report(f"{name}: left out, {why.rstrip('.')}")
         return []
-
-
-def face_square(points: FloatArray, longest_px: float, width_px: int, height_px: int) -> tuple[int, int, int]:
-    """The square around a face as training crops are cut: left, top and side in pixels, inside the picture.
-
-    Args:
-        points: (M, 2) landmarks of all frames that share the crop.
-        longest_px: longer side of the largest face among them.
-    """
-    if width_px == height_px and AS_IS[0] <= longest_px / width_px <= AS_IS[1]:
-        return 0, 0, width_px
-    side = min(round(ROOM * longest_px), width_px, height_px)
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    left = int(np.clip(round(float(middle[0]) - side / 2), 0, width_px - side))
-    top = int(np.clip(round(float(middle[1]) - side / 2), 0, height_px - side))
-    return left, top, side
 
 
 def _shifted(face: Face, left: int, top: int) -> Face:

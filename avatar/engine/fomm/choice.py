@@ -86,8 +86,13 @@ def _checked(name: str) -> Path:
         raise WeightsError(error.what, remedy=f"{error.remedy} ({_size(weight)}{weight.licence})") from error
 
 
+def own_model() -> Path:
+    """Where our own checkpoint lies, if this copy of the program has it."""
+    return manifest.MANIFEST.parent / f"{OWN}.safetensors"
+
+
 def _own() -> ModelChoice:
-    path = manifest.MANIFEST.parent / f"{OWN}.safetensors"
+    path = own_model()
     if not path.is_file():
         raise WeightsError("No checkpoint was named, and this copy of Masque has none.", remedy=how_to_get_one())
     return ModelChoice(OWN, path, FACES)

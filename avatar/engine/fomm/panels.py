@@ -11,7 +11,7 @@ from avatar.engine.fomm.crop import scaled
 from avatar.frames import FloatArray, RgbImage
 
 TITLES = ("driver", "source", "deformation", "occlusion map")
-FRAME_LENGTH = 0.09  # of the picture's side: how long the axes of an undistorted local frame are drawn
+FRAME_LENGTH = 0.09  # of the picture's side: how long the axes of local frames are drawn
 _TILE_PX = 256  # everything is drawn at this size, then brought to the size that is wanted
 _FULL_COLOUR = 0.35  # a shift by this share of the picture's side has the strongest colour
 
@@ -73,12 +73,13 @@ def _tile(picture: RgbImage) -> RgbImage:
 
 
 def _draw_frames(tile: RgbImage, points: FloatArray, frames: FloatArray | None) -> None:
-    """Keypoints, and the two axes of the frame around each."""
+    """Keypoints, and the two axes of the frame around each, drawn so that the usual one has FRAME_LENGTH."""
+    usual = 1.0 if frames is None else float(np.median(np.nan_to_num(np.linalg.norm(frames, axis=1)))) or 1.0
     for number, point in enumerate(points):
         colour = colour_of(number, len(points))
         if frames is not None:
             for axis in range(2):
-                _line(tile, point, point + 2 * FRAME_LENGTH * frames[number][:, axis], colour)
+                _line(tile, point, point + 2 * FRAME_LENGTH / usual * frames[number][:, axis], colour)
         cv2.circle(tile, _place(point), 4, (0, 0, 0), -1, cv2.LINE_AA)
         cv2.circle(tile, _place(point), 3, colour, -1, cv2.LINE_AA)
 

@@ -64,7 +64,8 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
         moved: (rows, columns, 2), where the grid's points go; see `keep_from_folding`.
         cells: the points asked about.
     Returns:
-        (cells.rows, cells.columns, 2) positions p with moved(p) = point; the guess where the method does not settle.
+        (cells.rows, cells.columns, 2) positions p with moved(p) = point; where the method does not settle, what the
+        points around suggest.
     """
     step = np.float32(grid.step)
     offset = (moved - grid.points()) / step  # from here on all in steps of `grid`
@@ -81,8 +82,20 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
         y = y + np.clip(found[..., 4] * miss_x + found[..., 5] * miss_y, -LONGEST_STEP, LONGEST_STEP)
     _, miss_x, miss_y = _miss(field, x, y, target_x, target_y)
     settled = np.clip(2 - np.maximum(np.abs(miss_x), np.abs(miss_y)), 0.0, 1.0)
-    x, y = guess_x + settled * (x - guess_x), guess_y + settled * (y - guess_y)
+    if settled.min() < 1:  # beside a lid that comes far down the guess may lie across the fold
+        around_x, around_y = _from_neighbours(x - target_x, y - target_y, settled, guess)
+        x, y = x + (1 - settled) * (target_x + around_x - x), y + (1 - settled) * (target_y + around_y - y)
     return np.stack([x * step + np.float32(grid.left), y * step + np.float32(grid.top)], axis=-1)
+
+
+def _from_neighbours(
+    offset_x: FloatArray, offset_y: FloatArray, weight: FloatArray, guess: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Offsets (h, w) as those around them say that have some weight; where none has, as `guess` (h, w, 2) says."""
+    sums = cv2.blur(cv2.merge([offset_x * weight, offset_y * weight, weight]), (5, 5))
+    known = np.clip(8 * sums[..., 2], 0, 1)
+    mean = sums[..., :2] / np.maximum(sums[..., 2:], 1e-6)
+    return known * mean[..., 0] - (1 - known) * guess[..., 0], known * mean[..., 1] - (1 - known) * guess[..., 1]
 
 
 def _miss(

@@ -41,12 +41,15 @@ from avatar.engine.warp.mouth_texture import (
     row_texture,
 )
 from avatar.frames import FloatArray, RgbImage
+from avatar.tracking.regions import EYES, EyeRegion
 
 MOST_BARED_MM = 11.0  # of upper teeth and gums above the incisors' edge, in the widest smile
 TEETH_SHOWN_MM = 2.1  # below the upper lip of a mouth at rest
 LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.5, 16.0, 33.0  # behind the lips
 FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
 SHADOW_MM = 1.0  # below the upper teeth's edge their shadow on the lower ones has faded to 1/e
+LARGEST_EYE, ROUND_EYE = 0.46, 0.56  # height of the opening over the eye's width: the most of a person, and a cartoon's
+CARTOON_TOOTH = np.array([250, 247, 240], np.float32)
 STRAIGHT = np.eye(3, dtype=np.float32)
 
 
@@ -78,16 +81,19 @@ class MouthInterior:
         if own is not None:
             light = replace(light, tooth=own.tooth)
         self._light, self._shows_teeth = light, own is not None
+        self._plain = 0.0 if own else _cartoonness(landmarks)
+        if self._plain > 0:
+            light = self._light = replace(light, tooth=light.tooth + self._plain * (CARTOON_TOOTH - light.tooth))
         own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
         self._rest = RestingMouth.of(self._opening(frame, landmarks), frame, own_drop)
 
         density = float(np.clip(1.5 * mm_px, 2.0, 10.0))
         self._upper_points, self._lower_points = arch_points(UPPER), arch_points(LOWER)
-        upper = paint_row(UPPER, light, density)
+        upper = paint_row(UPPER, light, density, self._plain)
         if own is not None:
             upper = lay_in(upper, own, ArchView.of(*self._upper_points, frame.to_mouth), UPPER.half_span, density)
         self._upper = row_texture(upper, UPPER, density)
-        self._lower = row_texture(paint_row(LOWER, light, density), LOWER, density)
+        self._lower = row_texture(paint_row(LOWER, light, density, self._plain), LOWER, density)
         self._tongue = paint_tongue(light)
 
     def draw(
@@ -131,12 +137,13 @@ class MouthInterior:
 
         edge_down, lower_view = jaw.lower_row(*self._lower_points, frame)
         self._draw_tongue(rgb, raster, frame, edge_down, open_mm)
-        self._draw_row(rgb, raster, self._lower, lower_view, 1.0, reach(LOWER_DEPTH_MM, open_mm))
+        self._draw_row(rgb, raster, self._lower, lower_view, 1.0, self._lit(LOWER_DEPTH_MM, open_mm))
         upper_view = self._upper_row(frame, opening)
         self._shade_below(rgb, raster, upper_view)
-        self._draw_row(rgb, raster, self._upper, upper_view, -1.0, reach(TOOTH_DEPTH_MM, open_mm))
+        self._draw_row(rgb, raster, self._upper, upper_view, -1.0, self._lit(TOOTH_DEPTH_MM, open_mm))
 
         shadow = lip_shadow(raster, opening, mm)
+        shadow += 0.6 * self._plain * (1 - shadow)
         if not self._shows_teeth:
             shadow = shadow * (1 + light.sideways * off_middle)
         shadow = shadow * (1 - 0.4 * np.abs(off_middle) ** 3)
@@ -155,6 +162,11 @@ class MouthInterior:
         bared = -float(in_front.max()) / view.px_per_mm
         lift = float(np.logaddexp(0.0, bared - MOST_BARED_MM)) * view.px_per_mm
         return replace(view, down=view.down - np.float32(lift))
+
+    def _lit(self, depth_mm: float, open_mm: float) -> float:
+        """Share of the light that reaches a row of teeth: of a cartoon's, most of it, however little it is shown."""
+        share = reach(depth_mm, open_mm)
+        return share + 0.75 * self._plain * (1 - share)
 
     def _draw_row(
         self, rgb: FloatArray, raster: Raster, texture: RowTexture, view: ArchView, sign: float, light: float
@@ -215,6 +227,16 @@ def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:
     middle = 0.5 * landmarks[[13, 14, 0, 17]].mean(axis=0) + 0.5 * landmarks[[2, 164]].mean(axis=0)
     sideways = axes[:, 0] * float(axes[:, 0] @ (middle - lip))
     return np.asarray(lip + sideways + (TEETH_SHOWN_MM * axes[:, 1] + 2.0 * axes[:, 2]) * mm_px, np.float32)
+
+
+def _cartoonness(landmarks: FloatArray) -> float:
+    """0 for people's eyes, however wide open, to 1 for eyes as round as only a drawing's are."""
+    return smooth((max(_roundness(landmarks, eye) for eye in EYES) - LARGEST_EYE) / (ROUND_EYE - LARGEST_EYE))
+
+
+def _roundness(landmarks: FloatArray, eye: EyeRegion) -> float:
+    gap = np.linalg.norm(landmarks[eye.lower, :2] - landmarks[eye.upper, :2], axis=1)[2:-2].mean()
+    return float(gap / max(float(np.linalg.norm(landmarks[eye.outer] - landmarks[eye.inner])), 1e-6))
 
 
 def _gaps(frame: MouthFrame, landmarks: FloatArray) -> FloatArray:

@@ -70,9 +70,11 @@ def _bump(value: Numbers, width: float) -> FloatArray:
     return np.asarray(np.exp(-((value / width) ** 2)), np.float32)
 
 
-def paint_row(shape: ArchShape, light: MouthLight, px_per_mm: float) -> FloatArray:
+def paint_row(shape: ArchShape, light: MouthLight, px_per_mm: float, plain: float = 0.0) -> FloatArray:
     """A whole row of plausible teeth with their gums.
 
+    Args:
+        plain: 1 = a cartoon's teeth, one smooth band; 0 = a person's.
     Returns:
         (H, W, 4) RGBA in [0, 255], float32, over `row_grid`.
     """
@@ -81,26 +83,27 @@ def paint_row(shape: ArchShape, light: MouthLight, px_per_mm: float) -> FloatArr
     tooth = np.minimum(np.searchsorted(outer, np.abs(along)), len(outer) - 1)
     half = np.asarray(shape.widths, np.float32)[tooth] / 2
     across = (np.abs(along) - (outer[tooth] - half)) / half  # [-1, 1] within a tooth, 1 away from the middle
-    each = np.sin(7.0 * tooth + 3.0 * (along > 0))  # no two teeth are alike; (1, W) in [-1, 1]
-    edge = np.asarray(shape.edges, np.float32)[tooth] + 0.22 * each
-    crown = np.asarray(shape.heights, np.float32)[tooth] + 0.3 * each
+    each = (1 - plain) * np.sin(7.0 * tooth + 3.0 * (along > 0))  # no two teeth are alike; (1, W) in [-1, 1]
+    edge = (1 - plain) * np.asarray(shape.edges, np.float32)[tooth] + 0.22 * each
+    crown = np.asarray(shape.heights, np.float32)[tooth] + 0.3 * each + plain * ROOT_MM  # a cartoon has no gums
 
     softness = max(0.35, 1.2 / px_per_mm)
     rounding = 0.8 * np.clip(-across, 0, 1) ** 5 + 1.3 * np.clip(across, 0, 1) ** 4  # the far corner is rounder
     pointed = np.where(tooth == 2, 0.9 * np.abs(across + 0.1), 0.0)
-    below = inward - edge - rounding - pointed  # from the edge
+    below = inward - edge - (1 - plain) * (rounding + pointed)  # from the edge
     gum = edge + crown - 1.9 * np.abs(across) ** 2.2 - inward  # > 0 on the tooth, the gum reaches down between two
     enamel = _step(below, softness)
     on_tooth = _step(gum, 2 * softness)
 
     side = (1 - np.abs(across)) * half  # mm from the contact with the next tooth
-    contact = _bump(side, max(0.22, 0.6 / px_per_mm))
+    contact = (1 - plain) * _bump(side, max(0.22, 0.6 / px_per_mm))
     up = np.clip(below / np.maximum(crown, 1), 0, 1.2)
     form = (1 + 0.03 * each) * (1 - 0.16 * np.abs(across - 0.1) ** 2.5 - 0.06 * up)
     form = form * (1 - 0.10 * _bump(below, 1.0)) * (1 - 0.10 * _step(1.5 - gum, 3.0))
     form = form + 0.09 * _bump(across + 0.15, 0.4) * _bump(up - 0.45, 0.28)  # the front of a tooth is a bulge
     form = np.minimum(form / 1.06, 1.0)
-    yellow = np.where(tooth == 2, 0.05, 0.015) + 0.05 * _step(2.5 - gum, 4.0) + 0.06 * contact
+    form = form + plain * (1 - 0.08 * _bump(below, 1.5) - form)
+    yellow = (1 - plain) * (np.where(tooth == 2, 0.05, 0.015) + 0.05 * _step(2.5 - gum, 4.0) + 0.06 * contact)
     warm = np.stack([1 - 0.2 * yellow, 1 - 0.5 * yellow, 1 - 1.8 * yellow], axis=2) ** np.float32(light.colour)
     crown_rgb = light.tooth * (form * (1 - 0.17 * contact))[..., None] * warm
     gum_rgb = light.flesh * (0.72 - 0.30 * _step(-gum - 2.5, 5.0))[..., None]

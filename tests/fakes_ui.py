@@ -1,0 +1,161 @@
+"""Stand-ins for the window's tests: a pipeline that notes what it is told, services that wait at gates."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from motion_samples import make_face
+
+from avatar.frames import Frame, RgbImage
+from avatar.live.events import Event
+from avatar.live.options import LiveOptions
+from avatar.live.statistics import LiveStatistics, OutputStatistics
+from avatar.live.tap import Preview, Tap
+from avatar.manifest import Weight
+from avatar.portrait_crop import Box
+from avatar.sources.camera_list import CameraInfo
+from avatar.stored import MISSING, READY
+from avatar.tracking import Face
+from avatar.weights import ModelState
+from ui.services import Services
+
+CAMERA = CameraInfo("usb-1", "Desk Camera", 0)
+
+
+class FakePipeline:
+    """The public face of `avatar.pipeline.Pipeline`; `calls` holds (method, arguments)."""
+
+    def __init__(self, options: LiveOptions, tell: Callable[[Event], None]) -> None:
+        self.options, self.tell = options, tell
+        self.avatar_frames: Tap[Frame] = Tap()
+        self.camera_frames: Tap[Preview] = Tap()
+        self.calls: list[tuple[str, Any]] = []
+        self.outputs: dict[str, Any] = {}
+        self.stopped = False
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def note(*arguments: Any) -> None:
+            self.calls.append((name, arguments[0] if len(arguments) == 1 else arguments))
+
+        return note
+
+    def add_output(self, name: str, output: Callable[[], Any]) -> None:
+        self.calls.append(("add_output", name))
+        self.outputs[name] = output
+
+    def remove_output(self, name: str) -> None:
+        self.calls.append(("remove_output", name))
+        self.outputs.pop(name, None)
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        self.stopped = True
+        return True
+
+    def statistics(self) -> LiveStatistics:
+        outputs = {name: OutputStatistics(None, 29.6, 1, 0, 0) for name in self.outputs}
+        return LiveStatistics(engine_rate=27.4, outputs=outputs)
+
+    def last(self, name: str) -> Any:
+        """What a method was told last."""
+        return next(argument for called, argument in reversed(self.calls) if called == name)
+
+    def called(self, name: str) -> int:
+        """How often a method was called."""
+        return sum(called == name for called, _ in self.calls)
+
+    def show(self, level: int = 128, sequence: int = 0) -> Frame:
+        """Deliver one avatar frame."""
+        frame = Frame(np.full((64, 64, 3), level, np.uint8), sequence, 0)
+        self.avatar_frames.put(frame)
+        return frame
+
+    def show_camera(self) -> None:
+        """Deliver one camera picture."""
+        frame = Frame(np.full((48, 64, 3), 90, np.uint8), 0, 0)
+        self.camera_frames.put(Preview(frame, make_face().landmarks, Box(8, 0, 48, 48)))
+
+
+class GatedServices:
+    """Services whose slow parts wait until a test opens their gate."""
+
+    def __init__(self) -> None:
+        self.cameras: tuple[CameraInfo, ...] = (CAMERA,)
+        self.camera_gate, self.download_gate = threading.Event(), threading.Event()
+        self.camera_gate.set()
+        self.pulled: list[str] = []
+        self.states = [
+            ModelState(Weight("vox", "vox.tar", "First Order Motion Model, faces", "MIT", bytes=4_000_000,
+                              sha256="0" * 64, urls=("https://example.org/vox",)), Path("vox.tar"), MISSING),
+            ModelState(Weight("tai", "tai.tar", "First Order Motion Model, bodies", "MIT"), Path("tai.tar"), READY),
+        ]  # fmt: skip
+
+    def services(self) -> Services:
+        return Services(
+            list_cameras=self._list_cameras, list_models=lambda: self.states, pull_model=self._pull,
+            import_model=lambda name, path: path, doctor_report=lambda: "Python: ok", engines=("warp", "fomm"),
+        )  # fmt: skip
+
+    def _list_cameras(self) -> tuple[CameraInfo, ...]:
+        assert self.camera_gate.wait(30)
+        return self.cameras
+
+    def _pull(self, name: str, progress: Callable[[int, int | None], None]) -> Path:
+        for have in range(0, 5_000_000, 1_000_000):
+            progress(have, 4_000_000)
+            if have == 1_000_000:
+                assert self.download_gate.wait(30)
+        self.pulled.append(name)
+        return Path("vox.tar")
+
+
+def face_where_bright(rgb: RgbImage) -> list[Face]:
+    """One face in a bright picture, two in a very bright one, none in a dark one."""
+    level = float(rgb.mean())
+    if level < 40:
+        return []
+    faces = [make_face(centre=(rgb.shape[1] / 2, rgb.shape[0] / 2))]
+    return faces * 2 if level > 240 else faces
+
+
+class Desk:
+    """The whole app on a fake pipeline; what most of the window's tests begin with."""
+
+    def __init__(self, app: Any, bot: Any, services: GatedServices) -> None:
+        self.app, self.bot, self.services = app, bot, services
+        self.session, self.captures, self.avatars = app.session, app.captures, app.avatars
+        self.pipeline: FakePipeline = app.pipeline
+
+    @property
+    def window(self) -> Any:
+        """The window that is open now."""
+        return self.app.window
+
+    def until(self, true: Callable[[], Any]) -> None:
+        """Let Qt work until something holds."""
+        self.bot.waitUntil(lambda: bool(true()), timeout=10_000)
+
+    def press(self, key: Any, modifiers: Any = None) -> None:
+        """A key, as the keyboard sends it to whatever has the focus."""
+        from PyQt5.QtCore import Qt
+        from PyQt5.QtTest import QTest
+
+        QTest.keyClick(self.window, key, modifiers or Qt.NoModifier)
+
+    def names(self) -> list[str]:
+        """The strip's avatars in their order."""
+        return [entry.avatar.name for entry in self.window.strip.list.model_.entries]
+
+    def notices(self) -> list[str]:
+        """What is laid over the avatar now."""
+        return [banner.notice.text for banner in self.window.stage.banners.banners()]
+
+    def use_camera(self) -> None:
+        """Choose a camera, so that there is something to calibrate and to pass through."""
+        self.session.change("camera", source=CAMERA.id)

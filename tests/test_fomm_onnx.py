@@ -1,0 +1,237 @@
+"""ONNX: the files draw what the model draws, and runtimes are asked for nothing that is not there."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatar.cli import main
+from avatar.errors import EngineError, ShapeError, WeightsError
+from avatar.fomm import load_checkpoint, onnx_export, onnx_stream
+from avatar.fomm.onnx_export import FILES, export_onnx
+from avatar.fomm.onnx_stream import OnnxStream, has_cuda
+from avatar.fomm.random_model import random_picture
+from avatar.fomm.stream import Stream, StreamOptions, as_bytes
+from avatar.frames import RgbImage
+from avatar.images import load_image
+from tests.fomm_samples import STRUCTURES, authors_state, sample_model, save_checkpoint
+
+GOLDEN = Path(__file__).resolve().parents[2] / "shared" / "golden" / "fomm_vox_small"
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("onnx") is None, reason="onnx is not installed")
+
+
+@pytest.fixture(scope="module")
+def older_exporter() -> Any:
+    """The exporter that needs no onnxscript: it takes seconds where the newer one takes a minute."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(onnx_export, "has_newer_exporter", lambda: False)
+    yield patch
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def folder(older_exporter: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("onnx")
+    export_onnx(sample_model("as published"), made)
+    return made
+
+
+def pictures(size: int) -> list[RgbImage]:
+    return [as_bytes(picture[None]).numpy() for picture in random_picture(3, size, seed=2)]
+
+
+def drawn_by(stream: Stream | OnnxStream, given: list[RgbImage]) -> RgbImage:
+    stream.set_source(given[0])
+    stream.calibrate(given[1])
+    return stream.animate(given[2])
+
+
+def furthest(a: RgbImage, b: RgbImage) -> int:
+    return int(np.abs(a.astype(int) - b).max())
+
+
+@pytest.mark.parametrize("name", ["no jacobian", "single jacobian map", "no occlusion map", "other blocks"])
+def test_every_structure_is_drawn_as_torch_draws_it(older_exporter: Any, name: str, tmp_path: Path) -> None:
+    model, size = sample_model(name), STRUCTURES[name][0].frame_size
+    given = pictures(size)
+    export_onnx(model, tmp_path)
+    wanted = drawn_by(Stream(model, StreamOptions(precision=torch.float32)), given)
+    assert furthest(drawn_by(OnnxStream(tmp_path, device="cpu"), given), wanted) <= 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [StreamOptions(), StreamOptions(relative=False), StreamOptions(adapt_scale=False), StreamOptions(strength=0.5),
+     StreamOptions(relative=False, strength=0.5)],
+)  # fmt: skip
+def test_motion_is_carried_over_alike(folder: Path, options: StreamOptions) -> None:
+    from dataclasses import replace
+
+    given = pictures(256)
+    stream = Stream(sample_model("as published"), replace(options, precision=torch.float32))
+    other = OnnxStream(folder, options, device="cpu")
+    assert furthest(drawn_by(stream, given), drawn_by(other, given)) <= 1
+    assert stream.drawn is not None and other.drawn is not None
+    torch.testing.assert_close(other.drawn.motion.deformation, stream.drawn.motion.deformation, atol=1e-4, rtol=0)
+
+
+def test_half_precision_is_close(older_exporter: Any, tmp_path: Path) -> None:
+    model, given = sample_model("as published"), pictures(256)
+    export_onnx(model, tmp_path, half=True)
+    stream = OnnxStream(tmp_path, device="cpu")
+    wanted = drawn_by(Stream(model, StreamOptions(precision=torch.float32)), given)
+    assert np.square(drawn_by(stream, given).astype(float) - wanted).mean() < 255**2 / 10**4.5
+    assert stream.precision == "float16" and stream.providers == ["CPUExecutionProvider"]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="onnxscript is not installed")
+def test_the_newer_exporter_writes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_export, "has_newer_exporter", lambda: True)
+    model, given = sample_model("other blocks"), pictures(STRUCTURES["other blocks"][0].frame_size)
+    export_onnx(model, tmp_path)
+    wanted = drawn_by(Stream(model, StreamOptions(precision=torch.float32)), given)
+    assert furthest(drawn_by(OnnxStream(tmp_path, device="cpu"), given), wanted) <= 1
+
+
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden results: {GOLDEN} is missing")
+def test_golden_parity(older_exporter: Any, tmp_path: Path) -> None:
+    export_onnx(load_checkpoint(GOLDEN / "checkpoint.pth.tar"), tmp_path)
+    stream = OnnxStream(tmp_path, device="cpu")
+    stream.set_source(load_image(GOLDEN / "source.png"))
+    driving = [load_image(GOLDEN / f"driving_00{number}.png") for number in range(3)]
+    stream.calibrate(driving[0])
+    with np.load(GOLDEN / "expected.npz") as expected:
+        for number, rgb in enumerate(driving):
+            stream.animate(rgb)
+            drawn = stream.drawn
+            assert drawn is not None and drawn.kp_driving.jacobian is not None
+            assert drawn.motion.occlusion_map is not None
+            for got, name, limit in (
+                (drawn.kp_driving.value, "kp_driving_value", 1e-4),
+                (drawn.kp_driving.jacobian, "kp_driving_jacobian", 1e-4),
+                (drawn.kp_norm.value, "relative_adapt_kp_value", 1e-4),
+                (drawn.motion.deformation, "deformation", 1e-4),
+                (drawn.motion.occlusion_map, "occlusion_map", 1e-4),
+                (drawn.scores, "relative_adapt_prediction", 1e-3),
+            ):
+                assert np.abs(got[0].numpy() - expected[name][number].astype(np.float32)).max() < limit, name
+
+
+def test_what_is_wrong_is_said(folder: Path, tmp_path: Path) -> None:
+    stream = OnnxStream(folder, device="cpu")
+    with pytest.raises(EngineError, match="no portrait"):
+        stream.animate(pictures(256)[0])
+    with pytest.raises(ShapeError, match="uint8 pictures"):
+        stream.set_source(pictures(128)[0])
+    with pytest.raises(WeightsError, match=r"encoder\.onnx is missing"):
+        OnnxStream(tmp_path, device="cpu")
+    for name in FILES:
+        (tmp_path / name).write_bytes(b"no model at all")
+    with pytest.raises(WeightsError, match="cannot be opened by ONNX Runtime"):
+        OnnxStream(tmp_path, device="cpu")
+
+
+def test_a_model_of_somebody_else(folder: Path, tmp_path: Path) -> None:
+    import onnx
+
+    for name in FILES:
+        content = onnx.load(str(folder / name))
+        del content.metadata_props[:]
+        onnx.save(content, str(tmp_path / name))
+    with pytest.raises(WeightsError, match="was not written by Masque"):
+        OnnxStream(tmp_path, device="cpu")
+
+
+# Devices
+
+
+def test_cuda_is_not_asked_for_where_there_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_stream, "has_cuda", lambda: False)
+    assert OnnxStream(folder).providers == ["CPUExecutionProvider"]
+    with pytest.raises(EngineError, match="no CUDA device") as raised:
+        OnnxStream(folder, device="cuda")
+    assert "auto or cpu" in raised.value.remedy
+
+
+def test_what_the_session_offers_decides(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A driver may be there and the libraries not: the runtime then falls back without a word."""
+    import onnxruntime
+
+    monkeypatch.setattr(onnx_stream, "has_cuda", lambda: True)
+    original, asked = onnxruntime.InferenceSession, []
+
+    def session(path: str, settings: Any, providers: list[Any]) -> Any:
+        asked.append(providers)
+        return original(path, settings, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    assert OnnxStream(folder).place == "cpu"
+    assert asked[0][0][0] == "CUDAExecutionProvider"
+    with pytest.raises(EngineError, match="did not get CUDA to work"):
+        OnnxStream(folder, device="cuda:1")
+    assert asked[-1][0][1]["device_id"] == 1
+    with pytest.raises(EngineError):
+        OnnxStream(folder, device="cuda", tensorrt=True, cache=tmp_path)
+    name, options = asked[-1][0]
+    assert name == "TensorrtExecutionProvider" and options["trt_engine_cache_path"] == str(tmp_path)
+
+
+@pytest.mark.parametrize(("answer", "count", "there"), [(0, 1, True), (0, 0, False), (100, 1, False)])
+def test_a_driver_is_asked_for_its_devices(
+    answer: int, count: int, there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def devices(found: Any) -> int:
+        found._obj.value = count
+        return 0
+
+    driver = SimpleNamespace(cuInit=lambda flags: answer, cuDeviceGetCount=devices)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert has_cuda(lambda name: driver) is there
+
+
+def test_without_a_driver_there_is_no_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert not has_cuda(missing)
+
+
+def test_without_the_runtime_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(EngineError, match="ONNX Runtime is not installed"):
+        OnnxStream(folder)
+
+
+# The command
+
+
+def test_the_command_exports(
+    older_exporter: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sample_model("other blocks")
+    checkpoint = save_checkpoint(tmp_path / "net-cpk.pth.tar", authors_state(model, pruned=True))
+    target = tmp_path / "made" / "onnx"
+    assert main(["models", "export", str(checkpoint), "-o", str(target)]) == 0
+    said = capsys.readouterr()
+    assert all(name in said.out for name in FILES) and f"--model {target}" in said.err
+    assert sorted(path.name for path in target.iterdir()) == sorted(FILES)
+    (tmp_path / "file").write_text("in the way")
+    assert main(["models", "export", str(checkpoint), "-o", str(tmp_path / "file")]) == 1
+    assert "cannot be written" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "onnx" else find(name, *rest))
+    assert main(["models", "export", str(checkpoint), "-o", str(target)]) == 1
+    assert "pip install onnx" in capsys.readouterr().err

@@ -1,0 +1,454 @@
+"""The window: every control changes what the pipeline is told and shows what is set; every key does what it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes_ui import CAMERA, Desk
+from PyQt5.QtCore import Qt
+from PyQt5.QtTest import QTest
+from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, QSlider, QWidget
+
+from avatar.errors import EngineError, OutputError
+from avatar.live import events
+from avatar.settings import CropSettings, MotionSettings, load_settings
+from avatar.sources.base import SourceFacts
+from ui.keys import ACTIONS, keys_of
+from ui.main_window import MainWindow
+from ui.session import Notice
+
+
+def test_the_newest_avatar_frame_is_shown_and_late_ones_are_skipped(desk: Desk) -> None:
+    for level in (40, 80, 200):
+        desk.pipeline.show(level)
+    desk.until(lambda: desk.window.stage.avatar.frame is not None)
+    desk.until(lambda: int(desk.window.stage.avatar.frame.rgb[0, 0, 0]) == 200)
+
+
+def test_the_avatar_is_painted_with_its_colours(desk: Desk) -> None:
+    frame = desk.pipeline.show(0)
+    frame.rgb[:] = (200, 30, 10)
+    desk.until(lambda: desk.window.stage.avatar.frame is frame)
+    view = desk.window.stage.avatar
+    colour = view.grab().toImage().pixelColor(view.canvas_rect().center().toPoint())
+    assert (colour.red(), colour.green(), colour.blue()) == (200, 30, 10)
+
+
+def test_the_camera_picture_is_shown_only_while_a_camera_drives(desk: Desk) -> None:
+    desk.pipeline.show_camera()
+    desk.bot.wait(50)
+    assert desk.window.stage.camera._preview is None
+    desk.use_camera()
+    desk.pipeline.show_camera()
+    desk.until(lambda: desk.window.stage.camera._preview is not None)
+
+
+def test_the_camera_picture_never_reaches_an_output(desk: Desk) -> None:
+    desk.use_camera()
+    desk.pipeline.show_camera()
+    desk.bot.wait(50)
+    assert desk.pipeline.called("pass_through") == 0 and desk.window.stage.avatar.frame is None
+
+
+def test_choosing_a_camera_sets_the_source_and_comes_back(desk: Desk) -> None:
+    desk.window.panel.camera.choice.chosen.emit(CAMERA.id)
+    assert desk.pipeline.last("set_source") == CAMERA.id
+    assert desk.window.panel.camera.choice.value() == CAMERA.id
+    desk.window.panel.camera.choice.chosen.emit("idle")
+    assert desk.pipeline.last("set_source") == "idle"
+
+
+@pytest.mark.parametrize(
+    ("slider", "percent", "field", "value"),
+    [("head", 130, "strength_head", 1.3), ("expression", 40, "strength_expression", 0.4)],
+)
+def test_strengths(desk: Desk, slider: str, percent: int, field: str, value: float) -> None:
+    getattr(desk.window.panel.motion, slider).slider.setValue(percent)
+    assert getattr(desk.pipeline.last("set_motion"), field) == value
+    desk.window.panel.motion.reset.click()
+    assert desk.pipeline.last("set_motion") == MotionSettings()
+    assert getattr(desk.window.panel.motion, slider).slider.value() == 100
+
+
+@pytest.mark.parametrize(
+    ("box", "field"), [("smoothing", "smoothing"), ("relative", "relative"), ("adapt", "adapt_scale")]
+)
+def test_motion_switches(desk: Desk, box: str, field: str) -> None:
+    before = getattr(desk.session.settings.motion, field)
+    getattr(desk.window.panel.motion, box).click()
+    assert getattr(desk.pipeline.last("set_motion"), field) is not before
+
+
+def test_the_three_mirrors_are_three(desk: Desk) -> None:
+    mirror = desk.window.panel.mirror
+    mirror.driving.click()
+    assert desk.pipeline.last("set_mirror_driving") is True
+    mirror.output.click()
+    assert desk.session.settings.canvas.mirror and desk.pipeline.called("set_mirror_driving") == 1
+    mirror.preview.click()
+    assert not desk.session.settings.window.mirror_preview
+    assert mirror.pictures["output"].accessibleDescription() == "mirrored"
+
+
+def test_crop_by_hand_and_back(desk: Desk) -> None:
+    crop = desk.window.panel.crop
+    crop.by_hand.click()
+    crop.zoom.slider.setValue(200)
+    assert desk.pipeline.last("set_crop") == CropSettings(auto=False, zoom=2.0)
+    crop.auto.click()
+    assert desk.pipeline.last("set_crop") == CropSettings()
+
+
+def test_output_size_fit_and_label(desk: Desk) -> None:
+    output = desk.window.panel.output
+    output.size_.chosen.emit("1920x1080")
+    output.fit.chosen.emit("fill")
+    output.label.click()
+    canvas = desk.session.settings.canvas
+    assert (canvas.width_px, canvas.height_px, canvas.fit, canvas.label) == (1920, 1080, "fill", False)
+
+
+def test_a_new_canvas_reopens_the_virtual_camera(desk: Desk) -> None:
+    desk.captures.set_camera(True)
+    desk.session.change("canvas", fit="fit")
+    assert desk.pipeline.called("add_output") == 2
+
+
+def test_the_virtual_camera_tells_how_it_is(desk: Desk) -> None:
+    desk.press(Qt.Key_V)
+    assert desk.pipeline.last("add_output") == "virtual-camera"
+    status = desk.window.panel.output.status
+    assert "Opening" in status.text()
+    desk.app.bridge.tell(events.OutputStarted("virtual-camera", "/dev/video10"))
+    desk.until(lambda: "/dev/video10" in status.text() and "30 fps" in status.text())
+    desk.app.bridge.tell(events.OutputFailed("virtual-camera", OutputError("It is gone.", remedy="modprobe it.")))
+    desk.until(lambda: "modprobe it." in status.text())
+    assert not desk.window.actions_["virtual_camera"].isChecked()
+    assert "It is gone." in desk.notices()
+
+
+def test_engine_and_model(desk: Desk) -> None:
+    engine = desk.window.panel.engine
+    desk.until(lambda: engine.model.combo.count() == 2)  # Masque's own, and the one that is here
+    engine.engine.chosen.emit("fomm")
+    assert desk.pipeline.last("set_engine") == ("fomm", None, "auto")
+    engine.model.chosen.emit("tai")
+    assert desk.pipeline.last("set_engine") == ("fomm", "tai", "auto")
+    engine.engine.chosen.emit("warp")
+    assert desk.pipeline.last("set_engine") == ("warp", None, "auto")
+
+
+def test_a_fall_back_turns_the_badge_red_and_says_why(desk: Desk) -> None:
+    desk.session.change("engine", device="cuda")
+    desk.app.bridge.tell(events.EngineReady("fomm", "cpu", "float32", "no CUDA device was found"))
+    desk.until(lambda: ("no CUDA device was found", "danger") in desk.window.stage.avatar.chip)
+    assert ("CPU", "danger") in desk.window.stage.avatar.chip
+
+
+def test_an_engine_failure_is_told_with_its_fallback(desk: Desk) -> None:
+    desk.app.bridge.tell(events.EngineFailed(EngineError("It broke."), "warp"))
+    desk.until(lambda: "The engine failed: It broke." in desk.notices())
+
+
+def test_a_lost_camera_is_told_until_it_is_back(desk: Desk) -> None:
+    desk.use_camera()
+    desk.app.bridge.tell(events.SourceLost("The camera is gone.", "Plug it in."))
+    desk.until(lambda: "The camera is gone." in desk.notices())
+    desk.app.bridge.tell(events.SourceBack("Desk Camera", SourceFacts(640, 480, 30.0)))
+    desk.until(lambda: not desk.notices())
+
+
+def test_calibration_counts_down_over_the_preview_and_tells_its_score(desk: Desk) -> None:
+    desk.use_camera()
+    desk.press(Qt.Key_G)
+    assert desk.pipeline.called("start_guided_calibration") == 1
+    assert not desk.window.panel.calibration.guided.isEnabled()
+    desk.app.bridge.tell(events.CalibrationCountdown(3))
+    desk.until(lambda: desk.window.stage.camera.countdown == "3")
+    desk.app.bridge.tell(events.CalibrationDone(0.8, "guided"))
+    desk.until(lambda: "80%" in desk.window.panel.calibration.words.text())
+    assert desk.window.stage.camera.countdown == ""
+    assert desk.window.panel.calibration.guided.isEnabled()
+
+
+def test_a_refused_calibration_says_why(desk: Desk) -> None:
+    desk.use_camera()
+    desk.app.bridge.tell(events.CalibrationRefused("You blinked."))
+    desk.until(lambda: "Not calibrated." in desk.notices())
+
+
+def test_without_a_camera_calibration_says_so(desk: Desk) -> None:
+    desk.press(Qt.Key_G)
+    assert desk.pipeline.called("start_guided_calibration") == 0 and len(desk.notices()) == 1
+
+
+KEYS_THAT_TELL = {
+    "calibrate": ("calibrate", None), "undo_calibration": ("undo_calibration", None), "recentre": ("recentre", None),
+    "search": ("set_search", True), "freeze": ("freeze", True), "virtual_camera": ("add_output", "virtual-camera"),
+}  # fmt: skip
+KEYS_THAT_SET = {
+    "zoom_in": lambda s: s.crop.zoom > 1, "pan_left": lambda s: s.crop.pan_x < 0, "pan_up": lambda s: s.crop.pan_y < 0,
+    "pan_right": lambda s: s.crop.pan_x > 0, "pan_down_fine": lambda s: 0 < s.crop.pan_y < 0.05,
+    "ghost_more": lambda s: s.window.ghost > 0, "mirror_preview": lambda s: not s.window.mirror_preview,
+    "mirror_output": lambda s: s.canvas.mirror, "landmarks": lambda s: s.window.landmarks,
+    "overlay": lambda s: not s.window.overlay, "preview": lambda s: s.window.preview == "large",
+    "panel": lambda s: not s.window.panel,
+}  # fmt: skip
+
+
+def press_key_of(desk: Desk, name: str) -> None:
+    combined = keys_of(name, {})[0][0]
+    desk.press(combined & ~int(Qt.KeyboardModifierMask), Qt.KeyboardModifiers(combined & int(Qt.KeyboardModifierMask)))
+
+
+@pytest.mark.parametrize("name", KEYS_THAT_TELL)
+def test_keys_that_tell_the_pipeline(desk: Desk, name: str) -> None:
+    desk.use_camera()
+    method, argument = KEYS_THAT_TELL[name]
+    press_key_of(desk, name)
+    assert desk.pipeline.called(method) == 1
+    assert argument is None or desk.pipeline.last(method) == argument
+
+
+@pytest.mark.parametrize("name", KEYS_THAT_SET)
+def test_keys_that_change_what_is_set(desk: Desk, name: str) -> None:
+    press_key_of(desk, name)
+    assert KEYS_THAT_SET[name](desk.session.settings)
+
+
+def test_crop_keys_undo_each_other(desk: Desk) -> None:
+    for name in ("zoom_in", "pan_left", "reset_crop"):
+        press_key_of(desk, name)
+    assert desk.session.settings.crop == CropSettings()
+
+
+def test_no_two_actions_share_a_key() -> None:
+    keys = [key for action in ACTIONS for key in action.keys]
+    assert len(keys) == len(set(keys))
+
+
+def test_number_keys_choose_avatars(desk: Desk) -> None:
+    desk.press(Qt.Key_1)
+    assert desk.session.settings.avatar == desk.names()[0]
+    desk.press(Qt.Key_9)
+    assert "There is no avatar 9 yet." in desk.notices() or len(desk.names()) >= 9
+
+
+def test_next_and_previous_go_round(desk: Desk) -> None:
+    names = desk.names()
+    desk.session.change("", avatar=names[0])
+    desk.press(Qt.Key_A)
+    assert desk.session.settings.avatar == names[-1]
+    desk.press(Qt.Key_D)
+    assert desk.session.settings.avatar == names[0]
+
+
+def test_panic_freezes_from_any_button_and_tells_it(desk: Desk) -> None:
+    desk.window.header.camera.setFocus()
+    desk.press(Qt.Key_Space)
+    assert desk.pipeline.last("freeze") is True and desk.pipeline.called("add_output") == 0
+    assert desk.window.stage.avatar.badge == "FROZEN"
+    desk.press(Qt.Key_Space)
+    assert desk.pipeline.last("freeze") is False and desk.window.stage.avatar.badge == ""
+
+
+def test_enter_presses_the_button_with_the_focus(desk: Desk) -> None:
+    desk.window.header.camera.setFocus()
+    QTest.keyClick(desk.window.header.camera, Qt.Key_Return)
+    assert desk.pipeline.last("add_output") == "virtual-camera"
+
+
+def test_a_tap_of_zero_shows_nothing_and_a_hold_does(desk: Desk) -> None:
+    desk.use_camera()
+    desk.press(Qt.Key_0)
+    desk.bot.wait(150)
+    assert desk.pipeline.called("pass_through") == 0
+    desk.window.hold._hold_s = 0.1
+    QTest.keyPress(desk.window, Qt.Key_0)
+    desk.until(lambda: desk.pipeline.called("pass_through") == 1)
+    QTest.keyRelease(desk.window, Qt.Key_0)
+    assert desk.session.state.passing and desk.window.stage.avatar.passing
+    assert desk.window.stage.avatar.badge == "YOUR CAMERA IS SHOWN"
+    desk.press(Qt.Key_Escape)
+    assert desk.pipeline.last("pass_through") is False and not desk.window.stage.avatar.passing
+
+
+def test_pass_through_paints_a_red_frame(desk: Desk) -> None:
+    desk.use_camera()
+    desk.session.pass_through(True)
+    view = desk.window.stage.avatar
+    area = view.canvas_rect()
+    colour = view.grab().toImage().pixelColor(round(area.left()) + 4, round(area.center().y()))
+    assert colour.red() > 180 and colour.green() < 90
+
+
+def test_a_second_tap_of_zero_ends_the_pass_through(desk: Desk) -> None:
+    desk.use_camera()
+    desk.session.pass_through(True)
+    desk.press(Qt.Key_0)
+    assert desk.pipeline.last("pass_through") is False
+
+
+def test_pass_through_needs_a_camera_and_no_freeze(desk: Desk) -> None:
+    desk.session.pass_through(True)
+    desk.use_camera()
+    desk.session.freeze(True)
+    desk.session.pass_through(True)
+    assert desk.pipeline.called("pass_through") == 0
+
+
+def test_letters_are_letters_while_typing(desk: Desk) -> None:
+    field = QLineEdit(desk.window)
+    field.show()
+    field.setFocus()
+    QTest.keyClicks(field, "0vx ")
+    assert field.text() == "0vx "
+    assert desk.pipeline.called("add_output") == desk.pipeline.called("freeze") == 0
+
+
+def test_keys_follow_their_position_on_other_layouts(desk: Desk) -> None:
+    from PyQt5.QtCore import QEvent
+    from PyQt5.QtGui import QKeyEvent
+    from PyQt5.QtWidgets import QApplication
+
+    event = QKeyEvent(QEvent.KeyPress, 0x041C, Qt.NoModifier, 47 + 8, 0, 0, "м")  # Russian, at the place of V
+    QApplication.sendEvent(desk.window, event)
+    assert desk.pipeline.last("add_output") == "virtual-camera"
+
+
+def test_recording_starts_and_ends(desk: Desk, tmp_path: Any) -> None:
+    desk.session.change("window", captures=str(tmp_path / "takes"))
+    desk.press(Qt.Key_R, Qt.ControlModifier)
+    desk.until(lambda: "recording" in desk.pipeline.outputs)
+    assert desk.captures.state.recording.parent == tmp_path / "takes"
+    desk.press(Qt.Key_R, Qt.ControlModifier)
+    assert "recording" not in desk.pipeline.outputs
+
+
+def test_a_snapshot_is_written_as_others_see_it(desk: Desk, tmp_path: Any) -> None:
+    from avatar.images import load_image
+
+    desk.session.change("window", captures=str(tmp_path))
+    desk.session.change("canvas", width_px=320, height_px=180)
+    desk.pipeline.show(200)
+    desk.until(lambda: desk.window.stage.avatar.frame is not None)
+    desk.press(Qt.Key_S, Qt.ControlModifier)
+    desk.until(lambda: list(tmp_path.glob("*.png")) and any("Saved" in text for text in desk.notices()))
+    assert load_image(next(tmp_path.glob("*.png"))).shape == (180, 320, 3)
+
+
+def test_save_the_last_half_minute_keeps_it_first(desk: Desk) -> None:
+    desk.press(Qt.Key_S, Qt.ControlModifier | Qt.ShiftModifier)
+    assert desk.pipeline.last("add_output") == "replay" and desk.session.settings.window.replay
+
+
+def test_closing_asks_only_while_live(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(MainWindow, "_sure", lambda self: asked.append(True))
+    desk.captures.set_camera(True)
+    assert not desk.window.close() and asked == [True]
+    desk.captures.set_camera(False)
+    assert desk.window.close() and asked == [True]
+
+
+def test_everything_chosen_comes_back(desk: Desk) -> None:
+    desk.session.change("window", ghost=0.5, folded="motion")
+    desk.session.change("motion", strength_head=1.5)
+    desk.window.remember_geometry()
+    desk.session.save_now()
+    desk.until(lambda: load_settings().window.geometry != "")
+    kept = load_settings()
+    assert (kept.window.ghost, kept.motion.strength_head, kept.window.folded) == (0.5, 1.5, "motion")
+
+
+def test_full_screen_and_back(desk: Desk) -> None:
+    desk.press(Qt.Key_F11)
+    desk.until(lambda: desk.window.isFullScreen() and desk.window.header.isHidden())
+    desk.press(Qt.Key_Escape)
+    desk.until(lambda: not desk.window.isFullScreen() and not desk.window.header.isHidden())
+
+
+def test_every_control_has_a_name_for_those_who_do_not_see_it(desk: Desk) -> None:
+    nameless = [
+        widget for kind in (QAbstractButton, QComboBox, QSlider) for widget in desk.window.findChildren(kind)
+        if not (widget.accessibleName() or getattr(widget, "text", str)().strip()) and not _inside_of_qt(widget)
+    ]  # fmt: skip
+    assert nameless == []
+
+
+def _inside_of_qt(widget: QWidget) -> bool:
+    return widget.objectName().startswith("qt_") or isinstance(widget.parent(), QLineEdit)
+
+
+def test_tab_reaches_header_strip_and_panel(desk: Desk) -> None:
+    seen, widget = set(), desk.window.header.camera
+    for _ in range(300):
+        widget = widget.nextInFocusChain()
+        if widget.focusPolicy() & Qt.TabFocus and widget.isVisible():
+            seen.add(widget)
+    wanted = (desk.window.header.freeze, desk.window.strip.list, desk.window.panel.camera.choice.combo,
+              desk.window.panel.motion.head.slider, desk.window.stage.camera)  # fmt: skip
+    assert set(wanted) <= seen
+
+
+def test_notices_pass_and_keep_to_their_number(desk: Desk) -> None:
+    for number in range(9):
+        desk.session.notice(Notice(f"note {number}"))
+    assert desk.notices() == ["note 5", "note 6", "note 7", "note 8"]
+    desk.window.stage.banners.banners()[0].close_button.click()
+    assert len(desk.notices()) == 3
+
+
+def test_the_guide_is_shown_once(desk: Desk) -> None:
+    assert desk.window.side.currentWidget() is desk.window.panel
+    desk.window.actions_["guide"].trigger()
+    guide = desk.window.guide
+    assert desk.window.side.currentWidget() is guide
+    assert [button.text() for button in guide._group.buttons()] == ["Desk Camera", "No camera for now"]
+    guide._group.buttons()[0].click()
+    assert desk.pipeline.last("set_source") == CAMERA.id
+    for _ in range(3):
+        guide.next.click()
+    assert guide.title.text() == "You are ready"
+    guide.next.click()
+    assert desk.window.side.currentWidget() is desk.window.panel
+
+
+def test_tray_has_the_essentials(desk: Desk) -> None:
+    texts = [action.text() for action in desk.app.tray.menu.actions() if action.text()]
+    assert {"Show the window", "Virtual camera", "Quit"} <= set(texts)
+
+
+def test_a_damaged_settings_file_is_put_aside(qapp: Any, qtbot: Any) -> None:
+    from avatar.settings import settings_path
+    from ui.app import _read_settings
+
+    settings_path().write_text("[window\n")
+    settings, problem = _read_settings()
+    assert settings.avatar == "astronaut" and problem is not None
+    assert settings_path().with_suffix(".damaged.toml").exists() and not settings_path().exists()
+
+
+def test_one_frame_is_converted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ui.avatar_view as module
+
+    converted: list[np.ndarray] = []
+    real = module.own_image
+    monkeypatch.setattr(module, "own_image", lambda rgb: (converted.append(rgb), real(rgb))[1])
+    desk.pipeline.show(10)
+    desk.until(lambda: desk.window.stage.avatar.frame is not None)
+    for _ in range(3):
+        desk.window.stage.avatar.repaint()
+    assert len(converted) == 1
+
+
+def test_the_close_question_defaults_to_stay(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exec_(box: QMessageBox) -> int:
+        box.defaultButton().click()
+        return 0
+
+    monkeypatch.setattr(QMessageBox, "exec_", exec_)
+    desk.captures.set_camera(True)
+    assert not desk.window._sure()

@@ -1,0 +1,141 @@
+"""The window never waits: its event loop goes on while engine, camera, library and download do not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes_ui import Desk
+from PyQt5.QtCore import QTimer
+
+from avatar.frames import Frame
+from ui.background import Lane
+from ui.bridge import PipelineBridge, Pump
+
+LIMIT_S = 0.1
+
+
+class Watchdog:
+    """Measures the longest time between two turns of the event loop, in the window's own processor time.
+
+    Processor time, because on a busy machine the whole process waits for its turn, which is no fault of the window;
+    and wall time beside it, in which a wait for a lock or a device would show.
+    """
+
+    def __init__(self) -> None:
+        self.turns, self.longest_s = 0, 0.0
+        self.stalls: list[tuple[float, float]] = []  # (wall, processor) of turns over the limit
+        self._wall_s, self._busy_s = time.monotonic(), time.thread_time()
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._turn)
+        self._timer.start(5)
+
+    def _turn(self) -> None:
+        wall_s, busy_s = time.monotonic(), time.thread_time()
+        waited_s = wall_s - self._wall_s
+        self.turns += 1
+        self.longest_s = max(self.longest_s, waited_s)
+        if waited_s > LIMIT_S:
+            self.stalls.append((waited_s, busy_s - self._busy_s))
+        self._wall_s, self._busy_s = time.monotonic(), time.thread_time()
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+
+def test_a_hanging_camera_a_download_and_a_busy_engine_stop_nothing(desk: Desk) -> None:
+    from ui.models_dialog import ModelsDialog
+
+    desk.services.camera_gate.clear()  # the list of cameras never comes
+    dialog = ModelsDialog(desk.session, desk.services.services(), desk.window)
+    desk.bot.addWidget(dialog)
+    dialog.show()
+    desk.until(lambda: dialog.table.topLevelItemCount() == 2)
+    stop = threading.Event()
+
+    def engine() -> None:  # as fast as the machine allows, and holding the interpreter as drawing does
+        picture = np.zeros((720, 720, 3), np.uint8)
+        for sequence in range(100_000):
+            if stop.is_set():
+                return
+            picture = np.roll(picture, 3, axis=1)
+            desk.pipeline.avatar_frames.put(Frame(picture, sequence, 0))
+
+    thread = threading.Thread(target=engine, name="busy")
+    desk.window.panel.camera.look_for_cameras()
+    dialog.choose("vox")
+    desk.bot.wait(200)  # what was opened for the first time is painted
+    watchdog = Watchdog()
+    dialog.pull.click()
+    thread.start()
+    for number in range(40):
+        desk.session.change("motion", strength_head=number / 40)
+        desk.session.change("", avatar="astronaut")
+        desk.bot.wait(25)
+    watchdog.stop()
+    stop.set()
+    thread.join()
+    waits = [stall for stall in watchdog.stalls if stall[1] > LIMIT_S or stall[0] > 10 * LIMIT_S]
+    assert watchdog.turns > 40 and waits == [], f"longest {watchdog.longest_s:.3f} s"
+    assert desk.window.stage.avatar.frame is not None
+
+
+def test_nothing_of_the_window_waits_while_the_library_is_slow(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = threading.Event()
+    real = type(desk.avatars.library).avatars
+
+    def slow(library: Any) -> Any:
+        assert gate.wait(20)
+        return real(library)
+
+    monkeypatch.setattr(type(desk.avatars.library), "avatars", slow)
+    begun_s = time.thread_time()
+    desk.avatars.reload()
+    desk.avatars.reorder(desk.names())
+    desk.session.change("window", ghost=0.3)
+    desk.session.save_now()
+    assert time.thread_time() - begun_s < LIMIT_S and not gate.is_set()
+    gate.set()
+    desk.until(desk.names)
+
+
+def test_signals_do_not_gather_while_the_window_is_busy(qapp: Any) -> None:
+    from avatar.live.tap import Tap
+
+    tap: Tap[int] = Tap()
+    told: list[int] = []
+    pump = Pump("masque-test", tap, lambda: told.append(1))
+    for number in range(500):
+        tap.put(number)
+        time.sleep(0.0002)
+    deadline_s = time.monotonic() + 5
+    while pump._newest._item != 499 and time.monotonic() < deadline_s:
+        time.sleep(0.005)
+    assert len(told) == 1 and pump.take() == 499 and pump.take() is None
+    assert pump.stop()
+
+
+def test_a_job_that_fails_is_told_and_the_next_one_runs(qtbot: Any) -> None:
+    lane, seen = Lane("test"), []
+    lane.run(lambda: 1 / 0, seen.append, lambda error: seen.append(error.what))
+    lane.run(lambda: "next", seen.append)
+    qtbot.waitUntil(lambda: len(seen) == 2)
+    assert "ZeroDivisionError" in seen[0] and seen[1] == "next"
+    assert lane.close()
+
+
+def test_a_closed_lane_answers_nobody(qtbot: Any) -> None:
+    lane, seen = Lane("test"), []
+    lane.run(lambda: 1, seen.append)
+    assert lane.close()
+    lane.run(lambda: 2, seen.append)
+    qtbot.wait(50)
+    assert seen == []
+
+
+def test_a_bridge_without_a_pipeline_is_silent(qapp: Any) -> None:
+    bridge = PipelineBridge()
+    assert bridge.take_avatar() is None and bridge.take_camera() is None and bridge.close()

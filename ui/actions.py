@@ -1,0 +1,88 @@
+"""The window's actions: one QAction for each entry of `keys.ACTIONS`, shared by menus, buttons and shortcuts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from PyQt5.QtCore import Qt
+from PyQt5.QtGui import QKeySequence
+from PyQt5.QtWidgets import QAction, QToolButton, QWidget
+
+from ui import icons
+from ui.keys import ACTIONS, BY_NAME, VIEW, key_text, keys_of
+from ui.language import tr
+from ui.theme import current
+
+
+class Actions:
+    """All actions of one window by name."""
+
+    def __init__(self, window: QWidget, chosen: Mapping[str, str]) -> None:
+        self._chosen = chosen
+        self._all = {entry.name: QAction(action_text(entry.name), window) for entry in ACTIONS}
+        for entry in ACTIONS:
+            action = self._all[entry.name]
+            action.setObjectName(entry.name)
+            action.setIconText(f" {tr(entry.short) if entry.short else self.plain_text(entry.name)}")  # off its icon
+            action.setCheckable(entry.checkable)
+            action.setAutoRepeat(entry.repeats)
+            action.setShortcutContext(Qt.WindowShortcut)
+            window.addAction(action)
+        self.set_keys(chosen)
+        self.set_icons()
+
+    def __getitem__(self, name: str) -> QAction:
+        return self._all[name]
+
+    def on(self, name: str, do: Callable[[], object]) -> None:
+        """Do something when an action is triggered."""
+        self._all[name].triggered.connect(lambda _checked=False: do())
+
+    def on_switch(self, name: str, do: Callable[[bool], object]) -> None:
+        """Do something when a checkable action is switched by the user."""
+        self._all[name].triggered.connect(do)
+
+    def set_keys(self, chosen: Mapping[str, str]) -> None:
+        """Give every action its keys; those that want a hold are listened to by the window."""
+        self._chosen = chosen
+        for name, action in self._all.items():
+            action.setShortcuts([] if BY_NAME[name].hold else keys_of(name, chosen))
+            key = key_text(name, chosen)
+            action.setToolTip(f"{self.plain_text(name)}  ({key})" if key else self.plain_text(name))
+
+    def set_icons(self) -> None:
+        """Draw the icons in the colours of the current look."""
+        for entry in ACTIONS:
+            if entry.icon:
+                checked = current().text if entry.group == VIEW else None  # those buttons stay plain
+                self._all[entry.name].setIcon(icons.icon(entry.icon, checked=checked))
+
+    def plain_text(self, name: str) -> str:
+        """What an action is called, without dots."""
+        return re.sub("…$", "", self._all[name].text())
+
+    def key_text(self, name: str) -> str:
+        """An action's keys for people."""
+        return key_text(name, self._chosen)
+
+    def for_key(self, key: str, modifiers: Qt.KeyboardModifiers) -> QAction | None:
+        """The action that has this key of a US keyboard."""
+        shift = "Shift+" if int(modifiers) & int(Qt.ShiftModifier) else ""
+        wanted = QKeySequence(f"{shift}{key}", QKeySequence.PortableText)
+        return next((self._all[e.name] for e in ACTIONS if wanted in keys_of(e.name, self._chosen)), None)
+
+    def button(self, name: str, parent: QWidget | None = None, *, text: bool = False) -> QToolButton:
+        """A button for an action, with an accessible name and a tip that tells the key."""
+        button = QToolButton(parent)
+        button.setDefaultAction(self._all[name])
+        button.setToolButtonStyle(Qt.ToolButtonTextBesideIcon if text else Qt.ToolButtonIconOnly)
+        button.setFocusPolicy(Qt.StrongFocus)
+        button.setAccessibleName(self.plain_text(name))
+        return button
+
+
+def action_text(name: str) -> str:
+    """What an action is called in the window's language."""
+    number = name.removeprefix("avatar_")
+    return tr(BY_NAME[name].text, number=number) if number.isdigit() else tr(BY_NAME[name].text)

@@ -1,0 +1,157 @@
+"""Puts the desktop app together: settings, pipeline, session, window; and takes it apart again."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from PyQt5.QtCore import QObject, Qt, QTimer
+from PyQt5.QtWidgets import QApplication
+
+from avatar.errors import AvatarError
+from avatar.library import Library
+from avatar.library_import import Detect
+from avatar.live.events import Event
+from avatar.live.options import LiveOptions
+from avatar.pipeline import Pipeline
+from avatar.settings import Settings, load_settings, save_settings, settings_path
+from ui import icons
+from ui.avatars import Avatars
+from ui.background import Lane
+from ui.bridge import PipelineBridge
+from ui.captures import Captures
+from ui.language import Languages, tr
+from ui.main_window import MainWindow
+from ui.services import Services
+from ui.session import Notice, Session, live_options
+from ui.system_look import SystemLook
+from ui.theme import DARK, LIGHT, apply_theme
+from ui.tray import Tray
+
+logger = logging.getLogger(__name__)
+
+STOP_S = 2.0
+OpenPipeline = Callable[[LiveOptions, Callable[[Event], None]], Pipeline]
+
+
+class App(QObject):
+    """Owns everything that outlives a window."""
+
+    def __init__(
+        self, application: QApplication, *, services: Services | None = None, detect: Detect | None = None,
+        open_pipeline: OpenPipeline = lambda options, tell: Pipeline(options, on_event=tell),
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.application = application
+        settings, problem = _read_settings()
+        self._languages, self._look = Languages(), SystemLook(application)
+        self._look.changed.connect(lambda _: self._dress())
+        self._languages.install(settings.window.language)
+        self._style(settings)
+        self.files, self.faces, self.slow = Lane("files", self), Lane("faces", self), Lane("lookups", self)
+        self.bridge = PipelineBridge(self)
+        self.pipeline = open_pipeline(live_options(settings), self.bridge.tell)
+        self.session = Session(self.pipeline, self.bridge, settings, self._save)
+        self.captures = Captures(self.session, self.files)
+        self.avatars = Avatars(self.files, self.faces, Library(), detect)
+        self._services = services or Services()
+        self.window = self._make_window()
+        self.session.changed.connect(self._follow)
+        self._shown = (settings.window.language, settings.window.theme)
+        self.bridge.watch(self.pipeline)
+        self.pipeline.start()
+        self._closed = False
+        if problem is not None:
+            self.session.notice(Notice(problem.what, problem.remedy, "error"))
+
+    def show(self) -> None:
+        """Open the window."""
+        self.window.show()
+
+    def close(self) -> bool:
+        """Stop everything and write what is to be kept. False: a thread hangs and ends with the process."""
+        if self._closed:
+            return True
+        self._closed = True
+        self.session.save_now()
+        stopped = self.pipeline.stop(STOP_S)
+        self.avatars.close_tracker()
+        lanes = [lane.close(STOP_S) for lane in (self.files, self.faces, self.slow)]
+        return all([stopped, self.bridge.close(), *lanes])
+
+    def _make_window(self) -> MainWindow:
+        window = MainWindow(self.session, self.captures, self.avatars, self._services, self.files, self.slow)
+        window.closed.connect(self.application.quit)
+        self.tray = Tray(window)
+        return window
+
+    def _follow(self, settings: Settings) -> None:
+        """Language and look go into every text and icon, so the window is made anew; the show goes on meanwhile."""
+        if (settings.window.language, settings.window.theme) != self._shown:
+            self._shown = (settings.window.language, settings.window.theme)
+            QTimer.singleShot(0, self._dress)  # the menu that asked for it is still open
+
+    def _dress(self) -> None:
+        if self._closed:
+            return
+        self._languages.install(self.session.settings.window.language)
+        self._style(self.session.settings)
+        old = self.window
+        self.tray.icon.hide()
+        old.replace_quietly()
+        self.window = self._make_window()
+        self.window.setGeometry(old.geometry())
+        self.window.show()
+
+    def _style(self, settings: Settings) -> None:
+        theme = settings.window.theme
+        dark = self._look.dark if theme == "system" else theme == "dark"
+        apply_theme(self.application, DARK if dark else LIGHT)
+
+    def _save(self, settings: Settings) -> None:
+        self.files.run(lambda: save_settings(settings), failed=self._not_saved)
+
+    def _not_saved(self, error: AvatarError) -> None:
+        self.session.notice(Notice(error.what, error.remedy, "warning", "settings"))
+
+
+def make_application(argv: list[str]) -> QApplication:
+    """The Qt application, sharp on every screen."""
+    QApplication.setAttribute(Qt.AA_EnableHighDpiScaling)
+    QApplication.setAttribute(Qt.AA_UseHighDpiPixmaps)
+    application = QApplication(argv)
+    application.setApplicationName("masque")
+    application.setApplicationDisplayName("Masque")
+    application.setDesktopFileName("masque")
+    application.setQuitOnLastWindowClosed(False)
+    return application
+
+
+def run() -> int:
+    """Open the app and return its exit code once it is closed."""
+    application = make_application(sys.argv[:1])
+    app = App(application)
+    application.setWindowIcon(icons.application_icon())
+    app.show()
+    try:
+        return int(application.exec_())
+    finally:
+        if not app.close():
+            logger.warning("%s", tr("Something still hangs in a device and ends with the program."))
+
+
+def _read_settings() -> tuple[Settings, AvatarError | None]:
+    """What is set; a file that cannot be used is put aside, told about, and does not keep the window from opening."""
+    try:
+        return load_settings(), None
+    except AvatarError as error:
+        path = settings_path()
+        aside = path.with_suffix(".damaged.toml")
+        try:
+            path.replace(aside)
+            remedy = tr("It is kept as {name}; Masque starts with its defaults.", name=Path(aside).name)
+        except OSError:
+            remedy = error.remedy
+        return Settings(), AvatarError(error.what, remedy=remedy)

@@ -1,0 +1,78 @@
+"""Work that would make the window wait: done on threads of their own, answered on the window's thread."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from PyQt5 import sip
+from PyQt5.QtCore import QObject, pyqtSignal
+
+from avatar.errors import AvatarError
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+Failed = Callable[[AvatarError], None]
+
+
+class Lane(QObject):
+    """One thread that does jobs in their order; made at the first job, and never waited for but in `close`."""
+
+    _finished = pyqtSignal(object, object)  # a callback and its argument: a queued signal takes it to our thread
+
+    def __init__(self, name: str, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._name = name
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], Callable[[Any], None], Failed] | None]
+        self._jobs = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._finished.connect(self._answer)
+
+    def run(
+        self, job: Callable[[], Result], done: Callable[[Result], None] = lambda _: None, failed: Failed | None = None
+    ) -> None:
+        """Do a job later, and call `done` or `failed` on the window's thread; neither once the lane is closed."""
+        if self._closed:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._work, name=f"masque-{self._name}", daemon=True)
+            self._thread.start()
+        self._jobs.put((job, done, failed or _log))
+
+    def close(self, timeout_s: float = 2.0) -> bool:
+        """Do what was asked for, then end. False: a job still runs, and ends with the process."""
+        self._closed = True
+        if self._thread is None:
+            return True
+        self._jobs.put(None)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _work(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            job, done, failed = entry
+            try:
+                answer: tuple[Any, Any] = (done, job())
+            except AvatarError as error:
+                answer = (failed, error)
+            except Exception as error:  # outermost frame of the thread
+                logger.exception("A job of %s failed", self._name)
+                answer = (failed, AvatarError(f"Masque made a mistake of its own: {type(error).__name__}: {error}"))
+            try:
+                self._finished.emit(*answer)
+            except RuntimeError:  # the window is gone
+                return
+
+    def _answer(self, callback: Callable[[Any], None], value: Any) -> None:
+        owner = getattr(callback, "__self__", None)
+        if not self._closed and not (isinstance(owner, QObject) and sip.isdeleted(owner)):  # else its dialog was closed
+            callback(value)
+
+
+def _log(error: AvatarError) -> None:
+    logger.warning("%s", error)

@@ -1,0 +1,42 @@
+"""A deliberate hold: what must not happen by accident happens after a second of pressing."""
+
+from __future__ import annotations
+
+import time
+
+from PyQt5.QtCore import QObject, QTimer, pyqtSignal
+
+HOLD_S = 1.0
+STEP_MS = 33
+
+
+class Hold(QObject):
+    """Counts how long something is pressed."""
+
+    progressed = pyqtSignal(float)  # 0..1 while pressed; 0 again when it was let go
+    held = pyqtSignal()
+
+    def __init__(self, parent: QObject | None = None, hold_s: float = HOLD_S) -> None:
+        super().__init__(parent)
+        self._hold_s, self._since_s = hold_s, 0.0
+        self._timer = QTimer(self)
+        self._timer.setInterval(STEP_MS)
+        self._timer.timeout.connect(self._step)
+
+    def press(self) -> None:
+        """Begin to count."""
+        if not self._timer.isActive():
+            self._since_s = time.monotonic()
+            self._timer.start()
+
+    def release(self) -> None:
+        """Stop; too early means that nothing happens."""
+        self._timer.stop()
+        self.progressed.emit(0.0)
+
+    def _step(self) -> None:
+        share = (time.monotonic() - self._since_s) / self._hold_s
+        self.progressed.emit(min(share, 1.0))
+        if share >= 1.0:
+            self.release()
+            self.held.emit()

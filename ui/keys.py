@@ -1,0 +1,109 @@
+"""Everything that has a key: what it is called, where it stands in the sheet, and the keys it has from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from PyQt5.QtGui import QKeySequence
+
+from ui.language import later
+
+AVATARS, CAMERA, CALIBRATION, LIVE, VIEW, PROGRAM = (
+    later("Avatars"), later("Camera and crop"), later("Calibration"), later("Live"), later("View"), later("Program"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeyAction:
+    """Something the user can do by key, menu or button."""
+
+    name: str
+    group: str
+    text: str
+    keys: tuple[str, ...]  # as QKeySequence.PortableText; the first can be changed by the user
+    icon: str = ""
+    checkable: bool = False
+    repeats: bool = False  # goes on while the key is held
+    hold: bool = False  # happens only when the key is held for a while
+    short: str = ""  # for buttons; empty: the text
+
+
+ACTIONS: tuple[KeyAction, ...] = (
+    *(KeyAction(f"avatar_{n}", AVATARS, later("Avatar {number}"), (str(n),)) for n in range(1, 10)),
+    KeyAction("previous_avatar", AVATARS, later("Previous avatar"), ("A",), "left"),
+    KeyAction("next_avatar", AVATARS, later("Next avatar"), ("D",), "right"),
+    KeyAction("import", AVATARS, later("Add pictures…"), ("Ctrl+O",), "plus", short=later("Add")),
+    KeyAction("paste", AVATARS, later("Add from the clipboard"), ("Ctrl+V",), "paste", short=later("Paste")),
+    KeyAction("rename", AVATARS, later("Rename…"), ("F2",), "rename"),
+    KeyAction("marks", AVATARS, later("Mark the face by hand…"), ("Ctrl+M",), "marks"),
+    KeyAction("remove", AVATARS, later("Remove"), ("Del",), "trash"),
+    KeyAction("undo_remove", AVATARS, later("Undo remove"), ("Ctrl+Z",), "undo"),
+    KeyAction("reload", AVATARS, later("Reload the avatars' folder"), ("L",), "refresh"),
+    KeyAction("zoom_in", CAMERA, later("Zoom in"), ("W",), repeats=True),
+    KeyAction("zoom_out", CAMERA, later("Zoom out"), ("S",), repeats=True),
+    KeyAction("zoom_in_fine", CAMERA, later("Zoom in a little"), ("Shift+W",), repeats=True),
+    KeyAction("zoom_out_fine", CAMERA, later("Zoom out a little"), ("Shift+S",), repeats=True),
+    KeyAction("pan_up", CAMERA, later("Crop up"), ("U",), repeats=True),
+    KeyAction("pan_left", CAMERA, later("Crop left"), ("H",), repeats=True),
+    KeyAction("pan_down", CAMERA, later("Crop down"), ("J",), repeats=True),
+    KeyAction("pan_right", CAMERA, later("Crop right"), ("K",), repeats=True),
+    KeyAction("pan_up_fine", CAMERA, later("Crop up a little"), ("Shift+U",), repeats=True),
+    KeyAction("pan_left_fine", CAMERA, later("Crop left a little"), ("Shift+H",), repeats=True),
+    KeyAction("pan_down_fine", CAMERA, later("Crop down a little"), ("Shift+J",), repeats=True),
+    KeyAction("pan_right_fine", CAMERA, later("Crop right a little"), ("Shift+K",), repeats=True),
+    KeyAction("reset_crop", CAMERA, later("Crop follows the face"), ("Shift+Z",), "crop"),
+    KeyAction("ghost_less", CAMERA, later("Portrait over the camera: fainter"), ("Z",), repeats=True),
+    KeyAction("ghost_more", CAMERA, later("Portrait over the camera: stronger"), ("C",), repeats=True),
+    KeyAction("choose_camera", CAMERA, later("Choose the camera"), ("Ctrl+K",), "camera"),
+    KeyAction("calibrate", CALIBRATION, later("Calibrate now"), ("X",), "target", short=later("Now")),
+    KeyAction("guided", CALIBRATION, later("Guided calibration"), ("G",), "target"),
+    KeyAction("undo_calibration", CALIBRATION, later("Undo calibration"), ("Shift+X",), "undo"),
+    KeyAction("search", CALIBRATION, later("Look for a better reference"), ("F",), checkable=True),
+    KeyAction("recentre", CALIBRATION, later("Recentre gently"), ("Shift+C",), short=later("Recentre")),
+    KeyAction("virtual_camera", LIVE, later("Virtual camera"), ("V",), "broadcast", checkable=True),
+    KeyAction("freeze", LIVE, later("Freeze (panic)"), ("Space", "Pause"), "freeze", checkable=True,
+              short=later("Freeze")),
+    KeyAction("pass_through", LIVE, later("Show my camera (hold)"), ("0",), "person", hold=True),
+    KeyAction("record", LIVE, later("Record"), ("Ctrl+R",), "record", checkable=True),
+    KeyAction("snapshot", LIVE, later("Snapshot"), ("Ctrl+S",), "snapshot"),
+    KeyAction("save_replay", LIVE, later("Save the last 30 s"), ("Ctrl+Shift+S",), "replay",
+              short=later("Last 30 s")),
+    KeyAction("open_captures", LIVE, later("Open the recordings' folder"), ("Ctrl+Shift+O",), "folder"),
+    KeyAction("mirror_preview", VIEW, later("Mirror the preview"), ("R",), "mirror", checkable=True),
+    KeyAction("mirror_output", VIEW, later("Mirror the output"), ("T",), "mirror", checkable=True),
+    KeyAction("landmarks", VIEW, later("Landmarks"), ("O",), "marks", checkable=True),
+    KeyAction("overlay", VIEW, later("Rate and latency"), ("I",), "info", checkable=True),
+    KeyAction("preview", VIEW, later("Camera picture: corner, large, hidden"), ("P",), "camera"),
+    KeyAction("panel", VIEW, later("Side panel"), ("Ctrl+B",), "panel", checkable=True),
+    KeyAction("full_screen", VIEW, later("Full screen"), ("F11",), "expand", checkable=True),
+    KeyAction("leave_full_screen", VIEW, later("Leave full screen"), ("Esc",)),
+    KeyAction("keys", PROGRAM, later("Keys"), ("F1",), "keyboard"),
+    KeyAction("guide", PROGRAM, later("First steps"), ("Ctrl+G",), "help"),
+    KeyAction("models", PROGRAM, later("Engines and models…"), ("Ctrl+E",), "engine"),
+    KeyAction("doctor", PROGRAM, later("What works here (doctor)…"), ("Ctrl+D",), "check"),
+    KeyAction("export_settings", PROGRAM, later("Export settings…"), ()),
+    KeyAction("import_settings", PROGRAM, later("Import settings…"), ()),
+    KeyAction("about", PROGRAM, later("About Masque"), (), "info"),
+    KeyAction("quit", PROGRAM, later("Quit"), ("Ctrl+Q",)),
+)
+BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def keys_of(name: str, chosen: Mapping[str, str]) -> list[QKeySequence]:
+    """The keys of an action: the user's in place of the first one it has; an empty text takes that one away."""
+    keys = list(BY_NAME[name].keys)
+    if name in chosen:
+        keys = [chosen[name], *keys[1:]]
+    return [QKeySequence(key, QKeySequence.PortableText) for key in keys if key]
+
+
+def key_text(name: str, chosen: Mapping[str, str]) -> str:
+    """The keys of an action for people, in the system's own writing; empty without one."""
+    return ", ".join(key.toString(QKeySequence.NativeText) for key in keys_of(name, chosen))
+
+
+def taken_by(key: str, name: str, chosen: Mapping[str, str]) -> str | None:
+    """The other action that has a key already, if any."""
+    wanted = QKeySequence(key, QKeySequence.PortableText)
+    return next((a.name for a in ACTIONS if a.name != name and wanted in keys_of(a.name, chosen)), None)

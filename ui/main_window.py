@@ -1,0 +1,384 @@
+"""The window: puts the widgets together and connects them with session, captures and avatars."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from PyQt5.QtCore import QByteArray, QEvent, Qt, QTimer, pyqtSignal
+from PyQt5.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
+from PyQt5.QtWidgets import QApplication, QMainWindow, QMessageBox, QSplitter, QStackedWidget, QVBoxLayout, QWidget
+
+from avatar.errors import AvatarError
+from avatar.live.events import CalibrationCountdown, CalibrationDone, CalibrationRefused, Event
+from avatar.live.options import IDLE
+from avatar.settings import Settings
+from ui import icons
+from ui.actions import Actions
+from ui.avatar_jobs import AvatarJobs
+from ui.avatar_strip import AvatarStrip
+from ui.avatars import Avatars, Entry
+from ui.background import Lane
+from ui.captures import Captures, CaptureState
+from ui.guide import Guide
+from ui.header import Header
+from ui.hold import Hold
+from ui.key_filter import KeyFilter
+from ui.language import tr
+from ui.menus import fill_menus
+from ui.program_jobs import ProgramJobs
+from ui.services import Services
+from ui.session import FINE, LiveState, Notice, Session
+from ui.side_panel import SidePanel
+from ui.stage import Stage
+from ui.status_chip import chip
+
+STATUS_MS = 500
+PREVIEWS = {"corner": "large", "large": "hidden", "hidden": "corner"}
+DEFAULT_SIZE = (1180, 760)
+
+
+class MainWindow(QMainWindow):
+    """One window on one session; made anew when language or look change."""
+
+    closed = pyqtSignal()
+
+    def __init__(
+        self, session: Session, captures: Captures, avatars: Avatars, services: Services, files: Lane, slow: Lane
+    ) -> None:
+        super().__init__()
+        self.session, self.captures, self.avatars, self.services = session, captures, avatars, services
+        self.setWindowTitle("Masque")
+        self.setWindowIcon(icons.application_icon())
+        self.setAcceptDrops(True)
+        self.actions_ = Actions(self, session.settings.keys)
+        self.hold = Hold(self)
+        self.header = Header(self.actions_, self.hold)
+        self.stage = Stage(self.actions_)
+        self.strip = AvatarStrip(self.actions_)
+        self.panel = SidePanel(session, captures, self.actions_, services, slow, slow)
+        self.guide = Guide(session, captures, self.panel.camera, self.actions_)
+        self.keys = KeyFilter(self, self.actions_, self.hold, session)
+        self.avatar_jobs = AvatarJobs(self, avatars, session, files, self.strip.list.focused_name)
+        self.program_jobs = ProgramJobs(self, session, captures, services, slow, files)
+        self._countdown = ""
+        self._hold_share = 0.0
+        self._ask_before_closing = True
+        self._lay_out()
+        fill_menus(self.menuBar(), self.actions_, session)
+        self._connect()
+        self._status_timer = QTimer(self)
+        self._status_timer.timeout.connect(self._show_status)
+        self._status_timer.start(STATUS_MS)
+        self._follow(session.settings)
+        self._show_state(session.state)
+        self._show_captures(captures.state)
+        if avatars.entries:
+            self._list_avatars(avatars.entries)
+        if not session.settings.window.guide_done:
+            self.side.setCurrentWidget(self.guide)
+
+    # how it is put together
+
+    def _lay_out(self) -> None:
+        self.side = QStackedWidget()
+        self.side.addWidget(self.panel)
+        self.side.addWidget(self.guide)
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.stage, 1)
+        column.addWidget(self.strip)
+        self.splitter = QSplitter(Qt.Horizontal)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(centre)
+        self.splitter.addWidget(self.side)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setSizes([DEFAULT_SIZE[0] - 360, 360])
+        whole = QWidget()
+        whole.setObjectName("Ground")
+        rows = QVBoxLayout(whole)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(0)
+        rows.addWidget(self.header)
+        rows.addWidget(self.splitter, 1)
+        self.setCentralWidget(whole)
+        self.setMinimumSize(760, 520)
+        self._restore_geometry()
+
+    def _connect(self) -> None:
+        session, captures, stage = self.session, self.captures, self.stage
+        session.bridge.avatar_ready.connect(self._take_avatar)
+        session.bridge.camera_ready.connect(self._take_camera)
+        session.changed.connect(self._follow)
+        session.state_changed.connect(self._show_state)
+        session.noticed.connect(stage.banners.show_notice)
+        session.cleared.connect(stage.banners.clear)
+        session.happened.connect(self._count_down)
+        captures.changed.connect(self._show_captures)
+        stage.preview_changed.connect(lambda preview: session.change("window", preview=preview))
+        self.strip.list.chosen.connect(self.avatar_jobs.choose)
+        self.strip.list.model_.moved.connect(self.avatars.reorder)
+        self.avatars.listed.connect(self._list_avatars)
+        self.avatars.failed.connect(self._complain)
+        self.hold.progressed.connect(self._show_hold)
+        self.hold.held.connect(lambda: session.pass_through(True))
+        self.header.show_me.pressed.connect(self._end_pass_through)
+        self.header.show_me.clicked.connect(lambda: self.header.show_me.setChecked(session.state.passing))
+        self.guide.finished.connect(self._end_guide)
+        application = QApplication.instance()
+        if application is not None:
+            application.installEventFilter(self.keys)
+        self._connect_actions()
+
+    def _connect_actions(self) -> None:
+        session, captures, on = self.session, self.captures, self.actions_.on
+        switch = self.actions_.on_switch
+        for number in range(1, 10):
+            on(f"avatar_{number}", partial(self.avatar_jobs.choose_number, number))
+        on("previous_avatar", lambda: self.avatar_jobs.step(-1))
+        on("next_avatar", lambda: self.avatar_jobs.step(1))
+        for name, steps in (("", 1.0), ("_fine", FINE)):
+            on(f"zoom_in{name}", partial(session.zoom, steps))
+            on(f"zoom_out{name}", partial(session.zoom, -steps))
+            for way, right, down in (("up", 0, -1), ("down", 0, 1), ("left", -1, 0), ("right", 1, 0)):
+                on(f"pan_{way}{name}", partial(session.pan, right * steps, down * steps))
+        on("reset_crop", session.reset_crop)
+        on("ghost_less", lambda: self._change_ghost(-0.1))
+        on("ghost_more", lambda: self._change_ghost(0.1))
+        on("choose_camera", lambda: self._reveal("camera"))
+        on("calibrate", lambda: session.calibrate(guided=False))
+        on("guided", lambda: session.calibrate(guided=True))
+        on("undo_calibration", session.pipeline.undo_calibration)
+        on("recentre", session.pipeline.recentre)
+        switch("search", lambda on_: session.change("calibration", search=on_))
+        switch("virtual_camera", captures.set_camera)
+        switch("freeze", session.freeze)
+        on("pass_through", self._end_pass_through)
+        switch("record", captures.set_recording)
+        on("snapshot", lambda: captures.snapshot(self.stage.avatar.frame))
+        on("save_replay", captures.save_replay)
+        for name in ("mirror_preview", "landmarks", "overlay", "panel"):
+            switch(name, partial(self._switch_window, name))
+        switch("mirror_output", lambda on_: session.change("canvas", mirror=on_))
+        on("preview", lambda: session.change("window", preview=PREVIEWS[session.settings.window.preview]))
+        switch("full_screen", lambda on_: self.showFullScreen() if on_ else self.showNormal())
+        on("leave_full_screen", self._leave)
+        on("guide", self._begin_guide)
+        on("quit", self.close)
+        self.avatar_jobs.connect_actions(self.actions_)
+        self.program_jobs.connect_actions(self.actions_)
+
+    # what is shown
+
+    def _take_avatar(self) -> None:
+        frame = self.session.bridge.take_avatar()
+        if frame is not None and not self.isMinimized():
+            self.stage.avatar.show_frame(frame)
+
+    def _take_camera(self) -> None:
+        preview = self.session.bridge.take_camera()
+        if preview is not None and self.session.settings.camera.source not in ("", IDLE):
+            self.stage.camera.show_preview(preview)
+
+    def _follow(self, settings: Settings) -> None:
+        window, source = settings.window, settings.camera.source
+        for name in ("mirror_preview", "landmarks", "overlay", "panel"):
+            self.actions_[name].setChecked(getattr(window, name))
+        self.actions_["mirror_output"].setChecked(settings.canvas.mirror)
+        self.actions_["search"].setChecked(settings.calibration.search)
+        self.actions_.set_keys(settings.keys)
+        self.side.setVisible(window.panel or self.side.currentWidget() is self.guide)
+        self.stage.set_preview(window.preview, wide=bool(self._countdown))
+        self.stage.avatar.set_canvas(settings.canvas)
+        self.stage.camera.set_options(
+            mirror=window.mirror_preview != settings.camera.mirror, landmarks=window.landmarks, ghost=window.ghost,
+            crop_by_hand=not settings.crop.auto,
+        )  # fmt: skip
+        if source in ("", IDLE):
+            self.stage.camera.clear(tr("No camera. The avatar moves by itself."))
+        self._mark_avatar(settings.avatar)
+        self._show_status()
+
+    def _show_state(self, state: LiveState) -> None:
+        self.actions_["freeze"].setChecked(state.frozen)
+        self.header.show_me.setChecked(state.passing)
+        if not state.source and self.session.settings.camera.source not in ("", IDLE):
+            self.stage.camera.clear(tr("Waiting for the camera…"))
+        self._show_marks()
+        self._show_status()
+
+    def _show_captures(self, state: CaptureState) -> None:
+        self.actions_["virtual_camera"].setChecked(state.camera)
+        self.actions_["record"].setChecked(state.recording is not None)
+        self.actions_["record"].setIconText(" " + (tr("Stop") if state.recording else tr("Record")))
+        self.actions_["record"].setIcon(icons.icon("stop" if state.recording else "record"))
+
+    def _show_status(self) -> None:
+        window, state = self.session.settings.window, self.session.state
+        device = self.session.settings.engine.device
+        self.stage.avatar.set_chip(chip(self.session.pipeline.statistics(), state, device) if window.overlay else [])
+        if self.captures.state.camera:
+            self.panel.output.show_camera(self.captures.state)
+
+    def _show_marks(self) -> None:
+        state = self.session.state
+        badge = tr("YOUR CAMERA IS SHOWN") if state.passing else tr("FROZEN") if state.frozen else ""
+        countdown = self._countdown if self.stage.camera.isHidden() else ""
+        self.stage.avatar.set_marks(countdown=countdown, badge=badge, passing=state.passing, hold=self._hold_share)
+
+    def _show_hold(self, share: float) -> None:
+        self._hold_share = 0.0 if self.session.state.passing else share
+        self._show_marks()
+
+    def _count_down(self, event: Event) -> None:
+        if isinstance(event, CalibrationCountdown):
+            self._countdown = str(event.seconds) if event.seconds else tr("Look straight ahead…")
+        elif isinstance(event, CalibrationDone | CalibrationRefused):
+            self._countdown = ""
+        else:
+            return
+        self.stage.set_preview(self.session.settings.window.preview, wide=bool(self._countdown))
+        self.stage.camera.set_countdown(self._countdown)
+        self._show_marks()
+
+    def _list_avatars(self, entries: list[Entry]) -> None:
+        self.strip.set_entries(entries, self.session.settings.avatar)
+        self._mark_avatar(self.session.settings.avatar)
+
+    def _mark_avatar(self, name: str) -> None:
+        self.strip.set_chosen(name)
+        entry = self.avatars.find(name)
+        self.stage.camera.set_ghost(entry.thumbnail if entry else None)
+        self.stage.avatar.set_placeholder(entry.thumbnail if entry else None)
+        self.setWindowTitle(f"{entry.avatar.name if entry else name} – Masque")
+
+    def _complain(self, error: AvatarError) -> None:
+        self.stage.banners.show_notice(Notice(error.what, error.remedy, "error"))
+
+    # what the user does
+
+    def _switch_window(self, name: str, on: bool) -> None:
+        self.session.change("window", **{name: on})
+
+    def _change_ghost(self, step: float) -> None:
+        ghost = min(1.0, max(0.0, self.session.settings.window.ghost + step))
+        self.session.change("window", ghost=round(ghost, 2))
+
+    def _end_pass_through(self) -> None:
+        if self.session.state.passing:
+            self.hold.release()
+            self.session.pass_through(False)
+
+    def _reveal(self, section: str) -> None:
+        self.session.change("window", panel=True)
+        self.side.setCurrentWidget(self.panel)
+        self.panel.reveal(section)
+
+    def _begin_guide(self) -> None:
+        self.guide.begin()
+        self.side.setCurrentWidget(self.guide)
+        self.side.show()
+
+    def _end_guide(self) -> None:
+        self.session.change("window", guide_done=True)
+        self.side.setCurrentWidget(self.panel)
+        self.side.setVisible(self.session.settings.window.panel)
+
+    def _leave(self) -> None:
+        if self.session.state.passing:
+            self._end_pass_through()
+        elif self.isFullScreen():
+            self.actions_["full_screen"].setChecked(False)
+            self.showNormal()
+
+    # what Qt tells
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """The first time: look for cameras and avatars."""
+        super().showEvent(event)
+        if not self.avatars.entries:
+            self.avatars.reload()
+        self.panel.camera.look_for_cameras()
+        self.panel.engine.reload()
+
+    def changeEvent(self, event: QEvent) -> None:  # noqa: N802 - Qt's name
+        """Full screen shows the avatar alone."""
+        super().changeEvent(event)
+        if event.type() not in (QEvent.WindowStateChange, QEvent.ActivationChange):
+            return
+        if event.type() == QEvent.ActivationChange:
+            if not self.isActiveWindow():
+                self.keys.let_go()
+            return
+        full = self.isFullScreen()
+        self.actions_["full_screen"].setChecked(full)
+        for widget in (self.header, self.strip, self.menuBar()):
+            widget.setVisible(not full)
+        guided = self.side.currentWidget() is self.guide
+        self.side.setVisible(not full and (self.session.settings.window.panel or guided))
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:  # noqa: N802 - Qt's name
+        """Pictures may be dropped anywhere."""
+        if event.mimeData().hasUrls() or event.mimeData().hasImage():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:  # noqa: N802 - Qt's name
+        """Take them in."""
+        event.acceptProposedAction()
+        self.avatar_jobs.take_in(event.mimeData())
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802 - Qt's name
+        """Ask while somebody may be watching; else just close."""
+        if self._ask_before_closing and self.captures.live and not self._sure():
+            event.ignore()
+            return
+        self.remember_geometry()
+        event.accept()
+        self.closed.emit()
+
+    def replace_quietly(self) -> None:
+        """Close because another window takes over."""
+        self.remember_geometry()
+        application = QApplication.instance()
+        if application is not None:
+            application.removeEventFilter(self.keys)
+        self.hide()
+        self.deleteLater()
+
+    def remember_geometry(self) -> None:
+        """Note place and size for the next start."""
+        self.session.change(
+            "window", geometry=_text(self.saveGeometry()), splitters=_text(self.splitter.saveState())
+        )
+
+    def _restore_geometry(self) -> None:
+        window = self.session.settings.window
+        if not (window.geometry and self.restoreGeometry(_bytes(window.geometry))):
+            screen = QApplication.primaryScreen()
+            room = screen.availableGeometry() if screen else None
+            width, height = DEFAULT_SIZE
+            if room is not None:
+                width, height = min(width, room.width() - 40), min(height, room.height() - 60)
+            self.resize(width, height)
+        if window.splitters:
+            self.splitter.restoreState(_bytes(window.splitters))
+
+    def _sure(self) -> bool:
+        recording = self.captures.state.recording is not None
+        what = tr("Masque is recording.") if recording else tr("Others may be watching: the virtual camera is on.")
+        box = QMessageBox(QMessageBox.Question, "Masque", what, QMessageBox.NoButton, self)
+        box.setInformativeText(tr("Close anyway? A recording is finished properly."))
+        close = box.addButton(tr("Close"), QMessageBox.AcceptRole)
+        stay = box.addButton(tr("Stay"), QMessageBox.RejectRole)
+        box.setDefaultButton(stay)
+        box.exec_()
+        return box.clickedButton() is close
+
+
+def _text(data: QByteArray) -> str:
+    return bytes(data.toBase64().data()).decode()
+
+
+def _bytes(text: str) -> QByteArray:
+    return QByteArray.fromBase64(text.encode())

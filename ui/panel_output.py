@@ -1,0 +1,85 @@
+"""Side panel: what leaves the program: virtual camera, its picture, recordings."""
+
+from __future__ import annotations
+
+from PyQt5.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
+
+from avatar.settings import Settings
+from ui.actions import Actions
+from ui.captures import CAMERA, Captures, CaptureState, other_programs_see
+from ui.choice import Choice
+from ui.language import tr
+from ui.section import Section, note, set_note
+from ui.session import Session
+
+SIZES = ("640x360", "640x480", "960x540", "1280x720", "1920x1080", "720x1280", "1080x1080")
+
+
+class OutputSection(Section):
+    """The virtual camera and what others see in it."""
+
+    def __init__(self, session: Session, captures: Captures, actions: Actions, parent: QWidget | None = None) -> None:
+        super().__init__("output", tr("Output"), parent)
+        self._session, self._captures = session, captures
+        self.camera = actions.button("virtual_camera", self, text=True)
+        self.camera.setSizePolicy(self.camera.sizePolicy().Expanding, self.camera.sizePolicy().Fixed)
+        self.status = note()
+        self.size_ = Choice(tr("Size"), [(size, size.replace("x", " × ")) for size in SIZES])
+        self.size_.chosen.connect(self._choose_size)
+        fits = (("blur", tr("Whole, on its own blur")), ("fit", tr("Whole, on black")), ("fill", tr("Cut to fill")))
+        self.fit = Choice(tr("Fit"), fits)
+        self.fit.chosen.connect(lambda fit: session.change("canvas", fit=fit))
+        self.label = QCheckBox(tr("Label “AI avatar” in the corner"))
+        self.label.clicked.connect(lambda on: session.change("canvas", label=on))
+        self.sound = QCheckBox(tr("Record the microphone too"))
+        self.sound.clicked.connect(lambda on: session.change("window", microphone=on))
+        self.replay = QCheckBox(tr("Keep the last 30 seconds at hand"))
+        self.replay.setToolTip(tr("Costs some of the processor, and 30 MB."))
+        self.replay.clicked.connect(lambda on: session.change("window", replay=on))
+        self.folder = QPushButton(tr("Folder for recordings…"))
+        self.folder.clicked.connect(self._ask_folder)
+        self.where = note()
+        for widget in (
+            self.camera, self.status, self.size_, self.fit, self.label, self.sound, self.replay, self.folder, self.where
+        ):  # fmt: skip
+            self.rows.addWidget(widget)
+        session.changed.connect(self.follow)
+        captures.changed.connect(self.show_camera)
+        self.follow(session.settings)
+        self.show_camera(captures.state)
+
+    def follow(self, settings: Settings) -> None:
+        """Show what is set."""
+        canvas = settings.canvas
+        size = f"{canvas.width_px}x{canvas.height_px}"
+        if self.size_.combo.findData(size) < 0:
+            self.size_.combo.addItem(size.replace("x", " × "), size)
+        self.size_.set_value(size)
+        self.fit.set_value(canvas.fit)
+        self.label.setChecked(canvas.label)
+        self.sound.setChecked(settings.window.microphone)
+        self.replay.setChecked(settings.window.replay)
+        set_note(self.where, str(self._captures.folder()))
+
+    def show_camera(self, state: CaptureState) -> None:
+        """Say how the virtual camera is doing; called once a second too."""
+        if state.camera_problem is not None:
+            set_note(self.status, f"{state.camera_problem.what} {state.camera_problem.remedy}", "Danger")
+        elif state.camera and not state.camera_facts:
+            set_note(self.status, tr("Opening…"))
+        elif state.camera:
+            sent = self._session.pipeline.statistics().outputs.get(CAMERA)
+            rate = tr("sending {rate:.0f} fps", rate=sent.rate if sent else 0.0)
+            set_note(self.status, f"{state.camera_facts}: {rate}", "Good")
+        else:
+            name = other_programs_see(self._session.settings.canvas)
+            set_note(self.status, tr("Off. Switch it on, then choose “{name}” as the camera in your call.", name=name))
+
+    def _choose_size(self, size: str) -> None:
+        width, height = size.split("x")
+        self._session.change("canvas", width_px=int(width), height_px=int(height))
+
+    def _ask_folder(self) -> None:
+        chosen = QFileDialog.getExistingDirectory(self, tr("Folder for recordings"), str(self._captures.folder()))
+        if chosen:
+            self._session.change("window", captures=chosen)

@@ -1,0 +1,26 @@
+"""What stands small in the avatar's corner: rate, latency, device; a colour and a word where something is wrong."""
+
+from __future__ import annotations
+
+from avatar.live.statistics import LiveStatistics
+from ui.language import tr
+from ui.session import LiveState
+
+SLOW = 0.8  # of the camera's rate
+
+
+def chip(statistics: LiveStatistics, state: LiveState, wanted_device: str) -> list[tuple[str, str]]:
+    """Parts of the chip: (text, name of a colour)."""
+    camera, engine = statistics.camera_rate, statistics.engine_rate
+    slow = camera > 0 and engine < SLOW * camera
+    parts = [(tr("{rate:.0f} fps", rate=engine), "warning" if slow else "text")]
+    if statistics.latency is not None:
+        parts.append((tr("{ms:.0f} ms", ms=statistics.latency.p50_ms), "text"))
+    if state.engine is not None:
+        fell_back = wanted_device not in ("auto", state.engine.device.split(":")[0])
+        parts.append((state.engine.device.upper(), "danger" if fell_back or state.engine_problem else "text"))
+        if fell_back or state.engine_problem:
+            parts.append((state.engine_problem or state.engine.why or tr("not the device you chose"), "danger"))
+    if slow:
+        parts.append((tr("slower than the camera ({rate:.0f} fps)", rate=camera), "warning"))
+    return parts
