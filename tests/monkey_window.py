@@ -35,13 +35,17 @@ class Monkey:
     def __init__(self, app: Any, seed: int) -> None:
         self.app, self.random = app, random.Random(seed)
         self.done: collections.deque[str] = collections.deque(maxlen=30)
-        self.steps = 0
+        self.steps, self.ends_s = 0, float("inf")
 
     def step(self) -> None:
         from PyQt5.QtWidgets import QApplication
 
         self.steps += 1
         top = QApplication.activePopupWidget() or QApplication.activeModalWidget() or self.app.window
+        if time.monotonic() > self.ends_s:  # dialogs run loops of their own, which have to end first
+            if top is not self.app.window:
+                top.close()
+            return
         act = self.random.choices([self.click, self.key, self.leave, self.shake], [6, 8, 3, 1])[0]
         act(top)
 
@@ -118,16 +122,15 @@ def run(seconds: float, seed: int, home: Path) -> int:
     app.session.change("window", captures=str(home / "captures"))
     app.show()
     monkey = Monkey(app, seed)
-    timer = QTimer()
-    timer.timeout.connect(lambda: _guarded(monkey, errors))
-    timer.start(STEP_MS)
+    monkey.ends_s = time.monotonic() + seconds
+    _go_on(monkey, errors)
     memory: list[int] = []
     QTimer.singleShot(round(SETTLE_S * 1000), lambda: memory.append(_memory_kb()))
     begun_s = time.monotonic()
     while time.monotonic() - begun_s < seconds and not errors:
         application.processEvents()
         time.sleep(0.002)
-    timer.stop()
+    monkey.ends_s = 0.0
     memory.append(_memory_kb())
     clean = app.close()
     time.sleep(0.5)
@@ -140,11 +143,16 @@ def run(seconds: float, seed: int, home: Path) -> int:
     return 1 if errors or left or not clean or grew > GROWTH else 0
 
 
-def _guarded(monkey: Monkey, errors: list[str]) -> None:
+def _go_on(monkey: Monkey, errors: list[str]) -> None:
+    """One step; the next is planned before it, because a step that opens a dialog ends only with the dialog."""
+    from PyQt5.QtCore import QTimer
+
+    QTimer.singleShot(STEP_MS, lambda: _go_on(monkey, errors))
     try:
         monkey.step()
     except Exception:
         errors.append(traceback.format_exc())
+        monkey.ends_s = 0.0
 
 
 def _memory_kb() -> int:
