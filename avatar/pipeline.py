@@ -9,6 +9,7 @@ one thread. Everything here may be called from any thread and returns at once.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from avatar.live.worker import Worker
 from avatar.outputs.base import Output
 from avatar.settings import CropSettings, MotionSettings
 from avatar.sources.base import FrameSource
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["LiveOptions", "LiveStatistics", "LiveTools", "Pipeline"]
 
@@ -49,7 +52,7 @@ class Pipeline:
             tools: what it works with; None takes real devices.
         """
         self.options = options
-        self._on_event, self._tools = on_event, tools or LiveTools()
+        self._listener, self._tools = on_event, tools or LiveTools()
         self.avatar_frames: Tap[Frame] = Tap()
         self.camera_frames: Tap[Preview] = Tap()
         canvas = options.canvas
@@ -59,7 +62,7 @@ class Pipeline:
         self._capture: CaptureThread | None = None
         self._outputs: dict[str, OutputThread] = {}
         self._leaving: list[Worker] = []  # asked to stop, and perhaps still closing their devices
-        self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, on_event)
+        self._engine = AnimationThread(options, self._tools, self._inbox, self._gate, self.camera_frames, self._tell)
         self._calibration = self._engine.calibration  # belongs to the engine's thread
         self._started_s = 0.0
         self._stopped = False
@@ -160,7 +163,7 @@ class Pipeline:
         with self._lock:
             if not self._stopped:
                 inbox = self.avatar_frames.subscribe()
-                self._outputs[name] = OutputThread(name, output, inbox, self._on_event, self._gate.may_send)
+                self._outputs[name] = OutputThread(name, output, inbox, self._tell, self._gate.may_send)
                 self._outputs[name].start()
 
     def remove_output(self, name: str) -> None:
@@ -205,6 +208,13 @@ class Pipeline:
             outputs=outputs,
         )
 
+    def _tell(self, event: Event) -> None:
+        """Pass an event on; a listener that fails must not take a camera or an engine down with it."""
+        try:
+            self._listener(event)
+        except Exception:
+            logger.exception("A listener failed at %s", event)
+
     def _capture_from(self, options: LiveOptions, before: CaptureThread | None) -> None:
         if options.source == IDLE:
             return
@@ -212,7 +222,7 @@ class Pipeline:
         def open_source() -> FrameSource:
             return self._tools.open_source(options.source, options.camera_size, options.camera_rate)
 
-        self._capture = CaptureThread(open_source, self._inbox, self._on_event, before)
+        self._capture = CaptureThread(open_source, self._inbox, self._tell, before)
         self._capture.start()
 
     def _dismiss(self, worker: Worker) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 DEVICES = Path("/dev")
 LOOPBACK_DRIVER = "v4l2 loopback"
+CARD_LABEL = "Masque"  # what our own virtual camera is called
+JOIN_GROUP = 'sudo usermod -aG video "$USER"'
 
 _QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP
 _G_FMT, _S_FMT = 0xC0D05604, 0xC0D05605  # VIDIOC_G_FMT, VIDIOC_S_FMT

@@ -156,6 +156,29 @@ def test_a_slow_engine_gets_a_longer_look() -> None:
     assert sitting.done() == ["guided"]
 
 
+def test_a_slow_camera_is_not_taken_for_somebody_who_hides() -> None:
+    sitting = Sitting().settled()
+    sitting.calibration.start_guided(sitting.now_s)
+    for number in range(300):
+        sitting.now_s += 0.02
+        if number % 6 == 0:
+            sitting.calibration.observe(as_moment(make_face(yaw=2)), sitting.now_s)
+        else:
+            sitting.calibration.pass_time(sitting.now_s)
+    assert sitting.done() == ["guided"]
+
+
+def test_without_a_camera_a_countdown_ends_too() -> None:
+    sitting = Sitting()
+    sitting.calibration.start_guided(sitting.now_s)
+    for _ in range(100):
+        sitting.now_s += 0.1
+        sitting.calibration.pass_time(sitting.now_s)
+    counted = [event.seconds for event in sitting.told if isinstance(event, CalibrationCountdown)]
+    refused = [event for event in sitting.told if isinstance(event, CalibrationRefused)]
+    assert counted == [3, 2, 1, 0] and len(refused) == 1
+
+
 def test_undo_goes_back_step_by_step_and_ends_a_countdown() -> None:
     sitting = Sitting().settled()
     for yaw in (5, 10):

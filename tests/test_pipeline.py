@@ -387,6 +387,16 @@ def test_statistics_count_and_can_be_written_down(rig: Rig) -> None:
     assert json.loads(json.dumps(statistics.as_json()))["outputs"]["fake"]["sent"] >= 20
 
 
+def test_a_listener_that_fails_takes_nothing_down(rig: Rig) -> None:
+    def fail(event: object) -> None:
+        raise ValueError("a bug of the window")
+
+    rig.listener = fail
+    with rig:
+        rig.output.wait_for(5)
+        rig.wait_for(FaceFound)
+
+
 def test_two_pipelines_live_in_one_process(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

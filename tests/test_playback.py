@@ -162,7 +162,7 @@ def test_a_name_that_fits_none_or_several_is_told_with_those_there_are(spec: str
     assert remedy in caught.value.remedy
 
 
-@pytest.mark.parametrize("spec", ["my cam", ""])
+@pytest.mark.parametrize("spec", ["my cam", "", "~nobody-of-that-name/x", "long" * 200, "null\0"])
 def test_without_cameras_it_says_so(monkeypatch: pytest.MonkeyPatch, spec: str) -> None:
     monkeypatch.setattr(opening, "list_cameras", tuple)
     with pytest.raises(CameraError, match="no camera and no file") as caught:

@@ -179,7 +179,7 @@ def test_without_the_package_the_command_that_installs_it_is_told(monkeypatch: p
 def test_a_device_that_vanishes_ends_the_output(
     memory: type[MemoryBackend], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("avatar.outputs.virtual_camera.sys.platform", "linux")
+    monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {"v4l2loopback": memory})
     monkeypatch.setattr("avatar.outputs.virtual_camera._WATCH_S", 0.0)
     camera = VirtualCamera(SMALL, device=str(tmp_path / "video10"))
     with pytest.raises(OutputError, match="is gone"):

@@ -152,7 +152,7 @@ class AnimationThread(Worker):
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:
             self._animate(None, time.monotonic_ns(), now_s)
         else:
-            self.calibration.observe(None, now_s)
+            self.calibration.pass_time(now_s)
         self.stage.look_after(now_s)
 
     def _follow(self, frame: Frame, now_s: float) -> None:

@@ -53,6 +53,12 @@ class _Guided:
     looks: int = 0
     moments: list[Moment] = field(default_factory=list)
 
+    def look(self, moment: Moment | None, now_s: float) -> None:
+        """Count a frame, once the countdown is over."""
+        if now_s - self.began_s >= COUNT_FROM:
+            self.looks += 1
+            self.moments += [] if moment is None else [moment]
+
 
 class Calibration:
     """Keeps the reference frame; used on one thread, which tells it the time."""
@@ -87,7 +93,7 @@ class Calibration:
         return self._target.face if self._from is None else blend(self._from, self._target.face, share)
 
     def observe(self, moment: Moment | None, now_s: float) -> None:
-        """Look at the driver: once per frame, and now and then while there are none; None: not seen."""
+        """Look at the driver, once per frame; None: not seen."""
         while self._recent and self._recent[0][0] < now_s - RECENT_S:
             self._recent.popleft()
         before = self._recent[-1][1] if self._recent else None
@@ -97,7 +103,13 @@ class Calibration:
             self._consider(before, moment, now_s)
             self._watch_drift(moment.face, now_s)
         if self._guided is not None:
-            self._guide(self._guided, moment, now_s)
+            self._guided.look(moment, now_s)
+        self.pass_time(now_s)
+
+    def pass_time(self, now_s: float) -> None:
+        """Let a countdown go on, also while there are no frames."""
+        if self._guided is not None:
+            self._guide(self._guided, now_s)
 
     def calibrate(self, now_s: float) -> None:
         """Take the most neutral moment of the last instants."""
@@ -168,18 +180,13 @@ class Calibration:
         if self._target is not None and self._drift.far_for_long(self._target.face, face, now_s) and self.drift_hint:
             self._report(DriftHint())
 
-    def _guide(self, guided: _Guided, moment: Moment | None, now_s: float) -> None:
+    def _guide(self, guided: _Guided, now_s: float) -> None:
         elapsed_s = now_s - guided.began_s
         left = max(COUNT_FROM - math.floor(elapsed_s), 0)
         if left < guided.told:
             guided.told = left
             self._report(CalibrationCountdown(left))
         looked_s = elapsed_s - COUNT_FROM
-        if looked_s < 0:
-            return
-        guided.looks += 1
-        if moment is not None:
-            guided.moments.append(moment)
         if looked_s >= LONGEST_LOOK_S or (looked_s >= LOOK_S and guided.looks >= FEWEST_LOOKS):
             self._guided = None
             self._choose(guided, now_s)
@@ -187,7 +194,7 @@ class Calibration:
     def _choose(self, guided: _Guided, now_s: float) -> None:
         flaws = [flaw(moment.face) for moment in guided.moments]
         good = [moment for moment, found in zip(guided.moments, flaws, strict=True) if found is None]
-        if len(good) < max(1, GOOD_SHARE * guided.looks):
+        if len(good) < max(1.0, GOOD_SHARE * guided.looks):
             found = [each for each in flaws if each is not None]
             seen = len(guided.moments) > 0.5 * guided.looks
             why = _REFUSALS[max(set(found), key=found.count)] if found and seen else NOBODY

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from avatar.frames import RgbImage
+from avatar.outputs.microphone import RATE_HZ
 from avatar.outputs.steady import SteadyRate
 from avatar.outputs.writer import MADE_BY
 from avatar.outputs.yuv import name_colours, to_yuv420p
@@ -22,18 +23,25 @@ from avatar.outputs.yuv import name_colours, to_yuv420p
 if TYPE_CHECKING:
     from av import VideoFrame
 
-SOUND_HZ = 48_000
 _MOST_REPEATS = 300  # after a longer gap the last frame is stretched: nobody waits while an hour's sleep is encoded
 _AAC_SAMPLES = 1024  # the encoder takes no other number, and begins with as many of silence
 # One thread and no lookahead: the other core belongs to the engine, and a packet leaves as soon as its frame is in.
 _CODEC = {"preset": "superfast", "tune": "zerolatency", "crf": "20", "bf": "0", "sc_threshold": "0"}
 
 
+class Sink(Protocol):
+    """What takes the bytes of a file as they are written."""
+
+    def write(self, data: bytes) -> int:
+        """Take them; all at once."""
+        ...
+
+
 class LiveVideo:
     """One encoder and the file it writes; used on one thread."""
 
     def __init__(
-        self, file: Path | BinaryIO, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False
+        self, file: Path | Sink, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False
     ) -> None:
         """Open the file.
 
@@ -42,7 +50,7 @@ class LiveVideo:
                 for each frame.
             width_px, height_px: of every frame; an odd size is padded.
             rate: frames per second.
-            sound: there will be sound, mono at SOUND_HZ.
+            sound: there will be sound, mono at RATE_HZ.
         Raises:
             OSError, FFmpegError: it cannot be written.
         """
@@ -65,7 +73,7 @@ class LiveVideo:
             video.codec_context.thread_count = 1
             name_colours(video.codec_context)
             self._video = video
-            self._audio: Any = self._container.add_stream("aac", rate=SOUND_HZ, layout="mono") if sound else None
+            self._audio: Any = self._container.add_stream("aac", rate=RATE_HZ, layout="mono") if sound else None
             self._container.start_encoding()
         except BaseException:
             self.abandon()
@@ -105,7 +113,7 @@ class LiveVideo:
             if self._samples == _AAC_SAMPLES:
                 continue  # gives its place to the encoder's silence: a time before 0 would shift the pictures
             frame = AudioFrame.from_ndarray(np.ascontiguousarray(chunk[None]), format="fltp", layout="mono")
-            frame.sample_rate, frame.time_base = SOUND_HZ, Fraction(1, SOUND_HZ)
+            frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
             frame.pts = self._samples - _AAC_SAMPLES
             self._container.mux(self._audio.encode(frame))
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from avatar import v4l2
-from avatar.v4l2 import VideoNode
+from avatar.v4l2 import CARD_LABEL, JOIN_GROUP, VideoNode
 
-CARD_LABEL = "Masque"
 OPTIONS = f'v4l2loopback video_nr=10 exclusive_caps=1 card_label="{CARD_LABEL}"'
 LOAD = f"sudo modprobe {OPTIONS}"
 RELOAD = f"sudo modprobe -r v4l2loopback && {LOAD}"
-JOIN_GROUP = 'sudo usermod -aG video "$USER"'
 
 _MODULE = Path("/sys/module/v4l2loopback")
 _INSTALLERS = {  # by the program that installs packages there
@@ -92,13 +89,3 @@ def _is_exclusive() -> bool | None:
 def _how_to_install() -> str:
     found = next((command for program, command in _INSTALLERS.items() if shutil.which(program)), "")
     return found or "the installation of v4l2loopback from github.com/v4l2loopback/v4l2loopback"
-
-
-def in_video_group() -> bool:
-    """Whether this user is in the group that owns video devices; True where there is no such group."""
-    import grp
-
-    try:
-        return grp.getgrnam("video").gr_gid in {*os.getgroups(), os.getgid()} or os.getuid() == 0
-    except KeyError:
-        return True

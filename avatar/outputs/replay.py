@@ -36,7 +36,7 @@ class ReplayRing:
         """Add an avatar frame."""
         if self._video is None:
             size = (self._canvas.width_px, self._canvas.height_px)
-            self._video = LiveVideo(self._fragments, *size, self._rate)  # type: ignore[arg-type]
+            self._video = LiveVideo(self._fragments, *size, self._rate)
         self._composite |= frame.passed_through
         self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
 

@@ -23,7 +23,7 @@ class SoundLane:
     def __init__(self, source: SoundSource) -> None:
         """Take over a microphone; `close` closes it."""
         self._source = source
-        self._origin_ns: int | None = None
+        self._begun, self._origin_ns = False, 0
         self._placed = 0  # samples handed out
         self._waiting: collections.deque[SoundBlock] = collections.deque()
 
@@ -32,8 +32,8 @@ class SoundLane:
 
         The first call tells when the first picture was taken.
         """
-        if self._origin_ns is None:
-            self._origin_ns = time_ns
+        if not self._begun:
+            self._begun, self._origin_ns = True, time_ns
         self._waiting.extend(self._source.take())
         parts = []
         while self._waiting and self._waiting[0].heard_ns < time_ns:
@@ -47,7 +47,7 @@ class SoundLane:
 
     def finish(self, length_s: float) -> npt.NDArray[np.float32]:
         """What is left, cut or filled up so that the whole line is as long as the pictures."""
-        rest = self.until((self._origin_ns or 0) + round(length_s * 1e9))
+        rest = self.until(self._origin_ns + round(length_s * 1e9))
         spare = self._placed - round(length_s * RATE_HZ)
         return rest[: max(0, len(rest) - spare)] if spare > 0 else np.pad(rest, (0, -spare))
 
@@ -63,4 +63,4 @@ class SoundLane:
         return block.samples[-gap:] if gap < 0 else np.pad(block.samples, (gap, 0))
 
     def _sample_at(self, time_ns: int) -> int:
-        return round((time_ns - (self._origin_ns or 0)) * RATE_HZ / 1e9)
+        return round((time_ns - self._origin_ns) * RATE_HZ / 1e9)

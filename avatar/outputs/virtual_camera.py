@@ -22,6 +22,7 @@ from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.test_card import draw_test_card
 
 _WATCH_S = 1.0  # between two looks whether the device is still there
+_LOOPBACK = "v4l2loopback"  # pyvirtualcam's name for its Linux backend
 _GONE = (errno.ENOENT, errno.ENODEV, errno.ENXIO)
 
 
@@ -55,7 +56,7 @@ class VirtualCamera:
                 remedy=f"Choose an even size such as {width + width % 2} x {height + height % 2}.",
             )
         self._camera = _open(width, height, self.rate, device, backend)
-        self._device = Path(self._camera.device) if sys.platform == "linux" else None
+        self._device = Path(self._camera.device) if self._camera.backend == _LOOPBACK else None  # to be watched
         self._looked_s = time.monotonic()
         try:
             self._check_size()
@@ -159,7 +160,7 @@ def _explain_linux(said: str) -> OutputError:
     if "missing permissions" in said:
         return OutputError(
             "The virtual camera may not be opened by this user.",
-            remedy=f"Type: {loopback.JOIN_GROUP}, then log out and in again.",
+            remedy=f"Type: {v4l2.JOIN_GROUP}, then log out and in again.",
         )
     if "does not exist" in said or "No v4l2 loopback device" in said:
         if any(not node.takes for node in state.devices):

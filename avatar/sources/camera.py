@@ -13,7 +13,6 @@ from avatar import v4l2
 from avatar.cv import cv2
 from avatar.errors import CameraError
 from avatar.frames import Frame, LatestFrame, RgbImage
-from avatar.outputs.loopback import JOIN_GROUP
 from avatar.sources.base import SourceFacts
 from avatar.sources.camera_list import CameraInfo
 
@@ -99,10 +98,12 @@ class Camera:
     def _silence(self) -> CameraError:
         if self._stopping.is_set():
             return CameraError(f"{self.name} was closed.", remedy="Choose it again.")
+        if not _is_plugged_in(self._info):
+            return CameraError(f"{self.name} was unplugged.", remedy="Plug it in again, or choose another camera.")
         if not self._seen:
             return CameraError(f"{self.name} opened but sent no picture for {FIRST_S:.0f} s.", remedy=_SHARED)
         return CameraError(
-            f"{self.name} stopped sending {SILENT_S:.0f} s ago.",
+            f"{self.name} stopped sending.",
             remedy="Masque goes on trying; if it does not come back, plug it out and in again.",
         )
 
@@ -130,7 +131,7 @@ class Camera:
                 now_s = time.monotonic()
                 failing_since_s = failing_since_s or now_s
                 if now_s - failing_since_s > _FAILING_S:
-                    raise self._broken_off()
+                    raise self._silence()
                 self._stopping.wait(0.01)
                 continue
             failing_since_s = None
@@ -138,11 +139,6 @@ class Camera:
             self._times_ns.append(captured_ns)
             self._inbox.put(Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), sequence, captured_ns))
             sequence += 1
-
-    def _broken_off(self) -> CameraError:
-        if not _is_plugged_in(self._info):
-            return CameraError(f"{self.name} was unplugged.", remedy="Plug it in again, or choose another camera.")
-        return self._silence()
 
 
 def _open(info: CameraInfo, width: int, height: int, rate: int) -> Any:
@@ -210,7 +206,7 @@ def _refused_by_linux(info: CameraInfo) -> tuple[str, str]:
     except FileNotFoundError:
         return f"{info.name} is not plugged in.", "Plug it in, or choose another camera."
     except PermissionError:
-        return f"{info.name} may not be opened by this user.", f"Type: {JOIN_GROUP}, then log out and in again."
+        return f"{info.name} may not be opened by this user.", f"Type: {v4l2.JOIN_GROUP}, then log out and in again."
     except OSError as error:
         return f"{info.name} cannot be opened: {error.strerror}.", _SHARED
     if v4l2.is_busy(path):

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatar import v4l2
-from avatar.outputs.loopback import CARD_LABEL
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def _name_if_camera(path: Path) -> str | None:
         return _name_in_sysfs(path.name)
     except OSError:
         return None
-    ours = node.is_loopback and (node.name == CARD_LABEL or v4l2.written_by_us(path))
+    ours = node.is_loopback and (node.name == v4l2.CARD_LABEL or v4l2.written_by_us(path))
     return node.name if node.captures and not ours else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,13 +28,10 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
     """
     if spec == "idle":
         raise UsageError("The idle motion needs no source.", remedy="Leave the camera out.")
-    path = Path(spec).expanduser()
-    may_be_file = spec and not spec.isdecimal()  # "" would be this folder; "0" is a camera whatever lies about
-    if may_be_file and path.is_dir():
-        return Clip(path)
-    if may_be_file and path.is_file():
-        return _open_file(path)
-    return Camera(find_camera(spec, list_cameras()), size=size, rate=rate)
+    path = _existing(spec)
+    if path is None:
+        return Camera(find_camera(spec, list_cameras()), size=size, rate=rate)
+    return Clip(path) if path.is_dir() else _open_file(path)
 
 
 def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
@@ -60,6 +58,16 @@ def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
     raise CameraError(
         f"There is no camera and no file called {spec!r}.", remedy=f"{known} A video, a picture or idle will do too."
     )
+
+
+def _existing(spec: str) -> Path | None:
+    """The file or folder of that name, if it can be meant: "" would be this folder, and "0" is a camera."""
+    if not spec or spec.isdecimal() or spec.startswith("/dev/video"):
+        return None
+    with contextlib.suppress(OSError, RuntimeError):  # a name too long, a home nobody has
+        path = Path(spec).expanduser()
+        return path if path.is_file() or path.is_dir() else None
+    return None
 
 
 def _open_file(path: Path) -> FrameSource:
