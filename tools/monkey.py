@@ -1,6 +1,6 @@
-"""Random clicks and keys on the whole app: `python tests/monkey_window.py --seconds 600 --seed 1`.
+"""Random clicks and keys on the whole app: `python tools/monkey.py --seconds 600 --seed 1`.
 
-Not a test of the suite. It ends with exit code 1 after an exception, a thread that is left, or memory that grew; what
+It ends with exit code 1 after an exception, a thread that is left, or memory that grew; what
 was done last is printed. The file dialogs, the web and the end of the program are out of its reach.
 """
 
@@ -38,6 +38,7 @@ class Monkey:
         self.steps, self.ends_s = 0, float("inf")
 
     def step(self) -> None:
+        """Do something to what is in front; once the time is over, only close dialogs."""
         from PyQt5.QtWidgets import QApplication
 
         self.steps += 1
@@ -50,6 +51,7 @@ class Monkey:
         act(top)
 
     def click(self, top: Any) -> None:
+        """Click anywhere on any widget."""
         from PyQt5.QtCore import QPoint, Qt
         from PyQt5.QtTest import QTest
         from PyQt5.QtWidgets import QWidget
@@ -63,6 +65,7 @@ class Monkey:
         QTest.mouseClick(widget, Qt.LeftButton, Qt.NoModifier, place)
 
     def key(self, top: Any) -> None:
+        """Press the key of any action."""
         from PyQt5.QtCore import Qt
         from PyQt5.QtTest import QTest
 
@@ -75,6 +78,7 @@ class Monkey:
         QTest.keyClick(top, combined & ~mask, Qt.KeyboardModifiers(combined & mask))
 
     def leave(self, top: Any) -> None:
+        """Press Esc in a dialog or menu."""
         from PyQt5.QtCore import Qt
         from PyQt5.QtTest import QTest
 
@@ -83,6 +87,7 @@ class Monkey:
             QTest.keyClick(top, Qt.Key_Escape)
 
     def shake(self, top: Any) -> None:
+        """Give the window another size."""
         self.done.append("resize")
         self.app.window.resize(self.random.randrange(820, 1900), self.random.randrange(560, 1050))
 
