@@ -81,8 +81,9 @@ def equivariance(kp: Keypoints, kp_warped: Keypoints, plate: ThinPlate) -> tuple
 
 
 def separation(kp: Keypoints) -> Tensor:
-    """How much keypoints sit on one another (Zhang et al. 2018, Unsupervised Discovery of Object Landmarks as Structural
-    Representations, separation constraint): mean over pairs of exp(-d^2 / 2 s^2), s = SEPARATION. In [0, 1].
+    """How much keypoints sit on one another: mean over pairs of exp(-d^2 / 2 s^2), s = SEPARATION. In [0, 1].
+
+    Zhang et al. 2018 (Unsupervised Discovery of Object Landmarks as Structural Representations), separation constraint.
     """
     square = (kp.value[:, :, None] - kp.value[:, None]).square().sum(dim=3)  # (B, K, K)
     count = square.shape[1]
