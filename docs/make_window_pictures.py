@@ -44,7 +44,7 @@ def _take(arguments: argparse.Namespace) -> None:
     from avatar.settings import CameraSettings, Settings, WindowSettings, save_settings
     from ui.app import App, make_application
 
-    window = WindowSettings(guide_done=True, theme="light", language=arguments.language)
+    window = WindowSettings(guide_done=True, theme="light", language=arguments.language, overlay=arguments.all)
     save_settings(Settings(camera=CameraSettings(source=arguments.driver), window=window))
     application = make_application(sys.argv[:1])
     app = App(application)
