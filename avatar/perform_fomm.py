@@ -25,7 +25,7 @@ from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
 
 if TYPE_CHECKING:
-    from avatar.animate import AnimateOptions, Report, Tools
+    from avatar.animate_job import AnimateOptions, Report, Tools
 
 
 def perform_fomm(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:

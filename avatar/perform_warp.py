@@ -18,7 +18,7 @@ from avatar.portrait_source import Likeness, PortraitSource, read_portrait
 from avatar.tracking import Face
 
 if TYPE_CHECKING:
-    from avatar.animate import AnimateOptions, Report, Tools
+    from avatar.animate_job import AnimateOptions, Report, Tools
 
 
 def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:

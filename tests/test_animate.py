@@ -18,9 +18,9 @@ from fakes import NO_FACE, STRAIGHT, FakeEngine, FakeTracker, make_clip, make_so
 from motion_samples import make_face, swaying_track
 from PIL import Image
 
-from avatar import animate as animate_module
-from avatar import cli, portrait
-from avatar.animate import AnimateOptions, AnimateResult, Tools, animate, beside
+from avatar import animate_job, cli, portrait
+from avatar.animate import AnimateResult, animate, beside
+from avatar.animate_job import AnimateOptions, Tools
 from avatar.commands import demo
 from avatar.commands.animate import closing_line
 from avatar.errors import (
@@ -401,9 +401,9 @@ def run_command(*words: object) -> int:
 @pytest.fixture
 def fake_tools(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
-    monkeypatch.setattr(animate_module.Tools, "__init__", lambda self: None)
-    monkeypatch.setattr(animate_module.Tools, "open_tracker", lambda self: bench.tracker, raising=False)
-    monkeypatch.setattr(animate_module.Tools, "open_engine", lambda self, options: bench.engine, raising=False)
+    monkeypatch.setattr(animate_job.Tools, "__init__", lambda self: None)
+    monkeypatch.setattr(animate_job.Tools, "open_tracker", lambda self: bench.tracker, raising=False)
+    monkeypatch.setattr(animate_job.Tools, "open_engine", lambda self, options: bench.engine, raising=False)
 
 
 @pytest.mark.usefixtures("fake_tools")

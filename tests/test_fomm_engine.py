@@ -16,7 +16,8 @@ from motion_samples import make_face
 from PIL import Image
 
 from avatar import cli, manifest
-from avatar.animate import AnimateOptions, AnimateResult, Tools, animate
+from avatar.animate import AnimateResult, animate
+from avatar.animate_job import AnimateOptions, Tools
 from avatar.engine.fomm import choice
 from avatar.engine.fomm.choice import FACES, UNKNOWN, WHOLE, choose_model, kind_of
 from avatar.engine.fomm.engine import LOOK_EVERY, FommEngine, FommOptions

@@ -100,6 +100,12 @@ def test_losses_are_zero_for_what_is_equal_and_grow_with_what_is_not() -> None:
     assert float(losses.structure(picture.flip(3), picture)) > 0.1
 
 
+def test_separation_is_large_for_keypoints_on_one_another_and_small_for_others() -> None:
+    together, apart = torch.zeros(2, 3, 2), torch.tensor([[[-0.8, 0.0], [0.0, 0.8], [0.8, -0.8]]])
+    assert float(losses.separation(Keypoints(together))) == pytest.approx(1)
+    assert float(losses.separation(Keypoints(apart))) < 1e-3
+
+
 def test_attention_rises_around_points_that_are_known() -> None:
     anchors = torch.tensor([[[0.5, -0.5]], [[0.5, -0.5]]])
     weights = losses.attention_map(anchors, torch.tensor([1.0, 0.0]), 64, 3.0)
@@ -310,7 +316,7 @@ def test_the_command_trains_on_a_folder_of_frames(tmp_path: Path, capsys: pytest
     write_clips(tmp_path / "clips", clips=2, frames=3, size=64)
     recipe = tmp_path / "recipe.yaml"
     text = (ROOT / "recipes" / "figure.yaml").read_text()
-    recipe.write_text(text.replace("figure-000, ", "").replace("batch: 4", "batch: 2"))
+    recipe.write_text(text.replace("figure-000, ", "").replace("batch: 6", "batch: 2"))
     assert main(["train", str(recipe), "-o", str(tmp_path / "out"), "--steps", "2", "--device", "cpu"]) == 0
     assert "2 steps" in capsys.readouterr().out
     assert (tmp_path / "out" / MODEL_FILE).is_file()

@@ -42,7 +42,7 @@ from avatar.sources.base import SourceFacts
 
 MAGENTA = (255, 0, 255)
 EDGE_PX = 40
-FILE_LIMIT = 6_000_000  # bytes: how full the disk is
+FILE_LIMIT = 3_000_000  # bytes: how full the disk is
 SAMPLE_S = 5.0
 SETTLING = 0.3  # of the time, after which nothing may grow any more
 GROWTH_MB_PER_HOUR = 30.0
@@ -128,8 +128,8 @@ class Watcher:
     facts = "looks on"
     rate = 30.0
 
-    def __init__(self, world: World) -> None:
-        self._world, self._canvas = world, CanvasOptions()
+    def __init__(self, world: World, canvas: CanvasOptions) -> None:
+        self._world, self._canvas = world, canvas
 
     def send(self, frame: Frame) -> None:
         """Look at one frame."""
@@ -153,7 +153,8 @@ class Watcher:
 class Soak:
     """One run."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    def __init__(self, folder: Path, seed: int, lines: int) -> None:
+        self._canvas = CanvasOptions(16 * lines // 9 // 2 * 2, lines)
         self.world, self._folder, self._random = World(), folder, random.Random(seed)
         pictures = []
         for _, picture in zip(range(120), driving_pictures(bench_portrait(640, 360)), strict=False):
@@ -169,7 +170,7 @@ class Soak:
             open_source=lambda spec, size, rate: Camera(self.world, pictures),
             open_performer=lambda options: Performer(self.world, options),
         )
-        self.pipeline = Pipeline(LiveOptions(source="soak"), on_event=self._note, tools=tools)
+        self.pipeline = Pipeline(LiveOptions(source="soak", canvas=self._canvas), on_event=self._note, tools=tools)
         self.samples: list[dict[str, float]] = []
         self.faults: collections.Counter[str] = collections.Counter()
         self._recordings = 0
@@ -178,7 +179,7 @@ class Soak:
     def run(self, minutes: float) -> None:
         """Until the time is up."""
         began_s = time.monotonic()
-        self.pipeline.add_output("watcher", lambda: Watcher(self.world))
+        self.pipeline.add_output("watcher", lambda: Watcher(self.world, self._canvas))
         self._record()
         self.pipeline.start()
         next_fault_s, next_sample_s = 20.0, 15.0
@@ -209,7 +210,7 @@ class Soak:
             world.engine_failures = 2 if fault.endswith("twice") else 1
         elif fault == "output vanishes":
             world.output_error = OutputError("The soak test took the device away.", remedy="Wait.")
-            after(2.0, lambda: pipeline.add_output("watcher", lambda: Watcher(world)))
+            after(2.0, lambda: pipeline.add_output("watcher", lambda: Watcher(world, self._canvas)))
         elif fault == "other avatar":
             pipeline.set_avatar(self._random.choice(self._avatars))
         elif fault == "new recording":
@@ -233,7 +234,7 @@ class Soak:
         """A new recording in place of the last but one; each runs into the file limit sooner or later."""
         self._recordings += 1
         path = self._folder / f"{self._recordings % 2}.mp4"
-        self.pipeline.add_output("recording", lambda: Recorder(path))
+        self.pipeline.add_output("recording", lambda: Recorder(path, self._canvas))
 
     def _note(self, event: Event) -> None:
         self.world.told[type(event).__name__] += 1
@@ -298,12 +299,13 @@ def main() -> int:
     """Run, print the figures, and return 1 where something is wrong."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--lines", type=int, default=720, help="height of what is sent; fewer on a busy machine")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="write all samples to a file")
     args = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_LIMIT, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
     with tempfile.TemporaryDirectory(prefix="masque-soak-") as folder:
-        soak = Soak(Path(folder), args.seed)
+        soak = Soak(Path(folder), args.seed, args.lines)
         try:
             soak.run(args.minutes)
         except KeyboardInterrupt:

@@ -18,7 +18,8 @@ from avatar.progress import ProgressBar, rounded
 if TYPE_CHECKING:
     from types import FrameType
 
-    from avatar.animate import AnimateOptions, AnimateResult
+    from avatar.animate import AnimateResult
+    from avatar.animate_job import AnimateOptions
 
 FAILED = 1
 _LABELS = {
@@ -111,7 +112,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     Raises:
         UsageError, EngineError: it makes no sense, or asks for what this version does not have.
     """
-    from avatar.animate import AnimateOptions
+    from avatar.animate_job import AnimateOptions
     from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
     from avatar.portrait_crop import parse_crop

@@ -27,7 +27,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the demo, say where it is and what to try next, and return the exit code."""
-    from avatar.animate import AnimateOptions
+    from avatar.animate_job import AnimateOptions
     from avatar.commands.animate import run_job
     from avatar.library_builtin import builtin_avatars
     from avatar.motion.idle import idle_path

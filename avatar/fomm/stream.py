@@ -138,7 +138,7 @@ class Stream:
     def set_motion(self, *, relative: bool, adapt_scale: bool, strength: float) -> None:
         """Carry motion over in another way from the next frame on."""
         self.options = replace(self.options, relative=relative, adapt_scale=adapt_scale, strength=strength)
-        self._graph = None  # it holds the old way
+        self._graph, self._state = None, None  # they hold the old way
         self._settle()
 
     @torch.inference_mode()

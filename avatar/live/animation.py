@@ -78,7 +78,7 @@ class AnimationThread(Worker):
         self._stand_in = idle.face(neutral_frame(idle))  # for engines that animate whatever is in the picture
         self.stage = Stage(options, tools, self.do, report)
         self.frames = Window()
-        self.stages = {name: Window() for name in ("wait", "track", "draw")}
+        self.stages = {name: Window() for name in ("wait", "track", "draw", "engine")}
         self.latency = Window()  # from capture to avatar frame
         self.drawn = self.lagged = self._published = 0
         self.first_frame_s: float | None = None
@@ -198,9 +198,11 @@ class AnimationThread(Worker):
         self._publish(Frame(rgb, 0, captured_ns))
         self.drawn += 1
         self.frames.add()
-        self.latency.add((time.monotonic_ns() - captured_ns) * 1e-6)
-        self.first_frame_s = self.first_frame_s or time.monotonic()
-        self.lagged += time.monotonic() - now_s > self._period_s
+        done_s = time.monotonic()
+        self.stages["engine"].add(1000 * (done_s - now_s))
+        self.latency.add(1000 * done_s - captured_ns * 1e-6)
+        self.first_frame_s = self.first_frame_s or done_s
+        self.lagged += done_s - now_s > self._period_s
 
     def _publish(self, frame: Frame) -> None:
         """Hand on a frame under the next number."""

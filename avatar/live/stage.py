@@ -145,6 +145,8 @@ class Stage:
         try:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
                 portrait = read_portrait(Library().likeness(wanted.avatar), tracker)
+            if self._closed:
+                raise EngineError("It ended before the portrait was ready.")
             ready = _Prepared(wanted, performer, performer.prepare(portrait, wanted), is_new)
         except Exception as error:
             refusal = _explained(error)

@@ -58,7 +58,8 @@ class LiveStatistics:
     frozen: bool = False
     passing_through: bool = False
     latency: Timing | None = None  # capture to send, over all outputs; without one, capture to avatar frame
-    stages: dict[str, Timing] = field(default_factory=dict)  # "wait", "track", "draw", "send"
+    # "wait" for the engine, "track", "draw", "engine": from taking a frame to handing it on, "send"
+    stages: dict[str, Timing] = field(default_factory=dict)
     camera_rate: float = 0.0  # frames per second
     engine_rate: float = 0.0
     output_rate: float = 0.0  # of the slowest output

@@ -46,6 +46,7 @@ class LossConfig:
     deformed: float = 5.0  # L1 of the source, merely deformed, where the occlusion map shows it
     equivariance_value: float = 10.0
     equivariance_jacobian: float = 10.0
+    separation: float = 0.0  # keypoints apart from one another: without anchors they begin as one
     anchors: float = 0.0  # keypoints on tracked landmarks
     features: float = 0.0  # of the reader, a network that learns to find landmarks meanwhile
     landmarks: float = 0.0  # where the reader sees them in the prediction

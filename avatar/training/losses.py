@@ -12,6 +12,7 @@ from avatar.fomm.grids import identity_grid, look_up, resize_grid, resize_map
 from avatar.motion.keypoints import Keypoints, inverse
 from avatar.training.thin_plate import ThinPlate
 
+SEPARATION = 0.15  # of keypoints, in halves of the picture's side
 SCALES = 4  # of the multi-scale reconstruction, each half as large as the one before
 _LUMA, _CONTRAST = 0.01**2, 0.03**2  # Wang et al. 2004, SSIM
 
@@ -77,6 +78,17 @@ def equivariance(kp: Keypoints, kp_warped: Keypoints, plate: ThinPlate) -> tuple
     back = plate.jacobian(kp_warped.value) @ kp_warped.jacobian
     product = inverse(kp.jacobian) @ back
     return value, (torch.eye(2, device=product.device) - product).abs().mean()
+
+
+def separation(kp: Keypoints) -> Tensor:
+    """How much keypoints sit on one another: mean over pairs of exp(-d^2 / 2 s^2), s = SEPARATION. In [0, 1].
+
+    Zhang et al. 2018 (Unsupervised Discovery of Object Landmarks as Structural Representations), separation constraint.
+    """
+    square = (kp.value[:, :, None] - kp.value[:, None]).square().sum(dim=3)  # (B, K, K)
+    count = square.shape[1]
+    near = torch.exp(-square / (2 * SEPARATION**2)) * (1 - torch.eye(count, device=square.device))
+    return near.sum() / (len(square) * max(1, count * (count - 1)))
 
 
 def feature_distance(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> Tensor:

@@ -149,6 +149,8 @@ class Trainer:
         }
         if weights.structure:
             found["structure"] = weights.structure * losses.structure(done.prediction, batch.driving)
+        if weights.separation:
+            found["separation"] = weights.separation * losses.separation(done.kp_driving)
         if weights.anchors and anchors:
             found["anchors"] = weights.anchors * self._anchored(batch, done)
         if self.reader is not None:
