@@ -46,6 +46,16 @@ class Credentials:
         return _KINDS.get(self.kind, self.kind or "of unknown origin")
 
 
+def get_ready_to_sign() -> None:
+    """Load what signing needs and make the certificate, so that a stop does not wait for it; never fails."""
+    try:
+        import c2pa  # noqa: F401
+
+        own_signing_key()
+    except Exception as error:  # told by `sign`, when it matters
+        logger.debug("Signing will fail: %s", error)
+
+
 def sign(path: Path, *, composite: bool = False) -> bool:
     """Put the note into a finished file, in place; the file is as it was if that fails, and that is logged.
 

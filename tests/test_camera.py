@@ -234,9 +234,10 @@ def test_closing_ends_a_wait_and_releases_the_device(start: Any) -> None:
 
 
 def test_a_driver_that_hangs_does_not_hold_up_the_close(start: Any) -> None:
-    driver = Driver()
-    driver.grab = lambda: driver.hang.wait(20)  # type: ignore[method-assign]
+    driver, entered = Driver(), threading.Event()
+    driver.grab = lambda: entered.set() or driver.hang.wait(20)  # type: ignore[method-assign]
     camera = start(driver)
+    assert entered.wait(5)
     began_s = time.monotonic()
     camera.close()
     assert time.monotonic() - began_s < 5 and not driver.released.is_set()

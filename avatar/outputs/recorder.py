@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from avatar.credentials import sign
+from avatar.credentials import get_ready_to_sign, sign
 from avatar.errors import OutputError, UsageError
 from avatar.frames import Frame
 from avatar.outputs.canvas import CanvasOptions, compose_frame
@@ -45,6 +45,9 @@ class Recorder:
             OutputError: the place cannot be written to.
         """
         check_recording(path)
+        import av  # noqa: F401 - now: the first frames would wait for it, and the stop for the other
+
+        get_ready_to_sign()
         self._canvas, self._rate = canvas or CanvasOptions(), rate
         self._path = path.resolve()
         self._video: LiveVideo | None = None
