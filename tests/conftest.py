@@ -17,8 +17,6 @@ import avatar.cv  # noqa: F401 - first of all: packages that import cv2 themselv
 from avatar import weights
 from avatar.errors import WeightsError
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # the window's tests need no screen
-
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -64,6 +62,12 @@ def face_model() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no face model: {error}")
+
+
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    """The window's tests need no screen; the variable stays as it is for programs that tests start."""
+    return ["masque", "-platform", os.environ.get("QT_QPA_PLATFORM", "offscreen")]
 
 
 @pytest.fixture
