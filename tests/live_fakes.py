@@ -88,6 +88,7 @@ class FakePerformer:
         self.error: Exception | None = None
         self.motion: MotionSettings | None = None
         self.drives: list[Drive] = []
+        self.prepared: list[str] = []
         self.portrait: Any = None
         self.prepare_gate: threading.Event | None = None
         self.draw_gate: threading.Event | None = None
@@ -99,6 +100,7 @@ class FakePerformer:
             self.prepare_gate.wait(20)
         if not portrait.faces:
             raise FaceError("No face.", remedy="Another.")
+        self.prepared.append(options.avatar)
         return options.avatar
 
     def show(self, prepared: Any) -> None:

@@ -18,6 +18,7 @@ from avatar.live.events import Event, SourceBack, SourceLost
 from avatar.live.gate import Gate
 from avatar.live.options import LiveOptions
 from avatar.live.performer import size_on_canvas
+from avatar.live.shelf import Shelf
 from avatar.live.statistics import LiveStatistics, Timing, Window
 from avatar.live.tap import Tap
 from avatar.live.terminal import Terminal, as_text, status_line
@@ -106,6 +107,17 @@ def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
     hall.gate.freeze(False)
     hall.gate.publish(later)
     assert hall.out() is later and not hall.gate.passing_through
+
+
+def test_a_shelf_forgets_what_was_not_asked_for_the_longest() -> None:
+    shelf = Shelf()
+    for name in "abc":
+        shelf.keep(name, name.upper())
+    assert shelf.find("a") == "A"
+    shelf.keep("d", "D")
+    assert [shelf.find(name) for name in "abcd"] == ["A", None, "C", "D"]
+    shelf.clear()
+    assert shelf.find("a") is None
 
 
 def test_a_window_sums_up_what_is_recent(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -184,6 +185,28 @@ def test_of_many_avatars_in_a_row_the_last_is_shown(rig: Rig) -> None:
         rig.pipeline.set_avatar(str(rig.other))
         gate.set()
         assert rig.wait_for(AvatarReady, 2).name == str(rig.other)
+
+
+def test_going_back_to_an_avatar_needs_no_preparation_unless_its_picture_changed(rig: Rig) -> None:
+    one, other = str(rig.portrait), str(rig.other)
+    with rig:
+        for number, name in enumerate((other, one, other), start=2):
+            rig.wait_for(AvatarReady, number - 1)
+            rig.pipeline.set_avatar(name)
+        rig.wait_for(AvatarReady, 4)
+        assert rig.performer.prepared == [one, other] and rig.performer.portrait == other
+        os.utime(rig.portrait, ns=(1, 1))
+        rig.pipeline.set_avatar(one)
+        rig.wait_for(AvatarReady, 5)
+        assert rig.performer.prepared == [one, other, one]
+
+
+def test_an_engine_that_comes_back_finds_its_portrait_prepared(rig: Rig) -> None:
+    with rig:
+        rig.output.wait_for(1)
+        rig.performer.error = engine_error()
+        rig.wait_for(AvatarReady, 2)
+        assert len(rig.performers) == 2 and rig.performer.prepared == []
 
 
 @pytest.mark.parametrize("what", ["faceless", "missing"])

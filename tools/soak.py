@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import os
 import random
 import resource
 import sys
@@ -30,7 +31,7 @@ from avatar.bench import bench_portrait, driving_pictures
 from avatar.errors import CameraError, OutputError
 from avatar.frames import Frame, RgbImage
 from avatar.live.driver import Drive
-from avatar.live.events import EngineFailed, Event
+from avatar.live.events import Event
 from avatar.live.options import LiveOptions
 from avatar.live.performer import FacePerformer
 from avatar.live.tools import LiveTools
@@ -173,6 +174,7 @@ class Soak:
         self.pipeline = Pipeline(LiveOptions(source="soak", canvas=self._canvas), on_event=self._note, tools=tools)
         self.samples: list[dict[str, float]] = []
         self.faults: collections.Counter[str] = collections.Counter()
+        self.came_back = False
         self._recordings = 0
         self._later: list[tuple[float, Callable[[], None]]] = []
 
@@ -194,6 +196,17 @@ class Soak:
                 next_sample_s += SAMPLE_S
                 self.samples.append(self._sample(now_s))
             time.sleep(0.05)
+        self._mend()
+
+    def _mend(self) -> None:
+        """End all faults and see that it draws again; `came_back` says so."""
+        for _, action in self._later:
+            action()
+        world, until_s = self.world, time.monotonic() + 60
+        world.engine_failures, drawn = 0, self.pipeline.statistics().drawn
+        while not self.came_back and time.monotonic() < until_s:
+            time.sleep(0.2)
+            self.came_back = self.pipeline.statistics().drawn >= drawn + 10
 
     def happen(self, fault: str) -> None:
         """Break something, or change it; what is broken is mended a little later."""
@@ -276,12 +289,13 @@ def judge(soak: Soak, clean: bool) -> dict[str, Any]:
         wrong.append(f"{world.leaks} frames show the camera")
     if not clean:
         wrong.append("it did not stop cleanly")
-    if told[EngineFailed.__name__] and not settled[-1]["engine_rate"]:
-        wrong.append("the engine did not come back")
+    if not soak.came_back:
+        wrong.append("it did not draw again")
     statistics = soak.pipeline.statistics()
     return {
         "wrong": wrong,
         "minutes": soak.samples[-1]["minute"],
+        "load": os.getloadavg()[0],
         "faults": dict(soak.faults),
         "told": dict(told),
         "frames_looked_at": world.seen,

@@ -18,6 +18,7 @@ from avatar.live.events import AvatarReady, AvatarRefused, EngineFailed, Event
 from avatar.live.options import LiveOptions
 from avatar.live.performer import Performer
 from avatar.live.preparation import PreparationThread, yield_to_others
+from avatar.live.shelf import Shelf, shelf_key
 from avatar.live.tools import LiveTools
 from avatar.portrait_source import read_portrait
 from avatar.settings import MotionSettings
@@ -60,6 +61,7 @@ class Stage:
         self.helper = PreparationThread()
         self._tools, self._do, self._report = tools, do, report
         self._performer: Performer | None = None
+        self._shelf = Shelf()  # the helper thread's
         self._asked_s = self._healthy_since_s = 0.0
         self._failures = 0
         self._retry_s: float | None = None
@@ -143,11 +145,7 @@ class Stage:
             return
         is_new = performer is not running
         try:
-            with contextlib.closing(self._tools.open_tracker(False)) as tracker:
-                portrait = read_portrait(Library().likeness(wanted.avatar), tracker)
-            if self._closed:
-                raise EngineError("It ended before the portrait was ready.")
-            ready = _Prepared(wanted, performer, performer.prepare(portrait, wanted), is_new)
+            ready = _Prepared(wanted, performer, self._portrait(wanted, performer), is_new)
         except Exception as error:
             refusal = _explained(error)
             if is_new:
@@ -155,6 +153,21 @@ class Stage:
             self._do(lambda: self._refuse(wanted, refusal))
             return
         self._do(lambda: self._take(ready))
+
+    def _portrait(self, wanted: LiveOptions, performer: Performer) -> Any:
+        """On the helper thread: the portrait from the shelf, or prepared afresh. Raises: AvatarError, OSError."""
+        if self._failures > 1:  # one of them may be what the engine stumbles over
+            self._shelf.clear()
+        likeness = Library().likeness(wanted.avatar)
+        key = shelf_key(likeness, wanted)
+        if (portrait := self._shelf.find(key)) is None:
+            with contextlib.closing(self._tools.open_tracker(False)) as tracker:
+                source = read_portrait(likeness, tracker)
+            if self._closed:
+                raise EngineError("It ended before the portrait was ready.")
+            portrait = performer.prepare(source, wanted)
+            self._shelf.keep(key, portrait)
+        return portrait
 
     def _take(self, ready: _Prepared) -> None:
         """Swap, between two frames; what nobody wants any more is dropped."""
