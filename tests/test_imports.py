@@ -79,3 +79,30 @@ def test_importing_cv2_leaves_qt_alone() -> None:
     code = "import os; before = dict(os.environ); import avatar.cv; print(sorted(set(os.environ) - set(before)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
+
+
+LOADERS = """
+import sys, threading
+from avatar.media import load_av
+sys.setswitchinterval(1e-5)
+gate, failed = threading.Barrier(3), []
+def load(statement):
+    gate.wait()
+    try:
+        {first}
+        exec(statement)
+    except Exception as error:
+        failed.append(error)
+parts = "import av", "from av.error import InvalidDataError", "from av.video.reformatter import VideoReformatter"
+threads = [threading.Thread(target=load, args=[part]) for part in parts]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(failed)
+"""
+
+
+def test_threads_that_need_parts_of_pyav_at_the_same_time_all_get_them() -> None:
+    """With `pass` in its place they fail nearly always: each finds the other's half unfinished."""
+    code = LOADERS.format(first="load_av()")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"

@@ -11,6 +11,7 @@ from pathlib import Path
 from avatar.credentials import get_ready_to_sign, sign
 from avatar.errors import OutputError, UsageError
 from avatar.frames import Frame
+from avatar.media import load_av
 from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
@@ -45,9 +46,8 @@ class Recorder:
             OutputError: the place cannot be written to.
         """
         check_recording(path)
-        import av  # noqa: F401 - now: the first frames would wait for it, and the stop for the other
-
-        get_ready_to_sign()
+        load_av()  # now: the first frames would wait for it,
+        get_ready_to_sign()  # and the stop for this
         self._canvas, self._rate = canvas or CanvasOptions(), rate
         self._path = path.resolve()
         self._video: LiveVideo | None = None

@@ -12,6 +12,7 @@ from avatar.atomic import replacing
 from avatar.credentials import sign
 from avatar.errors import OutputError
 from avatar.frames import Frame
+from avatar.media import load_av
 from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.target import write_errors_explained
@@ -25,6 +26,7 @@ class ReplayRing:
 
     def __init__(self, canvas: CanvasOptions | None = None, *, seconds: int = 30, rate: int = 30) -> None:
         """Get ready to keep `seconds`, which cost about as many megabytes."""
+        load_av()
         self._canvas, self._seconds, self._rate = canvas or CanvasOptions(), seconds, rate
         # one second more, because a replay can only begin at a frame that stands by itself, and there is one a second
         self._fragments = _Fragments((seconds + 1) * rate)

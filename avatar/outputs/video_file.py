@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avatar.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.frames import RgbImage
+from avatar.media import load_av
 from avatar.outputs.gif import GifWriter
 from avatar.outputs.png_folder import PngFolderWriter
 from avatar.outputs.sound import SoundTrack, open_sound
@@ -46,6 +47,7 @@ def open_output(
         OutputError: the place cannot be written to.
     """
     kind = kind_of(path)
+    load_av()
     remove_stale_parts(path.resolve())
     if kind is OutputKind.PNG_FOLDER:
         return PngFolderWriter(path)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatar import v4l2
+from avatar.media import load_av
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ def _name_in_sysfs(number: str) -> str | None:
 
 def _windows() -> Iterator[CameraInfo]:
     """DirectShow's list, whose order is that of OpenCV's CAP_DSHOW."""
+    load_av()
     import av
 
     devices = [device for device in av.enumerate_input_devices("dshow") if "video" in device.media_types]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import MAX_PIXELS
+from avatar.media import load_av
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import RgbConverter
@@ -52,6 +53,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
         _check_file(path)
+        load_av()
         self._path = path
         self._damaged = 0  # packets
         self._container = _open_container(path)
