@@ -144,9 +144,8 @@ def tell_mistakes(app: App) -> None:
     sys.excepthook = tell
 
 
-def run() -> int:
+def run(application: QApplication) -> int:
     """Open the app and return its exit code once it is closed."""
-    application = make_application(sys.argv[:1])
     app = App(application)
     tell_mistakes(app)
     application.setWindowIcon(icons.application_icon())
