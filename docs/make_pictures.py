@@ -1,6 +1,7 @@
 """Draw the pictures of the README: `python docs/make_pictures.py`, in Masque's own environment.
 
-The portrait is the NASA photograph that scikit-image ships; the driver is nobody, a mean face moved by numbers.
+The portraits are the NASA photograph that scikit-image ships and the avatars that avatar.gallery draws; the driver is
+nobody, a mean face moved by numbers.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ from PIL import Image
 
 from avatar.engine.warp.engine import WarpEngine, WarpOptions
 from avatar.frames import Frame
+from avatar.library import Library
+from avatar.library_builtin import GALLERY
 from avatar.motion.expression import expression_basis
+from avatar.portrait_source import read_portrait
 from avatar.tracking import canonical_face, open_tracker, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.pose import rotation_from_angles
 
-TARGET = Path(__file__).with_name("astronaut.jpg")
 HEAD = (64, 0, 384, 320)  # left, top, right, bottom in the photograph
 MOMENTS = (  # yaw, pitch, roll, then blendshapes
     ((0, 0, 0), {}),
@@ -29,6 +32,14 @@ MOMENTS = (  # yaw, pitch, roll, then blendshapes
     ((-20, 4, -6), {"jawOpen": 0.75, "mouthSmileLeft": -0.5, "mouthSmileRight": -0.5}),
     ((6, -12, 8), {"eyeBlinkLeft": 0.7, "eyeBlinkRight": 0.7, "mouthSmileLeft": -0.2, "mouthSmileRight": -0.2}),
     ((-8, 10, 4), {"browInnerUp": 0.8, "browOuterUpLeft": 0.7, "browOuterUpRight": 0.7, "jawOpen": 0.3}),
+)
+ANTICS = (
+    ((16, 2, 4), {"jawOpen": 0.55, "mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "browInnerUp": 0.4}),
+    ((-18, 2, -8), {"jawOpen": 0.7, "mouthSmileLeft": 0.4, "mouthSmileRight": 0.4}),
+    ((10, -6, 6), {"eyeBlinkLeft": 0.7, "eyeBlinkRight": 0.7, "mouthSmileLeft": 0.7, "mouthSmileRight": 0.7}),
+    ((-14, 4, -5), {"browInnerUp": 0.8, "browOuterUpLeft": 0.7, "browOuterUpRight": 0.7, "jawOpen": 0.45}),
+    ((-20, 0, 5), {"eyeLookOutRight": 0.6, "eyeLookInLeft": 0.6, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}),
+    ((15, 3, 8), {"jawOpen": 0.6, "mouthSmileLeft": 0.6, "mouthSmileRight": 0.6}),
 )
 
 
@@ -42,21 +53,42 @@ def driver(angles_deg: tuple[float, float, float], change: dict[str, float]) -> 
     return Face(landmarks, blendshapes, 1.0, pose_of(landmarks))
 
 
-def main() -> None:
+def photograph() -> None:
     """Write astronaut.jpg: the photograph, then the photograph moved."""
     engine = WarpEngine(open_tracker(), WarpOptions(size=1024))
     engine.set_source(Frame(np.ascontiguousarray(skimage.data.astronaut()), 0, 0))
     engine.calibrate_face(driver(*MOMENTS[0]))
     frames = [engine.animate_face(driver(*moment), float(index)) for index, moment in enumerate(MOMENTS)]
     left, top, right, bottom = (2 * edge for edge in HEAD)
-    pictures = (Image.fromarray(frame[top:bottom, left:right]) for frame in frames)
-    heads = [picture.resize((260, 260), Image.Resampling.LANCZOS) for picture in pictures]
-    sheet = Image.new("RGB", (len(heads) * 260, 260))
-    for index, head in enumerate(heads):
-        sheet.paste(head, (index * 260, 0))
-    sheet.save(TARGET, quality=88)
-    print(TARGET)
+    save([[frame[top:bottom, left:right] for frame in frames]], 260, "astronaut.jpg")
+
+
+def gallery() -> None:
+    """Write avatars.jpg: the drawn avatars, and below each how it looks moved."""
+    tracker, library = open_tracker(), Library(Path(__file__).with_name("nobody's avatars"))
+    drawn, moved = [], []
+    for name, moment in zip(GALLERY, ANTICS, strict=True):
+        portrait = read_portrait(library.likeness(name), tracker)
+        engine = WarpEngine(tracker, WarpOptions())
+        engine.set_source(Frame(portrait.rgb, 0, 0), portrait.faces[0])
+        engine.calibrate_face(driver(*MOMENTS[0]))
+        drawn.append(portrait.rgb)
+        moved.append(engine.animate_face(driver(*moment), 0.0))
+    save([drawn, moved], 215, "avatars.jpg")
+
+
+def save(rows: list[list[np.ndarray]], side_px: int, name: str) -> None:
+    """Write rows of square pictures, `side_px` each, beside this file."""
+    sheet = Image.new("RGB", (len(rows[0]) * side_px, len(rows) * side_px))
+    for down, row in enumerate(rows):
+        for across, picture in enumerate(row):
+            small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
+            sheet.paste(small, (across * side_px, down * side_px))
+    target = Path(__file__).with_name(name)
+    sheet.save(target, quality=88)
+    print(target)
 
 
 if __name__ == "__main__":
-    main()
+    photograph()
+    gallery()

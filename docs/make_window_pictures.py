@@ -63,7 +63,7 @@ def _take(arguments: argparse.Namespace) -> None:
         until(lambda: time.monotonic() > end_s)
 
     until(lambda: app.window.stage.avatar.frame is not None and app.window.strip.list.model_.rowCount())
-    wait(3.0)
+    wait(3.6)
     _save(app.window, arguments.o / "window.jpg")
     if arguments.all:
         for theme in ("light", "dark"):

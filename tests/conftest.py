@@ -17,8 +17,6 @@ import avatar.cv  # noqa: F401 - first of all: packages that import cv2 themselv
 from avatar import weights
 from avatar.errors import WeightsError
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # the window's tests need no screen
-
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
@@ -66,6 +64,12 @@ def face_model() -> Path:
         pytest.skip(f"no face model: {error}")
 
 
+@pytest.fixture(scope="session")
+def qapp_args() -> list[str]:
+    """The window's tests need no screen; the variable stays as it is for programs that tests start."""
+    return ["masque", "-platform", os.environ.get("QT_QPA_PLATFORM", "offscreen")]
+
+
 @pytest.fixture
 def desk(qapp: Any, qtbot: Any) -> Iterator[Any]:
     """The desktop app on a fake pipeline, open, with the guide behind it; see fakes_ui.Desk."""
@@ -99,7 +103,7 @@ def display() -> Iterator[str]:
             pytest.fail("Xvfb is missing: .ci/run installs it")
         pytest.skip("Xvfb is missing: apt install xvfb")
     reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "2560x1440x24", "-nolisten", "tcp"]
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "2560x1440x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     os.close(writing)
     try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avatar.engine.warp.grid import STEEPEST, Grid, invert, keep_from_folding, to_pixels
+from avatar.engine.warp.grid import STEEPEST, Grid, give_way_below, invert, keep_from_folding, to_pixels
 from avatar.frames import FloatArray
 
 DIRECTIONS = [(1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)]
@@ -167,6 +167,25 @@ def test_after_unfolding_everything_rises(
     assert np.diff(unfolded[..., 0], axis=1).min() >= least
     assert np.diff(unfolded[..., 1], axis=0).min() >= least
     np.testing.assert_allclose(keep_from_folding(unfolded, step, towards), unfolded, atol=1e-3)
+
+
+def test_a_lid_comes_down_whichever_way_the_head_turns() -> None:
+    grid = Grid(0, 0, 10, 5, 20)
+    moved = grid.points()
+    moved[5:9, 2, 1] += 60  # onto what lies below
+    kept = give_way_below(moved, grid.step)
+    np.testing.assert_allclose(kept[:9], moved[:9])
+    np.testing.assert_allclose(kept[-1], moved[-1])  # far below nothing stirs
+    assert np.all(np.diff(kept[..., 1], axis=0) >= STEEPEST * grid.step - 1e-3)
+    for towards in DIRECTIONS:
+        np.testing.assert_allclose(keep_from_folding(kept, grid.step, towards)[5:9, 2], moved[5:9, 2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_nothing_comes_down_nothing_gives_way(seed: int) -> None:
+    grid = Grid(0, 0, 4, 30, 30)
+    moved = grid.points() + waves(grid.points(), seed, 0.5, 60)
+    np.testing.assert_allclose(give_way_below(moved, 4), moved, atol=1e-4)
 
 
 @settings(deadline=None, max_examples=30)

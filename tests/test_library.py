@@ -18,7 +18,7 @@ from avatar.errors import FaceError, ImageError, LibraryError, UsageError
 from avatar.frames import RgbImage
 from avatar.images import picture_file, save_png
 from avatar.library import Library, library_folder
-from avatar.library_builtin import ASTRONAUT
+from avatar.library_builtin import ASTRONAUT, GALLERY
 from avatar.library_import import Choice
 from avatar.library_names import as_name, check_name, same_name
 from avatar.portrait_crop import Box
@@ -60,7 +60,7 @@ def names(library: Library) -> list[str]:
 
 
 def test_the_astronaut_is_there_from_the_start(library: Library) -> None:
-    assert names(library) == [ASTRONAUT]
+    assert names(library) == [ASTRONAUT, *GALLERY]
     assert library.resolve("astronaut").is_file() and not library.folder.exists()
     for refused in (lambda: library.remove(ASTRONAUT), lambda: library.rename(ASTRONAUT, "Eileen")):
         with pytest.raises(LibraryError, match="built in"):
@@ -270,7 +270,7 @@ def test_an_unfinished_import_is_not_listed_and_swept_up_later(library: Library,
         folder.mkdir()
         picture(folder)
     os.utime(old, (0, 0))
-    assert [name for name in names(library) if name != ASTRONAUT] == []
+    assert names(library) == [ASTRONAUT, *GALLERY]
     library.add(picture(tmp_path), detect=one_face)
     assert new.is_dir() and not old.exists()
 

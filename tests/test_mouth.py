@@ -207,12 +207,24 @@ def test_a_smile_keeps_its_own_teeth_when_it_opens(smiling: tuple[MouthInterior,
     assert below.mean() < 0.6 * float(np.array(TEETH) @ LUMA)  # where the lip was there is no tooth
 
 
-def test_a_cartoon_with_round_eyes_has_one_bright_band_for_teeth() -> None:
-    def round_eyed(landmarks: FloatArray) -> FloatArray:
-        for eye in REGIONS:
-            landmarks[eye.upper, 1] -= 0.14 * UNIT
-        return landmarks
+def round_eyed(landmarks: FloatArray) -> FloatArray:
+    for eye in REGIONS:
+        landmarks[eye.upper, 1] -= 0.14 * UNIT
+    return landmarks
 
+
+def test_a_grey_cats_tongue_is_red_unless_the_whole_picture_is_grey() -> None:
+    shut, wide = round_eyed(face()), round_eyed(face(0.8))
+    picture = np.rint(paint(shut) @ LUMA)[..., None].repeat(3, axis=2).astype(np.uint8)
+    for coloured in (False, True):
+        if coloured:
+            cv2.circle(picture, (SIZE // 2, SIZE // 2), 40, (240, 140, 145), -1)  # a pink nose
+        inside = drawn(MouthInterior(picture, shut), picture, wide, jaw_drop=0.8)[between_lips(wide)].astype(int)
+        redness = inside[:, 0] - inside[:, 1]
+        assert (redness.max() > 60) if coloured else (np.ptp(inside, axis=1).max() < 8)
+
+
+def test_a_cartoon_with_round_eyes_has_one_bright_band_for_teeth() -> None:
     rows = []
     for change in (lambda landmarks: landmarks, round_eyed):
         shut, open_face = change(face()), change(face(0.3, rise=0.2))

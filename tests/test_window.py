@@ -452,3 +452,14 @@ def test_the_close_question_defaults_to_stay(desk: Desk, monkeypatch: pytest.Mon
     monkeypatch.setattr(QMessageBox, "exec_", exec_)
     desk.captures.set_camera(True)
     assert not desk.window._sure()
+
+
+def test_a_mistake_in_the_window_is_told_and_ends_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from ui.app import tell_mistakes
+
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    tell_mistakes(desk.app)
+    sys.excepthook(ZeroDivisionError, ZeroDivisionError("division"), None)
+    assert "Masque made a mistake of its own: ZeroDivisionError: division" in desk.notices()

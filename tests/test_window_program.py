@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import gc
+import weakref
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,19 @@ def test_the_language_changes_while_the_show_goes_on(desk: Desk, language: str, 
     desk.until(lambda: desk.window.stage.avatar.frame is not None)
     desk.session.change("window", language="en")
     desk.until(lambda: desk.window.actions_["virtual_camera"].text() == "Virtual camera")
+
+
+def test_windows_that_were_replaced_are_let_go(desk: Desk) -> None:
+    replaced = []
+    for theme in ("dark", "light") * 4:
+        old = desk.window
+        replaced.append(weakref.ref(old))
+        desk.session.change("window", theme=theme)
+        desk.until(lambda old=old: desk.window is not old)
+        desk.bot.wait(20)
+    del old
+    gc.collect()
+    assert sum(window() is not None for window in replaced) <= 3  # Qt deletes the last ones later
 
 
 def test_the_language_follows_the_system_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:

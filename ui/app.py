@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 from PyQt5.QtCore import QObject, Qt, QTimer
 from PyQt5.QtWidgets import QApplication
@@ -129,10 +130,24 @@ def make_application(argv: list[str]) -> QApplication:
     return application
 
 
-def run() -> int:
+def tell_mistakes(app: App) -> None:
+    """Show a mistake of the window's own and go on: without a hook PyQt ends the program, and the show with it."""
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            app.application.quit()
+            return
+        logger.error("A mistake in the window", exc_info=(kind, error, trace))
+        text = tr("Masque made a mistake of its own: {what}", what=f"{kind.__name__}: {error}")
+        app.session.notice(Notice(text, tr("Please report it; the details are in the terminal."), "error", "mistake"))
+
+    sys.excepthook = tell
+
+
+def run(application: QApplication) -> int:
     """Open the app and return its exit code once it is closed."""
-    application = make_application(sys.argv[:1])
     app = App(application)
+    tell_mistakes(app)
     application.setWindowIcon(icons.application_icon())
     app.show()
     try:

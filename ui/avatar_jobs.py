@@ -37,7 +37,7 @@ class AvatarJobs(QObject):
         self._folder = tempfile.TemporaryDirectory(prefix="masque-")  # for pictures that come without a file
         self.destroyed.connect(self._folder.cleanup)
         avatars.removed.connect(self._removed)
-        avatars.added.connect(lambda avatar: self._session.cleared.emit("removed"))
+        avatars.added.connect(self._came_back)
 
     def connect_actions(self, actions: Actions) -> None:
         """Give the avatars' actions what they do."""
@@ -186,6 +186,9 @@ class AvatarJobs(QObject):
         self._tell(Notice(text, key="removed", action="undo_remove"))
         if same_name(avatar.name) == same_name(self._session.settings.avatar):
             self.step(1)
+
+    def _came_back(self, avatar: Avatar) -> None:
+        self._session.cleared.emit("removed")
 
     def _own(self, what: str) -> Entry | None:
         """The avatar that is shown, if it is the user's own."""

@@ -5,13 +5,23 @@ It looks first whether there is a screen, because Qt aborts the process where th
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
 
 from avatar.errors import AvatarError, SetupError
 
-PROBE = "from PyQt5.QtGui import QGuiApplication; QGuiApplication([])"
+WORKS = "works"
+PROBE = f"""
+import sys
+from PyQt5.QtGui import QGuiApplication
+application = QGuiApplication([])
+print({WORKS!r}, flush=True)
+sys.stdin.read()
+"""
 PROBE_S = 20.0
 PACKAGES = (
     "libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 "
@@ -27,18 +37,16 @@ def start() -> int:
     """
     if not _has_display():
         raise SetupError("There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set).")
-    probe = _start_probe()
-    try:
+    with _probe() as answer:
         import avatar.cv  # noqa: F401 - before Qt: see there
-        from ui.app import run  # takes as long as the probe, so both are done at once
+        from ui.app import make_application, run  # takes as long as the probe, so both are done at once
 
         _fetch_models()
-    finally:
-        problem = _probe_failed(probe)
-    if problem:
-        remedy = f"On Debian or Ubuntu: sudo apt-get install {PACKAGES}" if "xcb" in problem else problem
-        raise SetupError("Qt cannot open a window here.", remedy=remedy)
-    return run()
+        if problem := answer():
+            remedy = f"On Debian or Ubuntu: sudo apt-get install {PACKAGES}" if "xcb" in problem else problem
+            raise SetupError("Qt cannot open a window here.", remedy=remedy)
+        application = make_application(sys.argv[:1])  # before the probe leaves: some X servers start over with the last
+    return run(application)
 
 
 def _has_display() -> bool:
@@ -47,26 +55,32 @@ def _has_display() -> bool:
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
-def _start_probe() -> subprocess.Popen[str] | None:
-    """Let another process make a Qt application: without a screen, or without a library, Qt aborts its process."""
+@contextlib.contextmanager
+def _probe() -> Iterator[Callable[[], str]]:
+    """Let another process make a Qt application: without a screen, or without a library, Qt aborts its process.
+
+    Hands out a question that waits for what Qt said there; empty if it works.
+    """
     if not sys.platform.startswith("linux"):
-        return None
-    return subprocess.Popen(
-        [sys.executable, "-c", PROBE], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+        yield lambda: ""
+        return
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", PROBE], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        patience = threading.Timer(PROBE_S, process.kill)
+        patience.start()
+        try:
+            yield lambda: _said(process)
+        finally:
+            patience.cancel()
+            process.communicate()
 
 
-def _probe_failed(probe: subprocess.Popen[str] | None) -> str:
-    """What Qt said; empty if it works."""
-    if probe is None:
+def _said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    if process.stdout.readline().strip() == WORKS:
         return ""
-    try:
-        _, said = probe.communicate(timeout=PROBE_S)
-    except subprocess.TimeoutExpired:
-        probe.kill()
-        probe.communicate()
-        return "Qt did not answer."
-    return (said.strip() or f"Qt ended with code {probe.returncode}.") if probe.returncode else ""
+    _, said = process.communicate()
+    return said.strip() or f"Qt ended with code {process.returncode}."
 
 
 def _fetch_models() -> None:

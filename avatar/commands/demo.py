@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the demo, say where it is and what to try next, and return the exit code."""
     from avatar.animate_job import AnimateOptions
     from avatar.commands.animate import run_job
-    from avatar.library_builtin import builtin_avatars
+    from avatar.library_builtin import ASTRONAUT, builtin_avatars
     from avatar.motion.idle import idle_path
     from avatar.portrait_crop import Box
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
             source=portrait.picture,
             driving=idle_path(),
             output=target,
-            crop=Box(*HEAD_AND_SHOULDERS),
+            crop=Box(*HEAD_AND_SHOULDERS) if portrait.name == ASTRONAUT else "auto",
             size=SIZE_PX,
         ),
         show_notes=False,  # remarks on a picture that nobody here chose

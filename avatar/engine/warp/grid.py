@@ -147,6 +147,17 @@ def keep_from_folding(moved: FloatArray, step: float, towards: tuple[float, floa
     return np.stack([x, y], axis=-1)
 
 
+def give_way_below(moved: FloatArray, step: float) -> FloatArray:
+    """Let what comes down from above keep its place, and squeeze what it comes down upon.
+
+    Args:
+        moved: (rows, columns, 2), where the points of a part of a grid with this `step` go.
+    """
+    rise = np.float32(STEEPEST * step) * np.arange(moved.shape[0], dtype=np.float32)[:, None]
+    down = _never_back(moved[..., 1] - rise, axis=0, forward=True) + rise
+    return np.stack([moved[..., 0], down], axis=-1)
+
+
 def _never_back(values: FloatArray, *, axis: int, forward: bool) -> FloatArray:
     if forward:
         return np.asarray(np.maximum.accumulate(values, axis=axis))

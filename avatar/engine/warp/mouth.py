@@ -28,7 +28,7 @@ from avatar.engine.warp.mouth_frame import (
     smooth,
 )
 from avatar.engine.warp.mouth_jaw import Jaw, RestingMouth
-from avatar.engine.warp.mouth_light import read_light
+from avatar.engine.warp.mouth_light import cartoon_light, read_light
 from avatar.engine.warp.mouth_own import find_own_teeth, lay_in
 from avatar.engine.warp.mouth_texture import (
     EDGE_MARGIN_MM,
@@ -49,7 +49,7 @@ LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.5, 16.0, 33.0  # behind the l
 FORGIVEN = 0.022  # of the mouth's width: a gap this small between landmarks is a closed mouth
 SHADOW_MM = 1.0  # below the upper teeth's edge their shadow on the lower ones has faded to 1/e
 LARGEST_EYE, ROUND_EYE = 0.46, 0.56  # height of the opening over the eye's width: the most of a person, and a cartoon's
-CARTOON_TOOTH = np.array([250, 247, 240], np.float32)
+CARTOON_WIDER = 0.35  # its teeth reach into the corners of its mouth
 STRAIGHT = np.eye(3, dtype=np.float32)
 
 
@@ -82,13 +82,15 @@ class MouthInterior:
             light = replace(light, tooth=own.tooth)
         self._light, self._shows_teeth = light, own is not None
         self._plain = 0.0 if own else _cartoonness(landmarks)
-        if self._plain > 0:
-            light = self._light = replace(light, tooth=light.tooth + self._plain * (CARTOON_TOOTH - light.tooth))
+        light = self._light = cartoon_light(light, rgb, landmarks, self._plain)
         own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
         self._rest = RestingMouth.of(self._opening(frame, landmarks), frame, own_drop)
 
         density = float(np.clip(1.5 * mm_px, 2.0, 10.0))
-        self._upper_points, self._lower_points = arch_points(UPPER), arch_points(LOWER)
+        wide = np.array([1 + CARTOON_WIDER * self._plain, 1, 1], np.float32)
+        self._upper_points, self._lower_points = (
+            (along, points * wide) for along, points in (arch_points(UPPER), arch_points(LOWER))
+        )
         upper = paint_row(UPPER, light, density, self._plain)
         if own is not None:
             upper = lay_in(upper, own, ArchView.of(*self._upper_points, frame.to_mouth), UPPER.half_span, density)

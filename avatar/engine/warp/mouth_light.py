@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,12 @@ LIP_PAIRS = ((13, 0), (82, 37), (312, 267), (14, 17), (87, 84), (317, 314), (178
 FULL_COLOUR = 0.22  # saturation of skin in an ordinary photograph; less of it mutes the mouth as well
 TOOTH_WARMTH = np.array([1.03, 1.0, 0.915], np.float32)  # enamel beside a neutral white
 FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # tongue and gums beside skin, in the same light
+# Of a cartoon, whatever colour its skin or fur is: it may be grey or green.
+CARTOON_TOOTH, CARTOON_FLESH, CARTOON_DARK = (
+    np.array(rgb, np.float32) for rgb in ((250, 247, 240), (216, 98, 100), (78, 22, 28))
+)
+CARTOON_SKIN = 150.0  # luma of a skin in whose light they look so
+GREY, COLOURED = 15.0, 40.0  # levels between a face's channels: a picture without colour, and one with
 DEPTHS = np.array([0.29, 0.145, 0.13], np.float32)  # the back of the mouth beside skin
 
 
@@ -133,3 +139,28 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
     flesh = _muted(0.8 * lit_skin * FLESH + 0.2 * 0.8 * lip, colour)
     balance = float(_luma(left.mean(axis=0)) - _luma(right.mean(axis=0))) / max(2 * skin_luma, 1.0)
     return MouthLight(tooth, flesh, lip, dark, skin_luma, float(np.clip(balance, -0.3, 0.3)), colour)
+
+
+def cartoon_light(light: MouthLight, rgb: RgbImage, landmarks: FloatArray, share: float) -> MouthLight:
+    """The colours of a cartoon's mouth instead, by a share of 0 to 1; a picture without colours keeps its own.
+
+    Args:
+        light: of a person in this picture.
+        rgb: the portrait.
+        landmarks: (478, 3) pixels of it.
+    """
+    if share <= 0:
+        return light
+    height, width = rgb.shape[:2]
+    low = np.clip(landmarks[:468, :2].min(axis=0), 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(landmarks[:468, :2].max(axis=0), low + 1, [width, height]).astype(int)
+    face = rgb[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    chroma = float(np.percentile(face.max(axis=2) - face.min(axis=2), 97))
+    coloured = share * min(max((chroma - GREY) / (COLOURED - GREY), 0.0), 1.0)
+    bright = min(light.skin_luma / CARTOON_SKIN, 1.0)
+    return replace(
+        light,
+        tooth=light.tooth + share * (_muted(CARTOON_TOOTH, coloured / share) - light.tooth),
+        flesh=light.flesh + coloured * (bright * CARTOON_FLESH - light.flesh),
+        dark=light.dark + coloured * (bright * CARTOON_DARK - light.dark),
+    )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.engine.warp.grid import Grid, invert, keep_from_folding, to_pixels
+from avatar.engine.warp.grid import Grid, give_way_below, invert, keep_from_folding, to_pixels
 from avatar.engine.warp.layers import Layers
 from avatar.engine.warp.relief import MESH_POINTS, Relief
 from avatar.engine.warp.scattered import thin_plate_matrix
@@ -22,11 +22,15 @@ from avatar.tracking.regions import (
     RIGHT_EYE,
     UPPER_LIP,
     UPPER_LIP_POINTS,
+    EyeRegion,
     Indices,
 )
 
 FINE_CELLS = 21  # per canonical unit: about 5 pixels for a face 250 pixels wide
 COARSE_CELLS = 72  # along the longer side of the picture
+
+
+_Part = tuple[slice, slice]  # rows and columns of a grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,7 @@ class PortraitRenderer:
         self._background_sheet = self._bare_sheet(self._coarse)
         self._fine_step = max(2, round(self.relief.unit_px / FINE_CELLS))
         self._fine = self._face_grid()
+        self._eyelids = (self._eyelid_part(RIGHT_EYE), self._eyelid_part(LEFT_EYE))
         # The lids and lips part: what lies between eyes and mouth is moved apart from what lies around. Each of the
         # two motions is smooth, because each leaves out the edges that belong to the other.
         upper_lids = np.concatenate([eye.upper for eye in EYES])
@@ -91,7 +96,7 @@ class PortraitRenderer:
         coarse = invert(self._coarse, moved, self._coarse)
         look_up = to_pixels(finer * coarse, self._coarse_step, self.width_px, self.height_px)
 
-        around = self._moved(self._around, self._fine, expression_px, motion)
+        around = self._moved(self._around, self._fine, expression_px, motion, self._eyelids)
         middle = self._moved(self._middle, self._fine, expression_px, motion)
         face = _Box.around(around.reshape(-1, 2), self.width_px, self.height_px)
         if face.empty:
@@ -113,14 +118,19 @@ class PortraitRenderer:
             look_up[box.rows, box.columns] += change
         return look_up
 
-    def _moved(self, sheet: _Sheet, grid: Grid, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
-        """Where the points of a sheet go; (rows, columns, 2)."""
+    def _moved(
+        self, sheet: _Sheet, grid: Grid, expression_px: FloatArray, motion: HeadMotion, lids: tuple[_Part, ...] = ()
+    ) -> FloatArray:
+        """Where the points of a sheet go; (rows, columns, 2). In the parts `lids`, upper lids may come down."""
         expression = np.zeros((1, 3), np.float32)
         if sheet.weights is not None:  # by OpenCV, on this thread: NumPy's would wait for helper threads on a busy CPU
             expression = np.asarray(cv2.gemm(sheet.weights, expression_px[sheet.used], 1.0, None, 0.0))
         moved = self.relief.move(sheet.points, sheet.share, expression, motion)
+        moved = moved.reshape(grid.rows, grid.columns, 2)
+        for part in lids:  # or a head that looks up would hold them up: there what is lower keeps its place
+            moved[part] = give_way_below(moved[part], grid.step)
         near = -motion.rotation[:, 2]  # where the nose travels
-        return keep_from_folding(moved.reshape(grid.rows, grid.columns, 2), grid.step, (float(near[0]), float(near[1])))
+        return keep_from_folding(moved, grid.step, (float(near[0]), float(near[1])))
 
     def _face_grid(self) -> Grid:
         ring = self.relief.ring(1.75)
@@ -128,6 +138,17 @@ class PortraitRenderer:
         low, high = np.floor(ring.min(axis=0)), np.ceil(ring.max(axis=0))
         columns, rows = np.ceil((high - low) / step).astype(int) + 1
         return Grid(float(low[0]), float(low[1]), step, int(columns), int(rows))
+
+    def _eyelid_part(self, eye: EyeRegion) -> _Part:
+        """Rows and columns of the fine grid from the brow to the cheek below an eye."""
+        points = self.face.landmarks[:, :2]
+        low, high = points[eye.contour].min(axis=0), points[eye.contour].max(axis=0)
+        reach = 0.6 * float((high - low).max())
+        beside, brow = 0.2 * reach, points[eye.brow, 1].min()
+        corners = np.array([[low[0] - beside, brow], [high[0] + beside, high[1] + reach]])
+        grid = self._fine
+        (left, top), (right, bottom) = np.rint((corners - (grid.left, grid.top)) / grid.step).astype(int).tolist()
+        return slice(max(top, 0), max(bottom, 1)), slice(max(left, 0), max(right, 1))
 
     def _bare_sheet(self, grid: Grid) -> _Sheet:
         points = grid.points().reshape(-1, 2)
