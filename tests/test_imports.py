@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import pkgutil
 import subprocess
 import sys
@@ -73,6 +74,16 @@ def test_configs_and_keypoints_wait_for_torch(module: str) -> None:
 @pytest.mark.parametrize("module", ["avatar.cli", "avatar.bootstrap", "avatar.weights", "avatar.commands.models"])
 def test_the_way_to_a_command_loads_no_numbers_either(module: str) -> None:
     assert loaded_by(module) & (HEAVY | {"numpy", "cv2", "scipy"}) == set()
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_numpy_computes_on_one_thread_unless_told_otherwise(given: dict[str, str], expected: str) -> None:
+    code = "import sys, avatar, os; print(os.environ['OPENBLAS_NUM_THREADS'], 'numpy' in sys.modules)"
+    environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | given
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+    assert done.stdout.split() == [expected, "False"]
 
 
 def test_importing_cv2_leaves_qt_alone() -> None:
