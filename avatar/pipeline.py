@@ -196,7 +196,7 @@ class Pipeline:
             stages={name: timing for name, timing in stages.items() if timing is not None},
             camera_rate=capture.frames.rate() if capture else 0.0,
             engine_rate=engine.frames.rate(),
-            output_rate=min((each.rate for each in outputs.values()), default=0.0),
+            output_rate=min((thread.calls.rate() for thread in threads if not thread.failed), default=0.0),
             captured=capture.captured if capture else 0,
             drawn=engine.drawn,
             first_frame_s=None if engine.first_frame_s is None else engine.first_frame_s - self._started_s,

@@ -298,6 +298,11 @@ def test_an_output_that_breaks_ends_alone(rig: Rig) -> None:
         assert (failed.name, failed.error.what) == ("other", "The disk is full.")
         rig.output.wait_for(3)
         assert other.closed
+        statistics = rig.pipeline.statistics()
+        rig.output.wait_for(3)
+        later = rig.pipeline.statistics()
+        assert later.outputs["other"].skipped == statistics.outputs["other"].skipped
+        assert later.outputs["other"].rate < later.output_rate
 
 
 def test_an_output_that_does_not_open_is_told(rig: Rig) -> None:

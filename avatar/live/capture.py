@@ -44,7 +44,6 @@ class CaptureThread(Worker):
         self._told_lost = False
         self.frames = Window()
         self.captured = 0
-        self.name = ""
 
     def _wake(self) -> None:
         if self._source is not None:
@@ -78,7 +77,7 @@ class CaptureThread(Worker):
                 if self._stopping.is_set():
                     return
                 if not delivered:
-                    delivered, self._told_lost, self.name = True, False, source.name
+                    delivered, self._told_lost = True, False
                     self._report(SourceBack(source.name, source.facts))
                 self._deliver(frame)
 

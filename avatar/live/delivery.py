@@ -66,6 +66,7 @@ class OutputThread(Worker):
         except Exception as error:  # outermost frame of the thread: nothing above would see it
             self._tell_failed(error)
         finally:
+            self.inbox.close()
             self._close(output)
 
     def _feed(self, output: Output) -> None:

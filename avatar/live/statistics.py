@@ -62,7 +62,7 @@ class LiveStatistics:
     stages: dict[str, Timing] = field(default_factory=dict)
     camera_rate: float = 0.0  # frames per second
     engine_rate: float = 0.0
-    output_rate: float = 0.0  # of the slowest output
+    output_rate: float = 0.0  # of the slowest output that works
     captured: int = 0
     drawn: int = 0
     replaced: int = 0  # camera frames overwritten before the engine took them

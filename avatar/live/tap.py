@@ -41,11 +41,6 @@ class Tap(Generic[Item]):
             self._mailboxes = tuple(each for each in self._mailboxes if each is not mailbox)
         mailbox.close()
 
-    @property
-    def watched(self) -> bool:
-        """Whether anybody subscribed."""
-        return bool(self._mailboxes)
-
     def put(self, item: Item) -> None:
         """Hand an item to all subscribers."""
         for mailbox in self._mailboxes:
