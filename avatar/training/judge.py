@@ -70,7 +70,7 @@ def judge(model: FirstOrderModel, pack: Pack, most: int = PAIRS) -> Verdict:
                     _sharpness(result) / sharp, _sharpness(_halved(driving)) / sharp,
                 ))  # fmt: skip
     mean = np.mean(rows, axis=0).tolist() if rows else [float("nan")] * 6
-    return Verdict(len(rows), mean[0], mean[1], mean[0] / mean[1], mean[2], mean[3], lost, mean[4], mean[5])
+    return Verdict(len(rows), mean[0], mean[1], mean[0] / max(mean[1], 1e-9), mean[2], mean[3], lost, mean[4], mean[5])
 
 
 def animate(model: FirstOrderModel, source: RgbImage, driving: RgbImage) -> RgbImage:
