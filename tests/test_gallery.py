@@ -136,7 +136,7 @@ def test_its_eyes_shut_and_nothing_of_them_is_left(engine: WarpEngine, avatar: A
 def test_its_mouth_opens_on_teeth_and_tongue(engine: WarpEngine, avatar: Avatar) -> None:
     at_rest = engine.animate_face(make_face(), 0)
     wide = engine.animate_face(open_mouth(make_face(jawOpen=0.6), 0.25), 1)
-    target = engine._renderer.landmarks(*engine._motion)  # type: ignore[union-attr, misc]
+    target = engine._renderer.deformation.landmarks(*engine._motion)  # type: ignore[union-attr, misc]
     lips = np.concatenate([target[UPPER_LIP[3], :2], target[LOWER_LIP[3], :2][::-1]])
     mouth = wide[inside(lips)].astype(int)
     assert len(mouth) > 300

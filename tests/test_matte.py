@@ -354,6 +354,13 @@ def test_what_is_typical_is_not_moved_by_exceptions() -> None:
     assert not typical(values, np.zeros((64, 64), np.bool_), 32, 65).any()
 
 
+def test_a_tile_half_of_which_is_masked_counts_only_what_is_seen() -> None:
+    values = np.random.default_rng(0).random((40, 40)).astype(np.float32)
+    seen = np.random.default_rng(1).random((40, 40)) > 0.5
+    found = typical(values, seen, 40, 65)
+    assert np.allclose(found, np.percentile(values[seen], 65), atol=1e-6)
+
+
 def test_a_linear_function_of_the_colours_is_found_and_enlarged() -> None:
     random = np.random.default_rng(0)
     rgb = random.integers(0, 256, (40, 50, 3)).astype(np.uint8)

@@ -199,7 +199,7 @@ def follow(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FloatArray]:
     seen: list[FloatArray] = []
 
     def note(renderer: PortraitRenderer, expression_px: FloatArray, motion: HeadMotion) -> RgbImage:
-        seen.append(renderer.landmarks(expression_px, motion))
+        seen.append(renderer.deformation.landmarks(expression_px, motion))
         return plain(0, (1, 1))
 
     monkeypatch.setattr(PortraitRenderer, "draw", note)
@@ -250,10 +250,10 @@ def test_mirrored_motion_moves_the_mirrored_portrait_as_a_mirror_shows(
     partner, flip = canonical_face().mirror, np.array([-1, 1, 1], np.float32)
     expression = np.random.default_rng(seed).standard_normal((478, 3)).astype(np.float32)
     shift = np.array([across, down, 0], np.float32)
-    straight = plain_renderers["straight"].landmarks(
+    straight = plain_renderers["straight"].deformation.landmarks(
         expression, HeadMotion(rotation_from_angles(yaw, pitch, roll), shift, zoom)
     )
-    flipped = plain_renderers["mirrored"].landmarks(
+    flipped = plain_renderers["mirrored"].deformation.landmarks(
         expression[partner] * flip, HeadMotion(rotation_from_angles(-yaw, pitch, -roll), shift * flip, zoom)
     )
     expected = straight[partner] * flip + np.array([SIDE - 1, 0, 0], np.float32)

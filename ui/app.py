@@ -58,11 +58,11 @@ class App(QObject):
         self.captures = Captures(self.session, self.files)
         self.avatars = Avatars(self.files, self.faces, Library(), detect)
         self._services = services or Services()
+        self.pipeline.start()  # prepares the avatar while the window is being made; its news wait for the event loop
         self.window = self._make_window()
+        self.bridge.watch(self.pipeline)
         self.session.changed.connect(self._follow)
         self._shown = (settings.window.language, settings.window.theme)
-        self.bridge.watch(self.pipeline)
-        self.pipeline.start()
         self._closed = False
         if problem is not None:
             self.session.notice(Notice(problem.what, problem.remedy, "error"))

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatar.engine.warp.fields import Mask, masked_blur, smooth_fill, typical
+from avatar.cv import cv2
+from avatar.engine.warp.fields import Mask, masked_blur, smooth_fill, strongest, typical
 from avatar.frames import FloatArray
 
 _FINE = 0.06  # head sizes over which the smooth part averages
@@ -32,11 +33,11 @@ class Backdrop:
         """
         weight = seen.astype(np.float32)
         smooth = masked_blur(image, weight, _FINE * size)
-        away = np.abs(image - smooth).max(axis=2)
+        away = strongest(cv2.absdiff(image, smooth))
         scale = 3 * float(np.median(away[seen])) + 4 / 255
         ordinary = weight / (1 + np.square(away / scale))  # a strand left among the background must not colour it
         smooth = masked_blur(image, ordinary, _FINE * size)
-        away = np.abs(image - smooth).max(axis=2)
+        away = strongest(cv2.absdiff(image, smooth))
         deviation = 1.4 * typical(away, seen, max(8, round(0.25 * size)), 65)
         plain = (1 / (1 + np.square(deviation / _PLAIN))).astype(np.float32)
         return Backdrop(smooth_fill(smooth, weight), deviation, plain)

@@ -14,7 +14,7 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.engine.warp.backdrop import Backdrop
-from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, masked_blur, smooth_fill, typical
+from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, masked_blur, smooth_fill, strongest, typical
 from avatar.engine.warp.guided import enlarged
 from avatar.engine.warp.headroom import Head, shrunk
 from avatar.engine.warp.inpaint import continued
@@ -76,7 +76,7 @@ def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> Flo
         room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
         apart = cv2.absdiff(image, behind)
         share = cv2.divide(apart, room, dtype=cv2.CV_32F) * np.clip(apart / np.float32(_GRAIN) - 1, 0, 1)
-        wide[strip] = np.maximum(matte[strip], share.max(axis=2))
+        wide[strip] = np.maximum(matte[strip], strongest(share))
     return wide
 
 
@@ -146,7 +146,7 @@ def _plan(rgb: RgbImage, matte: FloatArray, size: float) -> _Plan | None:
     mirrored = valid * blurred(cv2.erode(np.asarray(seen), np.ones((3, 3), np.uint8)), 0.015 * size)
     tile = max(8, round(0.3 * size))
     grain = typical(_roughness(rgb, alpha.shape), ~covered, tile, 50)
-    texture = _TEXTURE * typical(np.abs(image - smooth).max(axis=2), ~covered, tile, 50) + np.float32(1 / 255)
+    texture = _TEXTURE * typical(strongest(cv2.absdiff(image, smooth)), ~covered, tile, 50) + np.float32(1 / 255)
     # The picture comes back within the margin already: the rim is thin, and structures should not travel with the head.
     known = np.clip((distance_to(person) - 0.5 * reach) / (0.5 * reach + 1), 0, 1).astype(np.float32)
     return _Plan(smooth, known, mirror / np.float32(scale), mirrored, texture, grain, scale)
@@ -203,7 +203,7 @@ def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, random: np.random.Ge
     half = np.float32(0.5 * plan.scale - 0.5)
     texture = _sampled(rgb, x, y) / np.float32(255)
     texture -= _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
-    excess = np.maximum.reduce([limit, *cv2.split(np.abs(texture))])  # far quicker than a maximum over the last axis
+    excess = np.maximum(limit, strongest(np.abs(texture)))
     texture *= (mirrored * limit / excess)[..., None]
     noise = random.standard_normal((rows, width), np.float32) * grain * (1 - mirrored)
     made = np.clip(smooth + texture + noise[..., None], 0, 1)

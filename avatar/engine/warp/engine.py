@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.engine.warp.layers import Layers
 from avatar.engine.warp.renderer import PortraitRenderer
 from avatar.errors import EngineError, FaceError
 from avatar.frames import FloatArray, Frame, RgbImage
@@ -97,7 +96,7 @@ class WarpEngine:
         rgb, face = _resized(source_image.rgb, face, size or self.options.size)
         if alpha is not None:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
-        return PreparedPortrait(PortraitRenderer(rgb, face, Layers(rgb, face, alpha)), Expression.of(face))
+        return PreparedPortrait(PortraitRenderer.of(rgb, face, alpha), Expression.of(face))
 
     def use_source(self, prepared: PreparedPortrait) -> None:
         """Animate this portrait from the next frame on; the reference frame is kept."""
@@ -169,7 +168,7 @@ class WarpEngine:
         """
         if self._renderer is None:
             raise EngineError("There is no portrait to animate.", remedy="Call set_source first.")
-        return self._renderer.landmarks(*self._shown())
+        return self._renderer.deformation.landmarks(*self._shown())
 
     def close(self) -> None:
         """Let go of the portrait and the tracker; safe to call twice."""
@@ -187,14 +186,15 @@ class WarpEngine:
         """The motion as far as it is trusted."""
         assert self._renderer
         if self._motion is None:
-            return np.zeros_like(self._renderer.face.landmarks), HeadMotion.still()
+            return np.zeros_like(self._renderer.deformation.face.landmarks), HeadMotion.still()
         expression, motion = self._motion
         return expression * np.float32(self._trust), weaken(motion, self._trust)
 
     def _carried_over(self, face: Face) -> tuple[FloatArray, HeadMotion]:
         """Displacement of the portrait's landmarks by expression (478, 3), in its own pose, and the head's motion."""
         assert self._renderer and self._source and self._reference
-        options, pose = self.options, self._renderer.face.pose
+        options, portrait = self.options, self._renderer.deformation
+        pose = portrait.face.pose
         if self._reference_expression is None:
             reference = Expression.of(self._reference.face)
             if not options.relative:
@@ -204,13 +204,13 @@ class WarpEngine:
         shape = transfer(self._source, self._reference_expression, Expression.of(face), strength=strength)
         expression_px = ((shape - self._source.shape) * np.float32(pose.scale_px)) @ pose.rotation.T
         motion = head_motion(
-            self._renderer.face, self._reference.face, face, strength=options.strength_head, relative=options.relative
+            portrait.face, self._reference.face, face, strength=options.strength_head, relative=options.relative
         )
         if not options.adapt_scale and self._reference.picture_width_px:
-            per_picture = self._renderer.width_px / self._reference.picture_width_px
+            per_picture = portrait.width_px / self._reference.picture_width_px
             per_head = pose.scale_px / self._reference.face.pose.scale_px
             motion = replace(motion, shift_px=motion.shift_px * np.float32(per_picture / per_head))
-        return expression_px.astype(np.float32), self._renderer.relief.bounded(motion)
+        return expression_px.astype(np.float32), portrait.relief.bounded(motion)
 
     def _update_trust(self, seen: bool, time_s: float) -> None:
         elapsed = 0.0 if self._frame_s is None else min(max(time_s - self._frame_s, 0.0), RELEASE_S)

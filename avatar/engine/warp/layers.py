@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engine.warp.background import fill_background, foreground_colors, widened_matte
 from avatar.engine.warp.eyes import EyeLayer
-from avatar.engine.warp.matte import person_matte
 from avatar.engine.warp.mouth import MouthInterior
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.face import Face
@@ -21,9 +19,8 @@ FINER_UP_TO_PX = 8000  # a texture of more than 32,767 pixels cannot be read at 
 class Layers:
     """What is drawn over what; made once per avatar."""
 
-    def __init__(self, rgb: RgbImage, face: Face, alpha: npt.NDArray[np.uint8] | None = None) -> None:
-        matte = person_matte(rgb, face.landmarks, alpha)
-        self.matte = matte
+    def __init__(self, rgb: RgbImage, face: Face, matte: FloatArray) -> None:
+        """Take (H, W, 3) apart; the matte (H, W) in [0, 1] says what of it is the person."""
         self._background = fill_background(rgb, matte, face.landmarks)
         matte = widened_matte(rgb, matte, self._background)
         person = foreground_colors(rgb, matte, self._background)

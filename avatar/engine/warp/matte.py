@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engine.warp.backdrop import Backdrop
-from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row
+from avatar.engine.warp.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row, strongest
 from avatar.engine.warp.guided import fit_local_linear
 from avatar.engine.warp.headroom import Head, shrunk
 from avatar.engine.warp.person import by_shape, find_person
@@ -133,7 +133,7 @@ def _certain_zones(probability: FloatArray, head: Head) -> tuple[Mask, Mask]:
 
 def _strays(image: FloatArray, background: Backdrop, certain: Mask, absent: Mask, size: float) -> Mask:
     """What stands out from a plain background and hangs together with the person: locks and strands of hair."""
-    away = np.abs(image - background.colour).max(axis=2)
+    away = strongest(cv2.absdiff(image, background.colour))
     stands_out = (away > 3 * background.deviation + 6 / 255) & (background.plain > 0.5)
     near = distance_to(~absent) < 0.6 * size
     candidate = (absent & stands_out & near) | ~absent
@@ -218,25 +218,39 @@ def _best_mixture(
     Mixture and its error: Wang and Cohen 2007, Eq. 2 and 3; to the error comes the distance from what is expected.
     """
     noise = (4 / 255) ** 2 + 0.15 * deviation * deviation
+    per_error = 1 / (3 * noise)
     inside = expected > 0.5
     pull = np.where(inside, 1 + 8 * np.square(2 * expected - 1), 0.5 + 4 * (1 - plain)) * ~stray
     best = np.full(len(colour), np.inf, np.float32)
     alpha, contrast = expected.copy(), np.zeros_like(best)
-    for ground in grounds:
-        above = colour - ground
-        for person in persons:
+    planes, person_planes = _planes(colour), [_planes(person) for person in persons]
+    for ground in map(_planes, grounds):
+        above = planes - ground
+        distance = _dot(above, above)
+        for person in person_planes:
             line = person - ground
-            length = np.einsum("nc,nc->n", line, line)
-            share = np.clip(np.einsum("nc,nc->n", above, line) / (length + 1e-4), 0, 1)
-            error = above - share[:, None] * line
-            cost = np.einsum("nc,nc->n", error, error) / (3 * noise) + pull * np.square(share - expected)
+            length, along = _dot(line, line), _dot(above, line)
+            share = np.clip(along / (length + np.float32(1e-4)), 0, 1)
+            error = distance - share * (2 * along - share * length)
+            cost = error * per_error + pull * np.square(share - expected)
             better = cost < best
-            best = np.where(better, cost, best)
-            alpha = np.where(better, share, alpha)
-            contrast = np.where(better, length / 3, contrast)
+            np.copyto(best, cost, where=better)
+            np.copyto(alpha, share, where=better)
+            np.copyto(contrast, length, where=better)
+    contrast /= 3
     needed = (25 / 255) ** 2 + 4 * deviation * deviation
     trust = np.exp(-0.25 * best) * contrast / (contrast + needed)
     return expected + trust * (alpha - expected), trust
+
+
+def _planes(colours: FloatArray) -> FloatArray:
+    """(N, 3) as (3, N): sums over three long rows are several times as fast as over many short ones."""
+    return np.ascontiguousarray(colours.T)
+
+
+def _dot(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Of the columns of (3, N) each; (N,)."""
+    return np.asarray(first[0] * second[0] + first[1] * second[1] + first[2] * second[2])
 
 
 def _look_up(
