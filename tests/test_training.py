@@ -324,6 +324,14 @@ def test_the_command_trains_on_a_folder_of_frames(tmp_path: Path, capsys: pytest
     assert "is missing" in capsys.readouterr().err
 
 
+def run_as_two(script: Path, *arguments: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launch, str(script), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_two_processes_train_one_model(tmp_path: Path) -> None:
     path = tmp_path / "pack.safetensors"
     save_pack(figure_pack(), path)
@@ -341,11 +349,27 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         "Path(sys.argv[1] + f'.{team.rank}').write_text(f'{float(weights.double().sum())!r} {losses[\"pixels\"]!r}')\n"
         "team.leave()\n"
     )
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*launch, str(script), str(path)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_as_two(script, path)
     results = [Path(f"{path}.{rank}").read_text().split() for rank in (0, 1)]
     assert results[0][0] == results[1][0]  # the same weights
     assert results[0][1] != results[1][1]  # of different halves of the batch
+
+
+def test_two_processes_with_clocks_of_their_own_save_fit_and_stop_together(tmp_path: Path) -> None:
+    path = tmp_path / "pack.safetensors"
+    save_pack(figure_pack(), path)
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import os, sys, time, types, torch; from pathlib import Path\n"
+        "from training_samples import RECIPE; from avatar.training import run\n"
+        "pace = 1 + 0.5 * int(os.environ['RANK'])\n"
+        "run.time = types.SimpleNamespace(monotonic=lambda: pace * time.monotonic())\n"
+        "path = Path(sys.argv[1])\n"
+        "options = run.RunOptions(path.parent / 'out', torch.device('cpu'), minutes=0.2, fit=True, save_every_s=0.3)\n"
+        "done = run.train(RECIPE, path, options)\n"
+        "Path(f'{path}.{os.environ[\"RANK\"]}').write_text(str(done.steps))\n"
+    )
+    run_as_two(script, path)
+    steps = [int(Path(f"{path}.{rank}").read_text()) for rank in (0, 1)]
+    assert steps[0] == steps[1] > 0
+    assert (tmp_path / "out" / MODEL_FILE).is_file()

@@ -31,7 +31,6 @@ class TeacherConfig:
     """The warp engine's part: stills and pairs, moved."""
 
     frames: int = 0  # per identity; 0: no teacher
-    motions: int = 4000  # at most as many frames of the training clips serve as motions
     turn_deg: float = 22.0  # spread of the extra turn of the head, yaw; pitch and roll less
     workers: int = 0  # processes; 0: one less than there are cores
 
@@ -53,6 +52,7 @@ class LossConfig:
     adversarial: float = 0.0  # least squares, patches
     matching: float = 0.0  # features of the discriminator
     attention: float = 0.0  # how much more pixels around the anchors count
+    moving: float = 0.0  # how much more pixels count where source and driving frame differ
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from avatar.motion.keypoints import Keypoints, inverse
 from avatar.training.thin_plate import ThinPlate
 
 SEPARATION = 0.15  # of keypoints, in halves of the picture's side
+MOST = 8.0  # times as much as on the average that a place may count as moving
 SCALES = 4  # of the multi-scale reconstruction, each half as large as the one before
 _LUMA, _CONTRAST = 0.01**2, 0.03**2  # Wang et al. 2004, SSIM
 
@@ -52,14 +53,16 @@ def structure(prediction: Tensor, driving: Tensor) -> Tensor:
     return 1 - (light * (2 * both + _CONTRAST) / (var_a + var_b + _CONTRAST)).mean()
 
 
-def deformed(source: Tensor, driving: Tensor, deformation: Tensor, occlusion: Tensor | None) -> Tensor:
+def deformed(
+    source: Tensor, driving: Tensor, deformation: Tensor, occlusion: Tensor | None, attention: Tensor
+) -> Tensor:
     """L1 between the driving frame and the source, merely deformed, at the deformation's own size.
 
     Hidden parts count little; their share is not rewarded, since the occlusion map is only read here.
     """
     height, width = deformation.shape[1:3]
-    small = [F.interpolate(x, size=(height, width), mode="area") for x in (source, driving)]
-    wrong = (look_up(small[0], deformation) - small[1]).abs()
+    small = [F.interpolate(x, size=(height, width), mode="area") for x in (source, driving, attention)]
+    wrong = (look_up(small[0], deformation) - small[1]).abs() * small[2]
     return wrong.mean() if occlusion is None else (wrong * (0.2 + 0.8 * occlusion.detach())).mean()
 
 
@@ -113,6 +116,15 @@ def attention_map(anchors: Tensor, known: Tensor, size: int, strength: float) ->
     grid = identity_grid(32, 32, like=anchors)
     near = torch.exp(-(grid - anchors[:, :, None, None]).square().sum(dim=4) / (2 * 0.07**2)).amax(dim=1)
     return 1 + strength * known[:, None, None, None] * resize_map(near[:, None], size, size)
+
+
+def motion_map(source: Tensor, driving: Tensor) -> Tensor:
+    """How much each place differs between two frames (B, 3, H, W), beside the whole frame; (B, 1, H, W), 0 to MOST.
+
+    A waving hand is a hundredth of a picture: in a plain mean nobody learns to follow it.
+    """
+    change = F.avg_pool2d((source - driving).abs().mean(dim=1, keepdim=True), 5, stride=1, padding=2)
+    return (change / change.mean(dim=(1, 2, 3), keepdim=True).clamp_min(1e-3)).clamp(max=MOST)
 
 
 def warped_alone(source: Tensor, deformation: Tensor) -> Tensor:

@@ -51,15 +51,27 @@ class Team:
                 dist.all_reduce(buffer)
                 buffer.div_(self.size)
 
-    def agree(self, stop: bool) -> bool:
-        """Whether any of the team wants to stop."""
+    def agree(self, *wishes: bool) -> tuple[bool, ...]:
+        """Of each wish, whether any of the team has it: clocks differ, and what all take part in all must begin."""
         if self.size == 1:
-            return stop
-        wish = torch.tensor(float(stop), device="cuda" if dist.get_backend() == "nccl" else "cpu")
-        dist.all_reduce(wish)
-        return bool(wish > 0)
+            return wishes
+        counted = torch.tensor([float(wish) for wish in wishes], device=_place())
+        dist.all_reduce(counted)
+        return tuple(bool(count > 0) for count in counted.tolist())
+
+    def follow(self, number: int) -> int:
+        """The number that the leading process has."""
+        if self.size == 1:
+            return number
+        told = torch.tensor(number, device=_place())
+        dist.broadcast(told, 0)
+        return int(told)
 
     def leave(self) -> None:
         """Part; safe to call alone."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _place() -> str:
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

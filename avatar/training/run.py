@@ -103,36 +103,36 @@ class _Run:
     ) -> None:
         self._options, self._trainer, self._bank = options, trainer, bank
         self._showcase, self._teacher, self._say = showcase, teacher, say
-        self._began_s = time.monotonic()
-        self._marked = (0, 0.0)  # step and seconds when the rate was last measured
+        self._began_s, self._began_step = time.monotonic(), trainer.step
+        self._marked = (trainer.step, 0.0)  # step and seconds when the rate was last measured
         self._losses: dict[str, float] = {}
         self._held_out: dict[str, float] = {}
 
     def go(self) -> RunResult:
         self._fill_bank()
-        sheet_s = saved_s = began_s = self._began_s
-        trainer = self._trainer
-        last: dict[str, torch.Tensor] = {}
+        trainer, options, found = self._trainer, self._options, dict[str, torch.Tensor]()
+        sheet_s = saved_s = time.monotonic()
         with self._board() as note:
-            while trainer.step < trainer.config.steps and not trainer.team.agree(self._out_of_time()):
+            while trainer.step < trainer.config.steps:
+                stop, save = trainer.team.agree(self._out_of_time(), time.monotonic() - saved_s > options.save_every_s)
+                if stop:
+                    break
+                if save:
+                    saved_s = time.monotonic()
+                    self._save(trainer)
                 self._take_lessons()
                 found = trainer.train(self._bank)
-                now_s = time.monotonic()
                 if trainer.step % LOOK_EVERY == 0 or trainer.step == 1:
                     self._look(trainer.check(found), note)
                     self._fit()
-                if now_s - sheet_s > self._options.sheet_every_s:
-                    sheet_s = now_s
+                if time.monotonic() - sheet_s > options.sheet_every_s:
+                    sheet_s = time.monotonic()
                     self._show(note)
-                if now_s - saved_s > self._options.save_every_s:
-                    saved_s = now_s
-                    self._save(trainer)
-                last = found
-            if last:
-                self._losses = trainer.check(last)
+            if found:
+                self._losses = trainer.check(found)
             self._show(note)
         self._save(trainer)
-        return RunResult(trainer.step, time.monotonic() - began_s, self._losses, self._held_out)
+        return RunResult(trainer.step, time.monotonic() - self._began_s, self._losses, self._held_out)
 
     def _fill_bank(self) -> None:
         if self._teacher is None:
@@ -164,19 +164,20 @@ class _Run:
     def _fit(self) -> None:
         """Set how many steps there will be by how long they have taken so far; until the learning rate falls."""
         trainer, minutes = self._trainer, self._options.minutes
-        elapsed_s = time.monotonic() - self._began_s
         if not self._options.fit or minutes is None or trainer.step < LOOK_EVERY:
             return
+        elapsed_s, steps = time.monotonic() - self._began_s, 0
         if elapsed_s < 60 * minutes * (1 - trainer.config.cool_down):
             recent = max(1, trainer.step - self._marked[0]) / max(1e-9, elapsed_s - self._marked[1])
             steps = trainer.step + max(1, round(recent * (60 * minutes * (1 - SPARE) - elapsed_s)))
+        if steps := trainer.team.follow(steps):
             trainer.config = dataclasses.replace(trainer.config, steps=steps)
             self._marked = trainer.step, elapsed_s
 
     def _look(self, losses: dict[str, float], note: Callable[[dict[str, float]], None]) -> None:
         self._losses = losses
         note(losses)
-        rate = self._trainer.step / max(1e-9, time.monotonic() - self._began_s)
+        rate = (self._trainer.step - self._began_step) / max(1e-9, time.monotonic() - self._began_s)
         text = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self._say(f"step {self._trainer.step} of {self._trainer.config.steps}: {text}; {rate:.2f} steps/s")
 

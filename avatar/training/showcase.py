@@ -46,7 +46,7 @@ class Showcase:
             bank: of the pictures that were held out.
             device: that of the trainer.
         """
-        self._bank, self.picks = bank, bank.every(MEASURED)
+        self._bank, self._picks = bank, bank.every(MEASURED)
         clips = [g for g in pack.groups if g.held_out and g.kind == "clip" and g.count > 1]
         stills = [g for g in pack.groups if g.held_out and g.kind == "still"]
 
@@ -64,8 +64,8 @@ class Showcase:
     def measure(self, trainer: Trainer) -> dict[str, float]:
         """L1 against the driving frame, and its ratio to that of copying the source, over MEASURED held-out pairs."""
         ours, copied, points, known = [], [], [], []
-        for at in range(0, len(self.picks), _AT_ONCE):
-            batch = self._bank.gather(self.picks[at : at + _AT_ONCE])
+        for at in range(0, len(self._picks), _AT_ONCE):
+            batch = self._bank.gather(self._picks[at : at + _AT_ONCE])
             prediction = trainer.predict(batch.source, batch.driving).prediction
             ours.append((prediction - batch.driving).abs().mean(dim=(1, 2, 3)))
             copied.append((batch.source - batch.driving).abs().mean(dim=(1, 2, 3)))
@@ -84,7 +84,7 @@ class Showcase:
     @torch.no_grad()
     def sheet(self, trainer: Trainer, path: Path) -> None:
         """Write a contact sheet with a row for each example; columns as in COLUMNS."""
-        shown = self.picks[:: max(1, len(self.picks) // SHOWN)][:SHOWN]
+        shown = self._picks[:: max(1, len(self._picks) // SHOWN)][:SHOWN]
         batches = [self._bank.gather([pick]) for pick in shown]
         examples = [Example(b.source, b.driving, None) for b in batches] + self._crossed
         if examples:

@@ -139,13 +139,17 @@ class Trainer:
         if weights.attention and anchors:
             places = batch.driving_points[:, :anchors]
             attention = losses.attention_map(places, batch.known, self.config.size, weights.attention)
+        moving = torch.ones_like(attention)
+        if weights.moving:
+            moving = (1 + weights.moving * losses.motion_map(batch.source, batch.driving)) / (1 + weights.moving)
+            attention = attention * moving
         value, jacobian = losses.equivariance(done.kp_driving, kp_warped, plate)
         found = {
             "pixels": weights.pixels * losses.pixels(done.prediction, batch.driving, attention),
             "edges": weights.edges * losses.edges(done.prediction, batch.driving, attention),
             "equivariance": weights.equivariance_value * value + weights.equivariance_jacobian * jacobian,
             "deformed": weights.deformed
-            * losses.deformed(batch.source, batch.driving, done.motion.deformation, done.motion.occlusion_map),
+            * losses.deformed(batch.source, batch.driving, done.motion.deformation, done.motion.occlusion_map, moving),
         }
         if weights.structure:
             found["structure"] = weights.structure * losses.structure(done.prediction, batch.driving)
