@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatar.cv import cv2
+from avatar.devices import processor_name
 from avatar.errors import FaceError, LibraryError
 from avatar.frames import Frame, RgbImage
 from avatar.tracking.face import Face
@@ -183,7 +184,7 @@ def describe_machine() -> dict[str, Any]:
             versions[package] = metadata.version(package)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
-    facts = {"cpu": _cpu_name(), "cores": cores, "threads": cv2.getNumThreads(), "system": platform.platform()}
+    facts = {"cpu": processor_name(), "cores": cores, "threads": cv2.getNumThreads(), "system": platform.platform()}
     return facts | {"load_before": load, "versions": versions}
 
 
@@ -249,11 +250,3 @@ def _encoder(width_px: int, height_px: int) -> Iterator[Callable[[RgbImage, floa
         facts = DrivingFacts(path, width_px, height_px, RATE, 1 / (RATE * 1000), 0.0, 0, has_audio=False)
         with open_output(path, width_px, height_px, facts) as writer:
             yield writer.write
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from avatar.errors import EngineError, UsageError
 
@@ -93,3 +96,12 @@ def _processor() -> str:
     import torch
 
     return f"processor, {torch.get_num_threads()} threads"
+
+
+def processor_name() -> str:
+    """What the processor calls itself."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -37,7 +37,6 @@ class DrivingMotion(DrivingClip):
     """The motion of a whole clip, with the times its frames are shown at."""
 
     track: MotionTrack
-    has_pictures: bool  # False: a template
 
     @property
     def faces(self) -> int:
@@ -88,7 +87,7 @@ def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None
     with open_driving(path) as driving:
         times_ns: list[int] = []
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track, has_pictures=True)
+        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track)
 
 
 def _noted(driving: DrivingVideo, times_ns: list[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
@@ -112,4 +111,4 @@ def _of_template(track: MotionTrack) -> DrivingMotion:
         has_audio=False,
     )
     times_ns = tuple(round(float(time_s) * _NS) for time_s in track.times_s)
-    return DrivingMotion(times_ns, facts.duration_s, facts, track, has_pictures=False)
+    return DrivingMotion(times_ns, facts.duration_s, facts, track)

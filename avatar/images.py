@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import struct
-import tempfile
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -32,10 +31,6 @@ FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"}
 )
-_SUFFIX_OF_FORMAT = {
-    "PNG": ".png", "JPEG": ".jpg", "MPO": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif", "TIFF": ".tif",
-    "AVIF": ".avif", "JPEG2000": ".jp2", "PPM": ".ppm",
-}  # fmt: skip
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi"})
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
 
@@ -72,29 +67,6 @@ def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbIm
                 f"{path.name} is damaged or cut short: {_reason(error)}.",
                 remedy="Download or copy it again, or choose another picture.",
             ) from error
-
-
-@contextlib.contextmanager
-def picture_file(data: bytes, name: str = "Pasted picture") -> Iterator[Path]:
-    """A passing file of a picture that came as bytes, pasted or dropped, under the ending that its format wants.
-
-    Args:
-        data: a picture in any of the formats that `load_image` reads.
-        name: of the file, without an ending.
-    Raises:
-        ImageError: the bytes are no picture, or there is no room for them.
-    """
-    try:
-        with tempfile.TemporaryDirectory(prefix="masque-") as folder:
-            raw = Path(folder) / name
-            raw.write_bytes(data)
-            with _opened(raw) as picture:
-                suffix = _SUFFIX_OF_FORMAT.get(picture.format or "", ".png")
-            yield raw.replace(raw.with_name(f"{name}{suffix}"))
-    except OSError as error:
-        raise ImageError(
-            f"The picture {name} could not be put aside: {_reason(error)}.", remedy="Make room on the disk."
-        ) from error
 
 
 def flatten(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:

@@ -123,7 +123,7 @@ class Library:
         choice: Choice = NOTHING_CHOSEN,
         confirmed: bool = False,
     ) -> Added:
-        """Copy a picture in, whole or not at all. Of one that came as bytes, `avatar.images.picture_file` makes a file.
+        """Copy a picture in, whole or not at all.
 
         Args:
             detect: finds faces, largest first, as `avatar.tracking.find_faces` does.

@@ -22,8 +22,7 @@ from avatar import manifest
 from avatar.cli import main
 from avatar.errors import EngineError, OutputError, UsageError, WeightsError
 from avatar.fomm import PUBLISHED, convert_checkpoint, load_checkpoint
-from avatar.fomm.config import find_config
-from avatar.fomm.layout import from_layout, read_yaml, to_layout
+from avatar.fomm.layout import find_config, from_layout, read_layout, to_layout
 from avatar.fomm.random_model import random_picture
 from avatar.fomm.weight_files import GET_ONE
 from tests.fomm_samples import SMALL, STRUCTURES, authors_state, psnr_db, sample_model, save_checkpoint
@@ -158,7 +157,7 @@ def test_files_that_are_no_config(text: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(text.replace("MARK", str(tmp_path / "mark")))
     with pytest.raises(UsageError, match="not a config of a First Order Motion Model") as caught:
-        read_yaml(path)
+        read_layout(path)
     assert why in caught.value.what
     assert not (tmp_path / "mark").exists()
 

@@ -16,7 +16,7 @@ from motion_samples import make_face
 from avatar import library_import, library_record
 from avatar.errors import FaceError, ImageError, LibraryError, UsageError
 from avatar.frames import RgbImage
-from avatar.images import picture_file, save_png
+from avatar.images import save_png
 from avatar.library import Library, library_folder
 from avatar.library_builtin import ASTRONAUT, GALLERY
 from avatar.library_import import Choice
@@ -199,20 +199,6 @@ def test_the_right_to_use_a_likeness_is_asked_for_once_and_kept(library: Library
     for refused in ("her", ASTRONAUT, "nobody"):
         with pytest.raises(LibraryError):
             library.confirm(refused)
-
-
-def test_a_picture_that_comes_as_bytes(library: Library, tmp_path: Path) -> None:
-    data = picture(tmp_path).read_bytes()
-    with picture_file(data) as path:
-        avatar = library.add(path, detect=one_face).avatar
-    assert avatar.name == "Pasted picture" and avatar.picture.read_bytes() == data and not path.exists()
-    assert avatar.picture.suffix == ".png"
-    for broken in (b"", b"no picture"):
-        with pytest.raises(ImageError), picture_file(broken):
-            pytest.fail("it is no picture")
-    with pytest.raises(FaceError), picture_file(picture(tmp_path, "b.png", 3).read_bytes()) as path:
-        library.add(path, detect=no_face)
-    assert not path.exists() and names(library).count("Pasted picture") == 1
 
 
 def test_damaged_face_marks_are_no_marks(library: Library, tmp_path: Path) -> None:

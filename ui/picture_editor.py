@@ -110,11 +110,6 @@ class PictureEditor(PictureView):
         width, height = round(self._part.right()) - left, round(self._part.bottom()) - top
         return Box(left, top, max(width, MIN_SIDE_PX), max(height, MIN_SIDE_PX))
 
-    def set_box(self, box: Box | None) -> None:
-        """Show a part that was chosen before."""
-        self._part = self._whole() if box is None else QRectF(box.left, box.top, box.width, box.height)
-        self.update()
-
     def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802 - Qt's name
         """Take hold of an edge, or of the part as a whole."""
         if self._image is not None:

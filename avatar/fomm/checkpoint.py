@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from avatar.errors import EngineError, WeightsError
-from avatar.fomm.config import ModelConfig, find_config
+from avatar.fomm.config import ModelConfig
+from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
-
-from avatar.errors import UsageError
 
 MAX_CHANNELS = 8192  # a file may say anything; the published ones stay below 1025
 
@@ -80,24 +77,3 @@ PUBLISHED = {
     **dict.fromkeys(("vox", "vox-adv", "taichi", "taichi-adv", "nemo", "bair", "fashion"), VOX),
     "mgif": replace(VOX, single_jacobian_map=True),
 }
-
-
-def find_config(config: str | Path | ModelConfig) -> ModelConfig:
-    """Return the config meant by a published name, by a YAML file, or by itself.
-
-    Raises:
-        UsageError: no such name or file, or the file is not a config in the authors' layout.
-    """
-    if isinstance(config, ModelConfig):
-        return config
-    if str(config) in PUBLISHED:
-        return PUBLISHED[str(config)]
-    path = Path(config).expanduser()
-    if not path.is_file():
-        raise UsageError(
-            f"There is no config called {str(config)!r}, and no such file.",
-            remedy=f"Name a YAML file or one of: {', '.join(PUBLISHED)}. Or leave the config out.",
-        )
-    from avatar.fomm.layout import read_yaml
-
-    return read_yaml(path)

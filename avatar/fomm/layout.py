@@ -7,23 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import UsageError
-from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
+from avatar.fomm.config import PUBLISHED, VOX, HourglassConfig, ModelConfig
+from avatar.yaml_file import read_yaml
 
-MAX_YAML_BYTES = 1_000_000  # the published ones have 2 kB
+
+def find_config(config: str | Path | ModelConfig) -> ModelConfig:
+    """Return the config meant by a published name, by a YAML file, or by itself.
+
+    Raises:
+        UsageError: no such name or file, or the file is not a config in the authors' layout.
+    """
+    if isinstance(config, ModelConfig):
+        return config
+    if str(config) in PUBLISHED:
+        return PUBLISHED[str(config)]
+    path = Path(config).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"There is no config called {str(config)!r}, and no such file.",
+            remedy=f"Name a YAML file or one of: {', '.join(PUBLISHED)}. Or leave the config out.",
+        )
+    return read_layout(path)
 
 
-def read_yaml(path: Path) -> ModelConfig:
+def read_layout(path: Path) -> ModelConfig:
     """Read a config in the authors' layout. Raises UsageError for anything else."""
-    import yaml
-
     try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_YAML_BYTES + 1)
-        if len(text) > MAX_YAML_BYTES:
-            raise ValueError("it is too large for a config")
-        return from_layout(yaml.safe_load(text))
+        return from_layout(read_yaml(path))
     # RecursionError: YAML nests without end; OverflowError: .inf where an int belongs
-    except (OSError, yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+    except (OSError, ValueError, RecursionError, OverflowError) as error:
         why = " ".join(str(error).split())
         raise UsageError(
             f"{path} is not a config of a First Order Motion Model: {why}.",

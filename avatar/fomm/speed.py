@@ -29,6 +29,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
+from avatar.devices import processor_name
 from avatar.fomm.config import VOX, ModelConfig
 from avatar.fomm.fast import Tricks
 from avatar.fomm.model import FirstOrderModel
@@ -229,7 +230,7 @@ def random_clip(count: int, size: int, channels: int, seed: int) -> Tensor:
 
 def describe_device(device: torch.device) -> dict[str, Any]:
     """What the times depend on."""
-    facts: dict[str, Any] = {"device": str(device), "cpu": _cpu_name(), "cores": os.cpu_count()}
+    facts: dict[str, Any] = {"device": str(device), "cpu": processor_name(), "cores": os.cpu_count()}
     facts |= {"threads": torch.get_num_threads(), "python": platform.python_version(), "torch": torch.__version__}
     if device.type == "cuda":
         facts |= {"gpu": torch.cuda.get_device_name(device), "cuda": torch.version.cuda}
@@ -434,14 +435,6 @@ def _tidy() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def main() -> None:

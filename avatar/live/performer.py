@@ -12,9 +12,10 @@ from avatar.frames import Frame, RgbImage
 from avatar.live.driver import Drive
 from avatar.live.events import EngineReady
 from avatar.live.options import LiveOptions
+from avatar.outputs.canvas import size_on_canvas
 from avatar.portrait import check_portrait
 from avatar.portrait_source import PortraitSource
-from avatar.settings import CanvasSettings, MotionSettings
+from avatar.settings import MotionSettings
 from avatar.tracking import Face
 
 
@@ -97,9 +98,3 @@ def open_performer(options: LiveOptions) -> Performer:
 
         return PicturePerformer(options)
     raise EngineError(f"There is no engine called {options.engine!r}.", remedy=f"Choose {' or '.join(ENGINES)}.")
-
-
-def size_on_canvas(width_px: int, height_px: int, canvas: CanvasSettings) -> int:
-    """Longer side at which a picture is shown on a canvas: drawing more pixels would be lost work."""
-    scales = canvas.width_px / width_px, canvas.height_px / height_px
-    return max(round((max if canvas.fit == "fill" else min)(scales) * max(width_px, height_px)), 32)

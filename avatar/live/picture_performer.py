@@ -17,7 +17,7 @@ from avatar.live.driver import CATCH_S, EASE_S, Drive
 from avatar.live.events import EngineReady
 from avatar.live.idle_pictures import IdlePictures, builtin_idle_pictures
 from avatar.live.options import LiveOptions
-from avatar.live.performer import size_on_canvas
+from avatar.outputs.canvas import size_on_canvas
 from avatar.portrait import check_portrait
 from avatar.portrait_source import PortraitSource
 from avatar.settings import MotionSettings

@@ -46,6 +46,12 @@ def compose_frame(frame: Frame, options: CanvasOptions) -> RgbImage:
     return compose(frame.rgb, replace(options, label=options.label and not frame.passed_through))
 
 
+def size_on_canvas(width_px: int, height_px: int, canvas: CanvasOptions) -> int:
+    """Longer side at which a picture is shown on a canvas: drawing more pixels would be lost work."""
+    scales = canvas.width_px / width_px, canvas.height_px / height_px
+    return max(round((max if canvas.fit == "fill" else min)(scales) * max(width_px, height_px)), 32)
+
+
 def draw_label(canvas: RgbImage) -> None:
     """Write LABEL into the lower right corner of a picture, in place; small canvases get less than they can hold."""
     height, width = canvas.shape[:2]

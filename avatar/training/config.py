@@ -10,8 +10,7 @@ from typing import Any
 from avatar.errors import TrainingError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
-
-MAX_BYTES = 1_000_000
+from avatar.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
@@ -92,15 +91,9 @@ class TrainConfig:
 
 def read_recipe(path: Path) -> TrainConfig:
     """Read a recipe. Raises TrainingError for anything else, with the line's name."""
-    import yaml
-
     try:
-        with path.open("rb") as stream:
-            text = stream.read(MAX_BYTES + 1)
-        if len(text) > MAX_BYTES:
-            raise ValueError("it is too large for a recipe")
-        return from_mapping(yaml.safe_load(text))
-    except (OSError, yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError) as error:
+        return from_mapping(read_yaml(path))
+    except (OSError, ValueError, TypeError, RecursionError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise TrainingError(
             f"{path} is not a recipe: {why}.", remedy="See recipes/face.yaml for one that works."

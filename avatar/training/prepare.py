@@ -166,7 +166,7 @@ class _Reader:
         if longest < MIN_FACE_PX:
             return self._left_out(name, f"the face is only {longest:.0f} px large")
         box = face_square(points, longest, shape[1], shape[0])
-        part = [(box.of(rgb), _shifted(face, box.left, box.top)) for rgb, face in seen]
+        part = [(box.of(rgb), face.shifted(-box.left, -box.top)) for rgb, face in seen]
         return [self._found(name, identity, kind, [a for a, _ in part], [b for _, b in part])]
 
     def _found(self, name: str, identity: str, kind: str, pictures: list[RgbImage], faces: list[Face]) -> _Found:
@@ -189,13 +189,6 @@ class _Reader:
     def _left_out(self, name: str, why: str) -> list[_Found]:
         self._report(f"{name}: left out, {why.rstrip('.')}")
         return []
-
-
-def _shifted(face: Face, left: int, top: int) -> Face:
-    from avatar.tracking.canonical import pose_of
-
-    landmarks = (face.landmarks - np.array([left, top, 0], np.float32)).astype(np.float32)
-    return Face(landmarks, face.blendshapes, face.presence, pose_of(landmarks))
 
 
 def _middle(rgb: RgbImage) -> RgbImage:

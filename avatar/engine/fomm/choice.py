@@ -25,11 +25,6 @@ class ModelChoice:
     path: Path
     kind: str  # as its name tells: FACES are shown a square around a face, WHOLE all, UNKNOWN a face if there is one
 
-    @property
-    def is_onnx(self) -> bool:
-        """Whether it is a folder that `models export` wrote."""
-        return self.path.is_dir()
-
 
 def choose_model(model: str | Path | None) -> ModelChoice:
     """The checkpoint of a name in the manifest, of a file, or, without either, our own.
