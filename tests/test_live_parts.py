@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -95,14 +96,17 @@ def test_without_an_avatar_frame_the_camera_is_covered_by_grey() -> None:
 
 def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
     hall = Hall()
-    shown, later = frame(1), frame(2)
+    shown, later = frame(1), replace(frame(2), sequence=7, captured_ns=70)
     hall.gate.publish(shown)
     hall.gate.freeze(True)
-    hall.gate.publish(later)
-    hall.gate.pass_through(True)
-    hall.gate.publish(frame(3, passed_through=True))
-    assert hall.out() is shown and hall.out() is None
-    assert hall.gate.may_send(shown) and not hall.gate.may_send(later)
+    assert hall.out() is shown
+    for newer in (later, replace(frame(3, passed_through=True), sequence=8, captured_ns=80)):
+        hall.gate.pass_through(True)
+        hall.gate.publish(newer)
+        again = hall.out()  # a recording goes on
+        assert again is not None and again.rgb is shown.rgb and not again.passed_through
+        assert (again.sequence, again.captured_ns) == (newer.sequence, newer.captured_ns)
+        assert hall.gate.may_send(again) and hall.gate.may_send(shown) and not hall.gate.may_send(newer)
     hall.gate.freeze(False)
     hall.gate.publish(later)
     assert hall.out() is later and not hall.gate.passing_through

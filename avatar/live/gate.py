@@ -5,6 +5,7 @@ new while the output is frozen.
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 
@@ -31,11 +32,16 @@ class Gate:
         self.frozen = self.passing_through = False
 
     def publish(self, frame: Frame) -> None:
-        """Hand a frame on, if it may be seen now."""
+        """Hand a frame on, if it may be seen now; while frozen, the one that stays, at the new one's time.
+
+        A recording goes on meanwhile, and its sound with it.
+        """
         with self._lock:
-            if self.frozen or (frame.passed_through and not self.passing_through):
-                return
-            self._show(frame)
+            if self.frozen:
+                if self._shown is not None:
+                    self._show(replace(self._shown, sequence=frame.sequence, captured_ns=frame.captured_ns))
+            elif self.passing_through or not frame.passed_through:
+                self._show(frame)
 
     def freeze(self, on: bool) -> None:
         """Keep the avatar as it is until `freeze(False)`. Ends a pass-through, whose last picture must not stay."""
@@ -57,7 +63,7 @@ class Gate:
         with self._lock:
             if frame.passed_through:
                 return self.passing_through
-            return not self.frozen or frame is self._shown
+            return not self.frozen or (self._shown is not None and frame.rgb is self._shown.rgb)
 
     def _cover(self) -> None:
         """Put the last avatar frame in place of a camera picture, which outputs would otherwise repeat."""
