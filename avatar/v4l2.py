@@ -94,6 +94,21 @@ def written_by_us(path: Path) -> bool:
     return False
 
 
+def count_viewers() -> int:
+    """How many other programs use the virtual camera that this process writes to, as far as may be seen."""
+    return sum(programs_at(path) for path in video_paths() if written_by_us(path))
+
+
+def programs_at(path: Path, processes: Path = Path("/proc")) -> int:
+    """How many other programs have a device open; those of other users do not show theirs."""
+    found = 0
+    for folder in processes.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if folder.name != str(os.getpid()):
+                found += any(link.readlink() == path for link in (folder / "fd").iterdir())
+    return found
+
+
 def _format_of(device: int, kind: int) -> bytearray:
     form = bytearray(_FORMAT_BYTES)
     struct.pack_into("=I", form, 0, kind)

@@ -90,6 +90,7 @@ class GatedServices:
         self.camera_gate, self.download_gate = threading.Event(), threading.Event()
         self.camera_gate.set()
         self.pulled: list[str] = []
+        self.viewers = 0
         self.states = [
             ModelState(Weight("vox", "vox.tar", "First Order Motion Model, faces", "MIT", bytes=4_000_000,
                               sha256="0" * 64, urls=("https://example.org/vox",)), Path("vox.tar"), MISSING),
@@ -99,7 +100,8 @@ class GatedServices:
     def services(self) -> Services:
         return Services(
             list_cameras=self._list_cameras, list_models=lambda: self.states, pull_model=self._pull,
-            import_model=lambda name, path: path, doctor_report=lambda: "Python: ok", engines=("warp", "fomm"),
+            import_model=lambda name, path: path, doctor_report=lambda: "Python: ok",
+            count_viewers=lambda: self.viewers, engines=("warp", "fomm"),
         )  # fmt: skip
 
     def _list_cameras(self) -> tuple[CameraInfo, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -341,3 +343,19 @@ def test_names_that_cannot_be_had_leave_numbers(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(camera_list.sys, "platform", "darwin")
     monkeypatch.setattr(camera_list.subprocess, "run", raising(FileNotFoundError(2, "no system_profiler")))
     assert [camera.name for camera in list_cameras()] == ["Camera 0", "Camera 1", "Camera 2", "Camera 3"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_other_programs_that_hold_a_device_are_counted(tmp_path: Path) -> None:
+    device = tmp_path / "video10"
+    device.touch()
+    assert v4l2.programs_at(device) == 0
+    with device.open("rb"):  # this program is no other
+        assert v4l2.programs_at(device) == 0
+        hold = "import sys; held = open(sys.argv[1], 'rb'); print(flush=True); sys.stdin.read()"
+        pipe = subprocess.PIPE
+        with subprocess.Popen([sys.executable, "-c", hold, str(device)], stdin=pipe, stdout=pipe) as other:
+            assert other.stdout is not None and other.stdout.readline()
+            assert v4l2.programs_at(device) == 1
+            other.communicate()
+    assert v4l2.programs_at(device) == 0

@@ -116,13 +116,18 @@ def test_a_new_canvas_reopens_the_virtual_camera(desk: Desk) -> None:
     assert desk.pipeline.called("add_output") == 2
 
 
-def test_the_virtual_camera_tells_how_it_is(desk: Desk) -> None:
+def test_the_virtual_camera_tells_how_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.press(Qt.Key_V)
     assert desk.pipeline.last("add_output") == "virtual-camera"
     status = desk.window.panel.output.status
     assert "Opening" in status.text()
     desk.app.bridge.tell(events.OutputStarted("virtual-camera", "/dev/video10"))
     desk.until(lambda: "/dev/video10" in status.text() and "30 fps" in status.text())
+    assert "in use" not in status.text()
+    for viewers, told in ((1, "in use by 1 program"), (2, "in use by 2 programs")):
+        desk.services.viewers = viewers
+        monkeypatch.setattr("ui.panel_output.VIEWERS_S", 0.0)
+        desk.until(lambda told=told: status.text().endswith(told))
     desk.app.bridge.tell(events.OutputFailed("virtual-camera", OutputError("It is gone.", remedy="modprobe it.")))
     desk.until(lambda: "modprobe it." in status.text())
     assert not desk.window.actions_["virtual_camera"].isChecked()

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import time
+
 from PyQt5.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 
 from avatar.settings import Settings
 from ui.actions import Actions
+from ui.background import Lane
 from ui.captures import CAMERA, Captures, CaptureState, other_programs_see
 from ui.choice import Choice
 from ui.language import tr
 from ui.section import Section, note, set_note
+from ui.services import Services
 from ui.session import Session
 
+VIEWERS_S = 3.0  # between two looks at who uses the virtual camera
 SIZES = ("640x360", "640x480", "960x540", "1280x720", "1920x1080", "720x1280", "1080x1080")
 
 
 class OutputSection(Section):
     """The virtual camera and what others see in it."""
 
-    def __init__(self, session: Session, captures: Captures, actions: Actions, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, session: Session, captures: Captures, actions: Actions, services: Services, slow: Lane,
+        parent: QWidget | None = None,
+    ) -> None:  # fmt: skip
         super().__init__("output", tr("Output"), parent)
-        self._session, self._captures = session, captures
+        self._session, self._captures, self._services, self._slow = session, captures, services, slow
+        self._viewers, self._counted_s = 0, 0.0
         self.camera = actions.button("virtual_camera", self, text=True)
         self.camera.setSizePolicy(self.camera.sizePolicy().Expanding, self.camera.sizePolicy().Fixed)
         self.status = note()
@@ -70,10 +79,27 @@ class OutputSection(Section):
         elif state.camera:
             sent = self._session.pipeline.statistics().outputs.get(CAMERA)
             rate = tr("sending {rate:.0f} fps", rate=sent.rate if sent else 0.0)
-            set_note(self.status, f"{state.camera_facts}: {rate}", "Good")
+            set_note(self.status, f"{state.camera_facts}: {rate}{self._used_by()}", "Good")
+            self._count_viewers()
         else:
+            self._viewers = 0
             name = other_programs_see(self._session.settings.canvas)
             set_note(self.status, tr("Off. Switch it on, then choose “{name}” as the camera in your call.", name=name))
+
+    def _used_by(self) -> str:
+        """Where the system tells: nobody seen may be somebody hidden, so nothing is said of that."""
+        if self._viewers == 0:
+            return ""
+        one = self._viewers == 1
+        return ", " + (tr("in use by 1 program") if one else tr("in use by {count} programs", count=self._viewers))
+
+    def _count_viewers(self) -> None:
+        if time.monotonic() - self._counted_s > VIEWERS_S:
+            self._counted_s = time.monotonic()
+            self._slow.run(self._services.count_viewers, self._take_viewers)
+
+    def _take_viewers(self, count: int) -> None:
+        self._viewers = count
 
     def _choose_size(self, size: str) -> None:
         width, height = size.split("x")

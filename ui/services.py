@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatar import weights
+from avatar import v4l2, weights
 from avatar.download import Progress
 from avatar.engine import ENGINES
 from avatar.weights import ModelState
@@ -36,5 +36,6 @@ class Services:
     list_models: Callable[[], list[ModelState]] = weights.list_models
     pull_model: Callable[[str, Progress], Path] = weights.pull
     import_model: Callable[[str, Path], Path] = weights.import_file
+    count_viewers: Callable[[], int] = v4l2.count_viewers
     doctor_report: Callable[[], str] = _doctor_report
     engines: tuple[str, ...] = ENGINES

@@ -35,7 +35,7 @@ class SidePanel(QWidget):
         self.camera = CameraSection(session, actions, services, cameras)
         self.calibration = CalibrationSection(session, actions)
         self.motion = MotionSection(session)
-        self.output = OutputSection(session, captures, actions)
+        self.output = OutputSection(session, captures, actions, services, models)
         self.mirror = MirrorSection(session, actions)
         self.crop = CropSection(session, actions)
         self.engine = EngineSection(session, actions, services, models)
