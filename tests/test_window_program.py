@@ -7,17 +7,19 @@ import gc
 import weakref
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes_ui import Desk
 from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QFileDialog
+from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton
 
 from avatar.settings import MotionSettings, Settings, WindowSettings, load_settings, save_settings
 from ui.doctor_dialog import DoctorDialog
 from ui.key_sheet import KeySheet
 from ui.language import LANGUAGES, chosen_language, read_catalogue
+from ui.marks_editor import MarksDialog
 from ui.models_dialog import ModelsDialog
 from ui.theme import DARK, LIGHT, Theme
 
@@ -152,6 +154,26 @@ def test_the_language_changes_while_the_show_goes_on(desk: Desk, language: str, 
     desk.until(lambda: desk.window.stage.avatar.frame is not None)
     desk.session.change("window", language="en")
     desk.until(lambda: desk.window.actions_["virtual_camera"].text() == "Virtual camera")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str) -> None:
+    old = desk.window
+    desk.session.change("window", language=language)
+    if language != "en":
+        desk.until(lambda: desk.window is not old)
+    picture = np.full((300, 300, 3), 128, np.uint8)
+    dialogs = (
+        MarksDialog(picture, None, desk.window),
+        ModelsDialog(desk.session, desk.services.services(), desk.window),
+        KeySheet(desk.session, desk.window.actions_, desk.window),
+        DoctorDialog(desk.services.services(), desk.app.slow, desk.window),
+    )
+    for dialog in dialogs:
+        dialog.show()
+        for button in dialog.findChildren(QPushButton):
+            assert button.width() >= button.sizeHint().width(), (type(dialog).__name__, button.text())
+        dialog.close()
 
 
 def test_windows_that_were_replaced_are_let_go(desk: Desk) -> None:

@@ -24,6 +24,7 @@ from ui.section import note, set_note
 from ui.theme import current
 
 NEAR_PX = 12.0
+PANEL_PX = 420  # at least
 
 TEXTS = {  # left and right as the viewer sees them; the names are the person's own
     "right_eye_outer": later("Eye on the left: outer corner"),
@@ -196,7 +197,7 @@ class MarksDialog(QDialog):
         panel = QWidget()
         panel.setLayout(side)
         side.setContentsMargins(0, 0, 0, 0)
-        panel.setFixedWidth(420)
+        panel.setFixedWidth(max(PANEL_PX, panel.minimumSizeHint().width()))  # some languages need more for the buttons
         whole.addWidget(panel)
         self._show()
         self.editor.setFocus()
