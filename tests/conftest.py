@@ -73,26 +73,10 @@ def qapp_args() -> list[str]:
 @pytest.fixture
 def desk(qapp: Any, qtbot: Any) -> Iterator[Any]:
     """The desktop app on a fake pipeline, open, with the guide behind it; see fakes_ui.Desk."""
-    from fakes_ui import Desk, FakePipeline, GatedServices, face_where_bright
+    from fakes_ui import FakePipeline, open_desk
 
-    from avatar.settings import Settings, WindowSettings, save_settings
-    from ui.app import App
-
-    save_settings(Settings(window=WindowSettings(guide_done=True)))
-    services = GatedServices()
-    app = App(qapp, services=services.services(), detect=face_where_bright, open_pipeline=FakePipeline)
-    qapp.setQuitOnLastWindowClosed(False)
-    app.window.closed.disconnect()  # it ends the application, which the next test wants to use
-    app.show()
-    desk = Desk(app, qtbot, services)
-    desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())
-    desk.window.activateWindow()
-    yield desk
-    services.camera_gate.set()
-    services.download_gate.set()
-    assert app.close()
-    app.window.replace_quietly()
-    qapp.processEvents()
+    with open_desk(qapp, qtbot, FakePipeline) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

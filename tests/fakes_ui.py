@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +162,28 @@ class Desk:
     def use_camera(self) -> None:
         """Choose a camera, so that there is something to calibrate and to pass through."""
         self.session.change("camera", source=CAMERA.id)
+
+
+@contextlib.contextmanager
+def open_desk(qapp: Any, qtbot: Any, open_pipeline: Callable[..., Any]) -> Iterator[Desk]:
+    """The app, open, with the guide behind it."""
+    from avatar.settings import Settings, WindowSettings, save_settings
+    from ui.app import App
+
+    save_settings(Settings(window=WindowSettings(guide_done=True)))
+    services = GatedServices()
+    app = App(qapp, services=services.services(), detect=face_where_bright, open_pipeline=open_pipeline)
+    qapp.setQuitOnLastWindowClosed(False)
+    app.window.closed.disconnect()  # it ends the application, which the next test wants to use
+    app.show()
+    desk = Desk(app, qtbot, services)
+    desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())
+    desk.window.activateWindow()
+    try:
+        yield desk
+    finally:
+        services.camera_gate.set()
+        services.download_gate.set()
+    assert app.close()
+    app.window.replace_quietly()
+    qapp.processEvents()

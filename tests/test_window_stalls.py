@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fakes_ui import Desk
+from fakes_ui import CAMERA, Desk, open_desk
+from live_fakes import FakeTracker
 from PyQt5.QtCore import QTimer
 
+from avatar.errors import OutputError
 from avatar.frames import Frame
+from avatar.pipeline import LiveTools, Pipeline
 from ui.background import Lane
 from ui.bridge import PipelineBridge, Pump
 
@@ -44,6 +48,10 @@ class Watchdog:
 
     def stop(self) -> None:
         self._timer.stop()
+
+    def waits(self) -> list[tuple[float, float]]:
+        """The stalls that are the window's own."""
+        return [stall for stall in self.stalls if stall[1] > LIMIT_S or stall[0] > 10 * LIMIT_S]
 
 
 def test_a_hanging_camera_a_download_and_a_busy_engine_stop_nothing(desk: Desk) -> None:
@@ -78,9 +86,48 @@ def test_a_hanging_camera_a_download_and_a_busy_engine_stop_nothing(desk: Desk) 
     watchdog.stop()
     stop.set()
     thread.join()
-    waits = [stall for stall in watchdog.stalls if stall[1] > LIMIT_S or stall[0] > 10 * LIMIT_S]
-    assert watchdog.turns > 40 and waits == [], f"longest {watchdog.longest_s:.3f} s"
+    assert watchdog.turns > 40 and watchdog.waits() == [], f"longest {watchdog.longest_s:.3f} s"
     assert desk.window.stage.avatar.frame is not None
+
+
+def test_devices_that_hang_while_they_open_stop_nothing(
+    qapp: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+    hanging: list[str] = []
+
+    def hang(what: str) -> Any:
+        hanging.append(what)
+        gate.wait(30)
+        raise OutputError(f"The {what} came too late.", remedy="Try again.")
+
+    tools = LiveTools(
+        open_source=lambda spec, size, rate: hang("camera"),
+        open_performer=lambda options: hang("engine"),
+        open_tracker=lambda smoothing: FakeTracker(),  # type: ignore[arg-type, return-value]
+    )
+    monkeypatch.setattr("ui.captures.Captures._open_camera", lambda self: lambda: hang("virtual camera"))
+    monkeypatch.setattr("avatar.outputs.recorder.Recorder", lambda path, canvas: hang("disk"))
+    with open_desk(qapp, qtbot, lambda options, tell: Pipeline(options, on_event=tell, tools=tools)) as desk:
+        desk.session.change("window", captures=str(tmp_path))
+        desk.use_camera()
+        desk.captures.set_camera(True)
+        desk.captures.set_recording(True)
+        desk.until(lambda: set(hanging) == {"camera", "engine", "virtual camera", "disk"})
+        watchdog = Watchdog()
+        for number in range(20):
+            desk.session.change("camera", source=("idle", CAMERA.id)[number % 2])
+            desk.session.change("", avatar=("astronaut", "rusty")[number % 2])
+            desk.session.freeze(number % 2 == 0)
+            desk.captures.set_camera(number % 2 == 1)
+            desk.bot.wait(25)
+        watchdog.stop()
+        assert watchdog.turns > 20 and watchdog.waits() == [], f"longest {watchdog.longest_s:.3f} s"
+        begun_s = time.monotonic()
+        assert not desk.app.pipeline.stop(0.3)  # it says that threads hang, and waits for them no longer than asked
+        assert time.monotonic() - begun_s < 2
+        gate.set()
+        desk.until(lambda: desk.app.pipeline.stop(0.1))
 
 
 def test_nothing_of_the_window_waits_while_the_library_is_slow(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
