@@ -84,6 +84,21 @@ def test_what_cannot_be_is_refused_before_anything_is_opened(
     assert said in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("driver", "said"),
+    [("notes.txt", "not a video"), ("empty.mp4", "is empty"), ("folder", "no pictures"), ("typo", "no file called")],
+)
+def test_a_driver_that_can_never_be_one_ends_it_at_once(
+    driver: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
+    (tmp_path / "notes.txt").write_text("no video")
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "folder").mkdir()
+    assert cli.main(["live", "--camera", str(tmp_path / driver), "--seconds", "1"]) == 1
+    assert said in capsys.readouterr().err
+
+
 class Evening:
     """A session on fakes."""
 

@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     from avatar.outputs.recorder import check_recording
     from avatar.pipeline import Pipeline
     from avatar.settings import load_settings
+    from avatar.sources.open import check_source
 
     settings = load_settings()
     options = options_of(args, settings)
@@ -69,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         check_recording(args.record)
     Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
+    if args.camera is not None:
+        check_source(args.camera)
     cv2.setNumThreads(settings.threads)
     terminal = Terminal()
     with stop_signals() as stopped, watch_stdin() as closed:

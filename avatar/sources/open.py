@@ -31,7 +31,18 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
     path = _existing(spec)
     if path is None:
         return Camera(find_camera(spec, list_cameras()), size=size, rate=rate)
-    return Clip(path) if path.is_dir() else _open_file(path)
+    return _open_path(path)
+
+
+def check_source(spec: str) -> None:
+    """Raise what `open_source` would for a file that cannot be used or a name that nobody bears; opens no camera."""
+    if spec == "idle":
+        return
+    path = _existing(spec)
+    if path is None:
+        find_camera(spec, list_cameras())
+    else:
+        _open_path(path).close()
 
 
 def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
@@ -70,8 +81,8 @@ def _existing(spec: str) -> Path | None:
     return None
 
 
-def _open_file(path: Path) -> FrameSource:
-    if path.suffix.lower() not in SUFFIXES:
+def _open_path(path: Path) -> FrameSource:
+    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
         return Clip(path)
     if path.suffix.lower() == ".gif":
         try:

@@ -86,7 +86,13 @@ def train(config: TrainConfig, path: Path, options: RunOptions, say: Say = print
         if options.compiled:
             trainer.encode, trainer.decode = torch.compile(trainer.encode), torch.compile(trainer.decode)
         run = _Run(options, trainer, bank, Showcase(pack, held_out, options.device), teacher, say)
-        return run.go()
+        try:
+            return run.go()
+        except OSError as error:
+            raise TrainingError(
+                f"{options.output} cannot be written: {error.strerror or error}.",
+                remedy="Make room, or name another --output; a checkpoint from before is still there.",
+            ) from error
 
 
 class _Run:
