@@ -9,20 +9,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fakes import plain
-from live_fakes import FakeSource
+from live_fakes import FakeOutput, FakePacedOutput, FakeSource
 
 from avatar.errors import CameraError, EngineError, ImageError, OutputError, UsageError
 from avatar.frames import Frame, LatestFrame
 from avatar.live import events, statistics
 from avatar.live.capture import CaptureThread
+from avatar.live.delivery import OutputThread
 from avatar.live.events import Event, SourceBack, SourceLost
 from avatar.live.gate import Gate
 from avatar.live.options import LiveOptions
-from avatar.live.performer import size_on_canvas
 from avatar.live.shelf import Shelf
 from avatar.live.statistics import LiveStatistics, Timing, Window
 from avatar.live.tap import Tap
 from avatar.live.terminal import Terminal, as_text, status_line
+from avatar.outputs.canvas import size_on_canvas
 from avatar.settings import CanvasSettings
 from avatar.sources.base import SourceFacts
 
@@ -110,6 +111,24 @@ def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
     hall.gate.freeze(False)
     hall.gate.publish(later)
     assert hall.out() is later and not hall.gate.passing_through
+
+
+@pytest.mark.parametrize("paced", [True, False])
+def test_a_frame_that_grew_old_while_an_output_opened_is_no_news(paced: bool) -> None:
+    output = FakePacedOutput() if paced else FakeOutput()
+    inbox: LatestFrame = LatestFrame()
+    inbox.put(replace(frame(1), captured_ns=time.monotonic_ns() - 2_000_000_000))
+    thread = OutputThread("late", lambda: output, inbox, lambda event: None, lambda frame: True)
+    thread.start()
+    time.sleep(0.2)
+    inbox.put(replace(frame(2), captured_ns=time.monotonic_ns()))
+    deadline_s = time.monotonic() + 5
+    while len(output.frames) < 1 + paced and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    thread.ask_to_stop()
+    assert thread.join(5)
+    assert [sent.sequence for sent in output.frames] == ([1, 2] if paced else [2])
+    assert thread.oldest_ms < 1000
 
 
 def test_a_shelf_forgets_what_was_not_asked_for_the_longest() -> None:

@@ -167,7 +167,7 @@ QProgressBar {{ border: none; background: {t.raised}; border-radius: 4px; height
 QProgressBar::chunk {{ background: {t.accent}; border-radius: 4px; }}
 
 QListView, QTableView, QTreeView {{ background: {t.surface}; border: 1px solid {t.border}; border-radius: 8px; }}
-QListView::item, QTreeView::item {{ padding: 5px 6px; }}
+QListView::item, QTreeView::item {{ padding: 5px 6px; border: 0 solid transparent; }}
 QListView::item:selected, QTreeView::item:selected {{ background: {t.accent}; color: {t.on_accent}; }}
 #Strip QListView {{ border: none; background: transparent; }}
 #Strip QListView::item {{ padding: 0; background: transparent; }}

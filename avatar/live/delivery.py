@@ -15,6 +15,8 @@ from avatar.outputs.base import Output, PacedOutput
 
 logger = logging.getLogger(__name__)
 
+STALE_NS = 500_000_000
+
 
 class OutputThread(Worker):
     """Opens one output, feeds it and closes it."""
@@ -42,6 +44,7 @@ class OutputThread(Worker):
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
         self.sent = self.repeated = 0
         self.oldest_ms = 0.0
+        self._opened_ns = 0
         self._sequence = -1  # of the newest frame that was sent
         self.failed = False
 
@@ -58,6 +61,7 @@ class OutputThread(Worker):
         output: Output | None = None
         try:
             output = self._open_output()
+            self._opened_ns = time.monotonic_ns()
             self._report(OutputStarted(self.name, str(getattr(output, "facts", ""))))
             if isinstance(output, PacedOutput):
                 self._feed_at_pace(output)
@@ -71,7 +75,8 @@ class OutputThread(Worker):
 
     def _feed(self, output: Output) -> None:
         while not self._stopping.is_set():
-            if (frame := self.inbox.take(timeout_s=0.5)) is not None:
+            frame = self.inbox.take(timeout_s=0.5)
+            if frame is not None and not self._is_stale(frame):  # a recording would begin with seconds of it
                 self._send(output, frame)
 
     def _feed_at_pace(self, output: PacedOutput) -> None:
@@ -101,11 +106,16 @@ class OutputThread(Worker):
         self.sent += 1
         self.calls.add()
         self.send_ms.add((ended_ns - began_ns) * 1e-6)
-        if frame.sequence > self._sequence:  # else it only covers what may no longer be seen
+        # Else it only covers what may no longer be seen, or stands in until the engine works again.
+        if frame.sequence > self._sequence and not self._is_stale(frame):
             self._sequence = frame.sequence
             self.latency.add((ended_ns - frame.captured_ns) * 1e-6)
             self.oldest_ms = max(self.oldest_ms, age_ms)
         return True
+
+    def _is_stale(self, frame: Frame) -> bool:
+        """Whether it waited for the output to open, and nothing newer came."""
+        return frame.captured_ns < self._opened_ns - STALE_NS
 
     def _close(self, output: Output | None) -> None:
         if output is None:
