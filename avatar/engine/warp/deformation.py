@@ -124,8 +124,9 @@ class Deformation:
     ) -> FloatArray:
         """Where the points of a sheet go; (rows, columns, 2). In the parts `lids`, upper lids may come down."""
         expression = np.zeros((1, 3), np.float32)
-        if sheet.weights is not None:  # by OpenCV, on this thread: NumPy's would wait for helper threads on a busy CPU
-            expression = np.asarray(cv2.gemm(sheet.weights, expression_px[sheet.used], 1.0, None, 0.0))
+        if sheet.weights is not None:  # a product per coordinate is twice as fast as one with three columns
+            along = np.ascontiguousarray(expression_px[sheet.used].T)
+            expression = np.stack([sheet.weights @ axis for axis in along], axis=1)
         moved = self.relief.move(sheet.points, sheet.share, expression, motion)
         moved = moved.reshape(grid.rows, grid.columns, 2)
         for part in lids:  # or a head that looks up would hold them up: there what is lower keeps its place

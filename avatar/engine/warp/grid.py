@@ -5,7 +5,9 @@ Coordinates are pixels; pixel centres are integers (align_corners=True in the te
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from avatar.frames import FloatArray
 
 STEEPEST = 0.25  # least local stretch (determinant of the forward map) that is believed; below it the map folds
 NEWTON_STEPS = 4
+CLOSE_PX = 0.03  # of the worst point: nearer there is nothing to see
 LONGEST_STEP = 4.0  # in steps of the grid; a longer one is a sign of a fold and would lead astray
 
 
@@ -76,12 +79,14 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
     guess = _scattered_offset(moved, offset, cells)
     guess_x, guess_y = target_x - guess[..., 0], target_y - guess[..., 1]
     x, y = guess_x, guess_y
-    for _ in range(NEWTON_STEPS):
+    for step_number in range(NEWTON_STEPS + 1):
         found, miss_x, miss_y = _miss(field, x, y, target_x, target_y)
-        x = x + np.clip(found[..., 2] * miss_x + found[..., 3] * miss_y, -LONGEST_STEP, LONGEST_STEP)
-        y = y + np.clip(found[..., 4] * miss_x + found[..., 5] * miss_y, -LONGEST_STEP, LONGEST_STEP)
-    _, miss_x, miss_y = _miss(field, x, y, target_x, target_y)
-    settled = np.clip(2 - np.maximum(np.abs(miss_x), np.abs(miss_y)), 0.0, 1.0)
+        worst = cv2.max(cv2.absdiff(miss_x, 0.0), cv2.absdiff(miss_y, 0.0))
+        if step_number == NEWTON_STEPS or worst.max() < CLOSE_PX / step:
+            break
+        x = x + np.clip(found[2] * miss_x + found[3] * miss_y, -LONGEST_STEP, LONGEST_STEP)
+        y = y + np.clip(found[4] * miss_x + found[5] * miss_y, -LONGEST_STEP, LONGEST_STEP)
+    settled = np.clip(2 - worst, 0.0, 1.0)
     if settled.min() < 1:  # beside a lid that comes far down the guess may lie across the fold
         around_x, around_y = _from_neighbours(x - target_x, y - target_y, settled, guess)
         x, y = x + (1 - settled) * (target_x + around_x - x), y + (1 - settled) * (target_y + around_y - y)
@@ -100,10 +105,10 @@ def _from_neighbours(
 
 def _miss(
     field: FloatArray, x: FloatArray, y: FloatArray, target_x: FloatArray, target_y: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The field at (x, y), and how far what lies there lands from the target."""
-    found = np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
-    return found, target_x - x - found[..., 0], target_y - y - found[..., 1]
+) -> tuple[Sequence[FloatArray], FloatArray, FloatArray]:
+    """The field's planes at (x, y), and how far what lies there lands from the target."""
+    found: Sequence[Any] = cv2.split(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+    return found, target_x - x - found[0], target_y - y - found[1]
 
 
 def _scattered_offset(moved: FloatArray, offset: FloatArray, cells: Grid) -> FloatArray:
