@@ -54,7 +54,7 @@ def write(name: str, folder: Path) -> Avatar:
     (place / FILE).write_bytes(packed.getvalue())
     digest = hashlib.sha256(packed.getvalue()).hexdigest()
     source = f"{GALLERY[name]}, drawn by avatar.gallery"
-    avatar = Avatar(name, place, FILE, digest, source=source, licence="GPL-3.0-or-later")
+    avatar = Avatar(name, place, FILE, digest, source=source, licence="CC0-1.0")
     describe(avatar, load_image(avatar.picture), drawing.face)
     return library_record.read(place)
 
