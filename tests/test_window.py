@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -270,14 +271,42 @@ def test_a_tap_of_zero_shows_nothing_and_a_hold_does(desk: Desk) -> None:
     desk.press(Qt.Key_0)
     desk.bot.wait(150)
     assert desk.pipeline.called("pass_through") == 0
+    desk.until(lambda: any("Hold it for a second" in text for text in desk.notices()))
     desk.window.hold._hold_s = 0.1
     QTest.keyPress(desk.window, Qt.Key_0)
     desk.until(lambda: desk.pipeline.called("pass_through") == 1)
     QTest.keyRelease(desk.window, Qt.Key_0)
     assert desk.session.state.passing and desk.window.stage.avatar.passing
-    assert desk.window.stage.avatar.badge == "YOUR CAMERA IS SHOWN"
+    assert desk.window.stage.avatar.badge == "YOUR REAL FACE IS SHOWN"
     desk.press(Qt.Key_Escape)
     assert desk.pipeline.last("pass_through") is False and not desk.window.stage.avatar.passing
+
+
+def test_what_is_under_way_is_told(desk: Desk, tmp_path: Path) -> None:
+    chip = desk.window.stage.avatar
+    desk.session.change("", avatar="rusty")
+    desk.until(lambda: ("Preparing Rusty…", "accent") in chip.chip)
+    desk.app.bridge.tell(events.AvatarReady("astronaut", 5.0))  # the one before came late
+    desk.app.bridge.tell(events.AvatarRefused("rusty", OutputError("No.", remedy="")))
+    desk.until(lambda: not any("Preparing" in text for text, _ in chip.chip))
+    desk.session.change("window", captures=str(tmp_path), overlay=False)
+    desk.captures.set_recording(True)
+    desk.until(lambda: ("Recording 0:00", "danger") in chip.chip)
+    desk.captures.set_recording(False)
+    desk.captures.set_camera(True)
+    assert "on" in desk.window.header.camera.text()
+    desk.captures.set_camera(False)
+    assert "on" not in desk.window.header.camera.text().removeprefix(" Virtual")
+    desk.until(lambda: chip.chip == [])
+
+
+def test_a_closed_message_leaves_the_focus_where_nothing_happens(desk: Desk) -> None:
+    desk.session.notice(Notice("Something", "to close", action="virtual_camera"))
+    banner = desk.window.stage.banners.banners()[-1]
+    assert banner.action_button is not None
+    banner.action_button.setFocus()
+    banner.close_button.click()
+    assert not isinstance(desk.window.focusWidget(), QAbstractButton)
 
 
 def test_pass_through_paints_a_red_frame(desk: Desk) -> None:
@@ -411,12 +440,18 @@ def test_the_guide_is_shown_once(desk: Desk) -> None:
     desk.window.actions_["guide"].trigger()
     guide = desk.window.guide
     assert desk.window.side.currentWidget() is guide
+    assert guide.next.objectName() == ""  # the cameras come first
     assert [button.text() for button in guide._group.buttons()] == ["Desk Camera", "No camera for now"]
     guide._group.buttons()[0].click()
     assert desk.pipeline.last("set_source") == CAMERA.id
     for _ in range(3):
         guide.next.click()
     assert guide.title.text() == "You are ready"
+    assert (guide.camera.objectName(), guide.next.objectName()) == ("Primary", "")  # what is left to do
+    desk.captures.set_camera(True)
+    desk.app.bridge.tell(events.OutputStarted("virtual-camera", "/dev/video10"))
+    desk.until(lambda: "It is on" in guide.virtual_status.text())
+    assert (guide.camera.objectName(), guide.next.objectName()) == ("", "Primary")
     guide.next.click()
     assert desk.window.side.currentWidget() is desk.window.panel
 

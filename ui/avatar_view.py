@@ -15,6 +15,8 @@ from ui.theme import current
 
 MARGIN, RADIUS = 12, 10
 BACKDROP_PX = 28  # the picture at this size and scaled up again is a blur that costs nothing
+CHIP_COLOURS = {"danger": "#ff8a93", "warning": "#ffc46b", "accent": "#9db4ff"}  # on dark, whatever the look
+CHIP_SHARE = 0.7  # of the width; the rest is the camera's picture
 RED = QColor(214, 40, 57)
 
 
@@ -94,7 +96,7 @@ class AvatarView(QWidget):
         else:
             self._paint_placeholder(painter, area)
             self._paint_text(painter, area, tr("The avatar is being prepared…"))
-        if self._canvas.label and self.frame is not None:
+        if self._canvas.label and self.frame is not None and not self.frame.passed_through:
             self._paint_label(painter, area)
         self._paint_corners(painter, area)
         if self.passing:
@@ -173,14 +175,16 @@ class AvatarView(QWidget):
     def _paint_chip(self, painter: QPainter, area: QRectF) -> None:
         painter.setFont(self.font())
         metrics = painter.fontMetrics()
-        widths = [metrics.horizontalAdvance(text) for text, _ in self.chip]
+        parts, widths = self.chip, [metrics.horizontalAdvance(text) for text, _ in self.chip]
+        while len(widths) > 1 and sum(widths) + 14 * (len(widths) + 1) > CHIP_SHARE * area.width():
+            parts, widths = parts[:-1], widths[:-1]  # what comes first matters most
         plate = QRectF(area.left() + 12, area.top() + 12, sum(widths) + 14 * (len(widths) + 1), metrics.height() + 12)
         painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(12, 14, 18, 190))
         painter.drawRoundedRect(plate, 8, 8)
         x = plate.left() + 14
-        for (text, colour), width in zip(self.chip, widths, strict=True):
-            painter.setPen({"danger": QColor("#ff8a93"), "warning": QColor("#ffc46b")}.get(colour, QColor("#f2f4f8")))
+        for (text, colour), width in zip(parts, widths, strict=True):
+            painter.setPen(QColor(CHIP_COLOURS.get(colour, "#f2f4f8")))
             painter.drawText(QRectF(x, plate.top(), width + 2, plate.height()), Qt.AlignVCenter, text)
             x += width + 14
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt5.QtCore import Qt, QTimer
-from PyQt5.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from ui import icons
 from ui.actions import Actions
@@ -42,7 +42,7 @@ class Banner(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(12, 8, 8, 8)
         row.setSpacing(10)
-        row.addWidget(sign, 0, Qt.AlignTop)
+        row.addWidget(sign, 0, Qt.AlignTop if notice.remedy else Qt.AlignVCenter)
         row.addLayout(words, 1)
         self.action_button: QToolButton | None = None
         if notice.action:
@@ -119,6 +119,9 @@ class Banners(QWidget):
         self.raise_()
 
     def _drop(self, banner: Banner) -> None:
+        focused = QApplication.focusWidget()
+        if focused is not None and banner.isAncestorOf(focused):  # else Qt would give it to the virtual camera's button
+            self.parentWidget().setFocus()
         self._column.removeWidget(banner)
         banner.hide()
         banner.deleteLater()

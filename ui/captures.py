@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +52,7 @@ class Captures(QObject):
     def __init__(self, session: Session, files: Lane) -> None:
         super().__init__(session)
         self.state = CaptureState()
+        self.recording_since_s = 0.0
         self._session, self._files = session, files
         self._ring: ReplayRing | None = None
         self._canvas = session.settings.canvas
@@ -134,6 +136,7 @@ class Captures(QObject):
 
             return Recorder(path, canvas, microphone=Microphone)
 
+        self.recording_since_s = time.monotonic()
         self._set(recording=path)
         self._session.pipeline.add_output(RECORDING, open_recorder)
 

@@ -99,7 +99,6 @@ class Guide(QWidget):
         self.back.setVisible(step > CAMERA)
         self.skip.setVisible(step < READY)
         self.next.setText(" " + (tr("Finish") if step == READY else tr("Next")))
-        self.next.setIcon(icons.icon("check" if step == READY else "right", current().on_accent))
         if step == CALIBRATE and self._idle():
             self.calibrate.setEnabled(False)
         self._show_state(self._session.state)
@@ -130,7 +129,7 @@ class Guide(QWidget):
     def _avatar_page(self) -> QWidget:
         page, column = _page()
         column.addWidget(note(tr("Click one in the row below the picture, or press its number.")))
-        column.addWidget(note(tr("Or take a picture of your own: one face, from the front, well lit.")))
+        column.addWidget(note(tr("Or add a picture file of your own: one face, from the front, well lit.")))
         self.add = self._actions.button("import", self, text=True)
         column.addWidget(self.add, 0, Qt.AlignLeft)
         self.avatar_status = note("", "Good")
@@ -156,7 +155,8 @@ class Guide(QWidget):
         column.addWidget(note(tr("The avatar moves as you do. To appear with it in a call:")))
         name = other_programs_see(self._session.settings.canvas)
         column.addWidget(note(tr("1. Switch the virtual camera on."), ""))
-        self.camera = self._actions.button("virtual_camera", self, text=True)
+        self.camera = QPushButton()
+        self.camera.clicked.connect(self._actions["virtual_camera"].trigger)
         column.addWidget(self.camera, 0, Qt.AlignLeft)
         self.virtual_status = note()
         column.addWidget(self.virtual_status)
@@ -205,38 +205,66 @@ class Guide(QWidget):
         elif not idle:
             set_note(self.camera_status, tr("Opening the camera…"))
         elif self._cameras.cameras():
-            set_note(self.camera_status, tr("Choose the one that shows you."))
+            set_note(self.camera_status, tr("Click the one that shows you."))
         else:
             set_note(self.camera_status, tr("No camera was found. Plug one in and look again, or go on without."))
-        shown = tr("{name} is shown.", name=state.avatar.capitalize()) if state.avatar else ""
-        set_note(self.avatar_status, shown, "Good")
-        self.calibrate.setEnabled(not idle and not state.calibrating)
+        if state.preparing:
+            text = tr("Preparing {name}…", name=state.preparing.capitalize())
+            set_note(self.avatar_status, text, "Muted")
+        else:
+            shown = tr("{name} is shown.", name=state.avatar.capitalize()) if state.avatar else ""
+            set_note(self.avatar_status, shown, "Good")
+        self.calibrate.setEnabled(not idle)
         if idle:
             set_note(self.calibration_status, tr("Without a camera there is nothing to calibrate. Just go on."))
         elif state.score is None and not state.calibrating:
             set_note(self.calibration_status, tr("Press Start and keep still until the countdown is over."))
         self.next.setEnabled(not state.calibrating)
+        self._show_way()
 
     def _show_captures(self, state: CaptureState) -> None:
+        self.camera.setText(" " + (tr("Virtual camera: on") if state.camera else tr("Virtual camera")))
         if state.camera_problem is not None:
             set_note(self.virtual_status, f"{state.camera_problem.what} {state.camera_problem.remedy}", "Danger")
         elif state.camera:
-            opened = bool(state.camera_facts)
-            set_note(self.virtual_status, state.camera_facts or tr("Opening…"), "Good" if opened else "Muted")
+            on = tr("It is on: your calls can choose it now. ({facts})", facts=state.camera_facts)
+            text, level = (on, "Good") if state.camera_facts else (tr("Opening…"), "Muted")
+            set_note(self.virtual_status, text, level)
         else:
             set_note(self.virtual_status, "")
+        self._show_way()
+
+    def _show_way(self) -> None:
+        """The button that leads on is the coloured one: the camera first, and at the end the virtual camera."""
+        step = self.pages.currentIndex()
+        camera_first = step == CAMERA and self._idle() and bool(self._cameras.cameras())
+        switch_first = step == READY and not self._captures.state.camera
+        _emphasise(self.next, "check" if step == READY else "right", not camera_first and not switch_first)
+        _emphasise(self.camera, "broadcast", switch_first)
 
     def _take_in(self, event: Event) -> None:
         match event:
             case CalibrationCountdown(seconds=seconds):
                 set_note(self.calibration_status, str(seconds) if seconds else tr("Look straight ahead…"))
             case CalibrationDone(score=score, how="guided" | "instant"):
+                if self.calibrate.hasFocus():
+                    self.next.setFocus()
                 set_note(self.calibration_status, score_in_words(score), "Good" if score >= 0.5 else "Warning")
             case CalibrationRefused(why=why):
                 set_note(self.calibration_status, why, "Warning")
 
     def _idle(self) -> bool:
         return self._session.settings.camera.source in ("", IDLE)
+
+
+def _emphasise(button: QPushButton, icon: str, on: bool) -> None:
+    name = "Primary" if on else ""
+    button.setIcon(icons.icon(icon, current().on_accent if on else None))
+    if button.objectName() != name:
+        button.setObjectName(name)
+        if style := button.style():
+            style.unpolish(button)
+            style.polish(button)
 
 
 def _page() -> tuple[QWidget, QVBoxLayout]:

@@ -15,6 +15,7 @@ class Hold(QObject):
 
     progressed = pyqtSignal(float)  # 0..1 while pressed; 0 again when it was let go
     held = pyqtSignal()
+    let_go = pyqtSignal()  # too early
 
     def __init__(self, parent: QObject | None = None, hold_s: float = HOLD_S) -> None:
         super().__init__(parent)
@@ -31,12 +32,22 @@ class Hold(QObject):
 
     def release(self) -> None:
         """Stop; too early means that nothing happens."""
-        self._timer.stop()
-        self.progressed.emit(0.0)
+        if self._timer.isActive():
+            self._stop()
+            self.let_go.emit()
+
+    def cancel(self) -> None:
+        """Stop, and say nothing of it."""
+        if self._timer.isActive():
+            self._stop()
 
     def _step(self) -> None:
         share = (time.monotonic() - self._since_s) / self._hold_s
         self.progressed.emit(min(share, 1.0))
         if share >= 1.0:
-            self.release()
+            self._stop()
             self.held.emit()
+
+    def _stop(self) -> None:
+        self._timer.stop()
+        self.progressed.emit(0.0)

@@ -66,6 +66,7 @@ class KeySheet(QDialog):
         for button in (self.none, self.default, self.all_default, close):
             button.setAutoDefault(False)
         self._rows: dict[str, QTreeWidgetItem] = {}
+        self._groups: list[QTreeWidgetItem] = []
         self._fill()
         self._lay_out(close)
         self._show_chosen()
@@ -102,6 +103,7 @@ class KeySheet(QDialog):
         for group in dict.fromkeys(action.group for action in ACTIONS):
             title = QTreeWidgetItem(self.tree, [tr(group)])
             title.setFlags(Qt.ItemIsEnabled)
+            self._groups.append(title)
             font = self.font()
             font.setBold(True)
             title.setFont(0, font)
@@ -134,6 +136,9 @@ class KeySheet(QDialog):
         for name, item in self._rows.items():
             words = f"{item.text(0)} {item.text(1)} {name}".casefold()
             item.setHidden(wanted not in words)
+        for group in self._groups:
+            rows = (group.child(place) for place in range(group.childCount()))
+            group.setHidden(all(row is None or row.isHidden() for row in rows))
 
     def _take(self) -> None:
         key = QKeySequence(self.edit.keySequence()[0]) if not self.edit.keySequence().isEmpty() else QKeySequence()

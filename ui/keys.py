@@ -64,7 +64,7 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("virtual_camera", LIVE, later("Virtual camera"), ("V",), "broadcast", checkable=True),
     KeyAction("freeze", LIVE, later("Freeze (panic)"), ("Space", "Pause"), "freeze", checkable=True,
               short=later("Freeze")),
-    KeyAction("pass_through", LIVE, later("Show my camera (hold)"), ("0",), "person", hold=True),
+    KeyAction("pass_through", LIVE, later("Show my real face (hold)"), ("0",), "person", hold=True),
     KeyAction("record", LIVE, later("Record"), ("Ctrl+R",), "record", checkable=True),
     KeyAction("snapshot", LIVE, later("Snapshot"), ("Ctrl+S",), "snapshot"),
     KeyAction("save_replay", LIVE, later("Save the last 30 s"), ("Ctrl+Shift+S",), "replay",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from PyQt5.QtCore import QByteArray, QEvent, Qt, QTimer, pyqtSignal
@@ -50,6 +51,7 @@ class MainWindow(QMainWindow):
         self.setWindowTitle("Masque")
         self.setWindowIcon(icons.application_icon())
         self.setAcceptDrops(True)
+        self.setAttribute(Qt.WA_AlwaysShowToolTips)  # also while the call has the focus
         self.actions_ = Actions(self, session.settings.keys)
         self.hold = Hold(self)
         self.header = Header(self.actions_, self.hold)
@@ -123,6 +125,7 @@ class MainWindow(QMainWindow):
         self.avatars.failed.connect(self._complain)
         self.hold.progressed.connect(self._show_hold)
         self.hold.held.connect(lambda: session.pass_through(True))
+        self.hold.let_go.connect(self._explain_hold)
         self.header.show_me.pressed.connect(self._end_pass_through)
         self.header.show_me.clicked.connect(lambda: self.header.show_me.setChecked(session.state.passing))
         self.guide.finished.connect(self._end_guide)
@@ -210,6 +213,8 @@ class MainWindow(QMainWindow):
 
     def _show_captures(self, state: CaptureState) -> None:
         self.actions_["virtual_camera"].setChecked(state.camera)
+        on = tr("Virtual camera: on") if state.camera else tr("Virtual camera")
+        self.actions_["virtual_camera"].setIconText(f" {on}")  # colour is not the only sign
         self.actions_["record"].setChecked(state.recording is not None)
         self.actions_["record"].setIconText(" " + (tr("Stop") if state.recording else tr("Record")))
         self.actions_["record"].setIcon(icons.icon("stop" if state.recording else "record"))
@@ -217,13 +222,26 @@ class MainWindow(QMainWindow):
     def _show_status(self) -> None:
         window, state = self.session.settings.window, self.session.state
         device = self.session.settings.engine.device
-        self.stage.avatar.set_chip(chip(self.session.pipeline.statistics(), state, device) if window.overlay else [])
+        parts = chip(self.session.pipeline.statistics(), state, device) if window.overlay else []
+        self.stage.avatar.set_chip([*self._under_way(), *parts])
         if self.captures.state.camera:
             self.panel.output.show_camera(self.captures.state)
 
+    def _under_way(self) -> list[tuple[str, str]]:
+        """What is to be known whether or not the chip is wanted."""
+        parts = []
+        if self.captures.state.recording is not None:
+            minutes, seconds = divmod(int(time.monotonic() - self.captures.recording_since_s), 60)
+            parts.append((tr("Recording {time}", time=f"{minutes}:{seconds:02d}"), "danger"))
+        if self.session.state.preparing:
+            name = self.session.state.preparing
+            entry = self.avatars.find(name)
+            parts.append((tr("Preparing {name}…", name=entry.avatar.name if entry else name), "accent"))
+        return parts
+
     def _show_marks(self) -> None:
         state = self.session.state
-        badge = tr("YOUR CAMERA IS SHOWN") if state.passing else tr("FROZEN") if state.frozen else ""
+        badge = tr("YOUR REAL FACE IS SHOWN") if state.passing else tr("FROZEN") if state.frozen else ""
         countdown = self._countdown if self.stage.camera.isHidden() else ""
         self.stage.avatar.set_marks(countdown=countdown, badge=badge, passing=state.passing, hold=self._hold_share)
 
@@ -267,8 +285,11 @@ class MainWindow(QMainWindow):
 
     def _end_pass_through(self) -> None:
         if self.session.state.passing:
-            self.hold.release()
+            self.hold.cancel()
             self.session.pass_through(False)
+
+    def _explain_hold(self) -> None:
+        self.session.notice(Notice(tr("Hold it for a second to show your real face.")))
 
     def _reveal(self, section: str) -> None:
         self.session.change("window", panel=True)

@@ -23,8 +23,8 @@ from ui.services import Services
 from ui.session import Notice, Session
 
 
-def _open_folder(path: str) -> None:
-    QDesktopServices.openUrl(QUrl.fromLocalFile(path))
+def _open_folder(path: str) -> bool:
+    return QDesktopServices.openUrl(QUrl.fromLocalFile(path))
 
 
 class ProgramJobs(QObject):
@@ -59,7 +59,12 @@ class ProgramJobs(QObject):
             folder.mkdir(parents=True, exist_ok=True)
             return str(folder)
 
-        self._files.run(make, _open_folder, self._complain)
+        self._files.run(make, self._show_folder, self._complain)
+
+    def _show_folder(self, path: str) -> None:
+        if not _open_folder(path):
+            text = tr("There is no file manager here that could show it. The folder is:")
+            self._session.notice(Notice(text, path, "warning"))
 
     def export_settings(self) -> None:
         """Write everything that is set to a file."""

@@ -58,6 +58,7 @@ class LiveState:
     engine: EngineReady | None = None
     engine_problem: str = ""  # why the engine is not the one that was chosen
     avatar: str = ""  # the one that is shown
+    preparing: str = ""  # the one that was asked for and is not shown yet
 
 
 def live_options(settings: Settings) -> LiveOptions:
@@ -126,6 +127,7 @@ class Session(QObject):
     def _carry_out(self, before: Settings, now: Settings) -> None:
         pipeline = self.pipeline
         if now.avatar != before.avatar:
+            self._set_state(preparing=now.avatar)
             pipeline.set_avatar(now.avatar)
         if now.camera.source != before.camera.source:
             self._set_state(source="", face=False)
@@ -196,7 +198,7 @@ class Session(QObject):
         self._set_state(passing=on)
         if on:
             self._notice(
-                later("Your camera is shown. Others see your real face."), "pass", "error",
+                later("Your real face is shown, in the virtual camera and in recordings too."), "pass", "error",
                 action="pass_through", action_text=later("Stop"),
             )
         else:
@@ -251,7 +253,9 @@ class Session(QObject):
             case FaceLost():
                 self._set_state(face=False)
             case AvatarReady(name=name):
-                self._set_state(avatar=name)
+                self._set_state(avatar=name, preparing="" if name == self.settings.avatar else self.state.preparing)
+            case AvatarRefused(name=name):
+                self._set_state(preparing="" if name == self.settings.avatar else self.state.preparing)
             case CalibrationDone(score=score):
                 self._set_state(calibrating=False, score=score)
             case CalibrationRefused():

@@ -95,6 +95,7 @@ QMenu {{ background: {t.surface}; border: 1px solid {t.border}; padding: 6px; }}
 QMenu::item {{ padding: 7px 28px 7px 14px; border-radius: 6px; }}
 QMenu::icon {{ padding-left: 10px; }}
 QMenu::item:selected {{ background: {t.accent}; color: {t.on_accent}; }}
+QMenu::icon:checked {{ background: {t.accent}; border: 2px solid {t.accent}; border-radius: 5px; }}
 QMenu::item:disabled {{ color: {t.muted}; background: transparent; }}
 QMenu::separator {{ height: 1px; background: {t.border}; margin: 6px 8px; }}
 
