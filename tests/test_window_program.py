@@ -174,6 +174,7 @@ def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str) -> None:
         for button in dialog.findChildren(QPushButton):
             assert button.width() >= button.sizeHint().width(), (type(dialog).__name__, button.text())
         dialog.close()
+    desk.app._languages.install("en")  # it belongs to the application, which the next test goes on with
 
 
 def test_windows_that_were_replaced_are_let_go(desk: Desk) -> None:
