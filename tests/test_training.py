@@ -19,12 +19,13 @@ from training_samples import MODEL, RECIPE, SIZE, figure_pack, with_landmarks
 from avatar.cli import main
 from avatar.errors import TrainingError
 from avatar.fomm import load_checkpoint
+from avatar.frames import FloatArray, RgbImage
 from avatar.motion.keypoints import Keypoints
-from avatar.training import losses
+from avatar.training import judge_figures, losses
 from avatar.training.bank import FrameBank, augment
 from avatar.training.checkpoint import MANIFEST, PART_BYTES, load_state, save_state
 from avatar.training.config import LossConfig, TrainConfig, from_mapping, read_recipe
-from avatar.training.figures import joints, random_figure, write_clips
+from avatar.training.figures import RATE, draw, joints, random_figure, write_clips
 from avatar.training.pack import Pack, load_pack, save_pack
 from avatar.training.parallel import Team
 from avatar.training.run import CHECKPOINT, METRICS, SHEETS, RunOptions, known_points, train
@@ -310,6 +311,37 @@ def test_a_figure_has_its_joints_inside_the_picture_and_moves() -> None:
     early, late = joints(figure, 0.0), joints(figure, 0.4)
     assert all(0 <= x <= 1 and 0 <= y <= 1 for x, y in early.values())
     assert math.dist(early["left hand"], late["left hand"]) > 0.03
+
+
+def test_joints_are_read_off_keypoints_that_sit_on_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judge_figures, "FITTED", 8)
+    monkeypatch.setattr(judge_figures, "ASKED", 4)
+    known = {}
+    for number in range(12):
+        figure = random_figure(np.random.default_rng([judge_figures.SEED, number]))
+        for frame in range(judge_figures.FRAMES):
+            time_s = frame / float(RATE)
+            known[draw(figure, time_s, 64).tobytes()] = joints(figure, time_s)
+
+    def on_a_hand(rgb: RgbImage) -> FloatArray:
+        place = known[rgb.tobytes()]["left hand"]
+        return np.array([place, (0.0, 0.0)], np.float32) * 2 - 1
+
+    verdict = {each.name: each for each in judge_figures.judge(on_a_hand, 64)}
+    hand, foot = verdict["left hand"], verdict["right foot"]
+    assert hand.error_px < 0.1 < hand.mean_place_px and hand.follows > 0.999
+    assert foot.error_px > 0.5 * foot.mean_place_px and foot.follows < 0.9
+    lost = judge_figures.judge(lambda rgb: np.zeros((2, 2), np.float32), 64)
+    assert all(each.follows == 0.0 for each in lost)
+
+
+def test_what_moves_counts_more_and_what_stands_still_less() -> None:
+    source = torch.zeros(1, 3, 32, 32)
+    driving = source.clone()
+    driving[..., 10:14, 10:14] = 1
+    weights = losses.motion_map(source, driving)
+    assert weights[0, 0, 12, 12] == losses.MOST and weights[0, 0, 25, 25] == 0
+    assert losses.motion_map(source, source).max() == 0
 
 
 def test_the_command_trains_on_a_folder_of_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write the clips of the command line."""
     parser = argparse.ArgumentParser(prog="python -m avatar.training.figures", description="Draw a category.")
     parser.add_argument("folder", metavar="FOLDER", type=Path)
-    parser.add_argument("--clips", type=int, default=80, help="identities (default: 80)")
+    parser.add_argument("--clips", type=int, default=240, help="identities (default: 240)")
     parser.add_argument("--frames", type=int, default=24, help="of each (default: 24)")
     parser.add_argument("--size", type=int, default=64, help="sides, pixels (default: 64)")
     args = parser.parse_args(argv)
