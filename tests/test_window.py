@@ -14,11 +14,13 @@ from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, 
 
 from avatar.errors import EngineError, OutputError
 from avatar.live import events
+from avatar.live.statistics import LiveStatistics
 from avatar.settings import CropSettings, MotionSettings, load_settings
 from avatar.sources.base import SourceFacts
 from ui.keys import ACTIONS, keys_of
 from ui.main_window import MainWindow
-from ui.session import Notice
+from ui.session import LiveState, Notice
+from ui.status_chip import chip
 
 
 def test_the_newest_avatar_frame_is_shown_and_late_ones_are_skipped(desk: Desk) -> None:
@@ -282,22 +284,29 @@ def test_a_tap_of_zero_shows_nothing_and_a_hold_does(desk: Desk) -> None:
     assert desk.pipeline.last("pass_through") is False and not desk.window.stage.avatar.passing
 
 
+def test_the_device_turns_red_where_it_is_slower_than_the_camera() -> None:
+    state = LiveState(engine=events.EngineReady("warp", "cpu", "float32", ""))
+    assert ("CPU", "danger") in chip(LiveStatistics(camera_rate=30.0, engine_rate=20.0), state, "auto")
+    assert ("CPU", "text") in chip(LiveStatistics(camera_rate=30.0, engine_rate=28.0), state, "auto")
+    assert ("CPU", "text") in chip(LiveStatistics(engine_rate=5.0), state, "auto")  # no camera to keep up with
+
+
 def test_what_is_under_way_is_told(desk: Desk, tmp_path: Path) -> None:
-    chip = desk.window.stage.avatar
+    view = desk.window.stage.avatar
     desk.session.change("", avatar="rusty")
-    desk.until(lambda: ("Preparing Rusty…", "accent") in chip.chip)
+    desk.until(lambda: ("Preparing Rusty…", "accent") in view.chip)
     desk.app.bridge.tell(events.AvatarReady("astronaut", 5.0))  # the one before came late
     desk.app.bridge.tell(events.AvatarRefused("rusty", OutputError("No.", remedy="")))
-    desk.until(lambda: not any("Preparing" in text for text, _ in chip.chip))
+    desk.until(lambda: not any("Preparing" in text for text, _ in view.chip))
     desk.session.change("window", captures=str(tmp_path), overlay=False)
     desk.captures.set_recording(True)
-    desk.until(lambda: ("Recording 0:00", "danger") in chip.chip)
+    desk.until(lambda: ("Recording 0:00", "danger") in view.chip)
     desk.captures.set_recording(False)
     desk.captures.set_camera(True)
     assert "on" in desk.window.header.camera.text()
     desk.captures.set_camera(False)
     assert "on" not in desk.window.header.camera.text().removeprefix(" Virtual")
-    desk.until(lambda: chip.chip == [])
+    desk.until(lambda: view.chip == [])
 
 
 def test_a_closed_message_leaves_the_focus_where_nothing_happens(desk: Desk) -> None:

@@ -18,7 +18,8 @@ def chip(statistics: LiveStatistics, state: LiveState, wanted_device: str) -> li
         parts.append((tr("{ms:.0f} ms", ms=statistics.latency.p50_ms), "text"))
     if state.engine is not None:
         fell_back = wanted_device not in ("auto", state.engine.device.split(":")[0])
-        parts.append((state.engine.device.upper(), "danger" if fell_back or state.engine_problem else "text"))
+        wrong = fell_back or state.engine_problem or slow
+        parts.append((state.engine.device.upper(), "danger" if wrong else "text"))
         if fell_back or state.engine_problem:
             parts.append((state.engine_problem or state.engine.why or tr("not the device you chose"), "danger"))
     if slow:
