@@ -15,10 +15,12 @@ from PIL import Image
 from avatar.errors import CameraError, ImageError, UsageError, VideoError
 from avatar.images import save_png
 from avatar.sources import open as opening
+from avatar.sources import playback
 from avatar.sources.base import FrameSource
 from avatar.sources.camera_list import CameraInfo
 from avatar.sources.open import find_camera, open_source
 from avatar.sources.playback import Clip, Still
+from avatar.sources.video import open_driving
 
 
 @pytest.fixture
@@ -41,6 +43,27 @@ def test_a_clip_loops_and_counts_on(tmp_path: Path, opened: Callable[[FrameSourc
     frames = [clip.read() for _ in range(8)]
     assert np.allclose([frame.rgb.mean() for frame in frames], [40, 120, 200, 40, 120, 200, 40, 120], atol=3)
     assert [frame.sequence for frame in frames] == list(range(8))
+
+
+def test_a_clip_that_loops_is_opened_once(
+    tmp_path: Path, opened: Callable[[FrameSource], FrameSource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = opened(Clip(make_clip(tmp_path / "clip.mp4", [plain(40), plain(120)], rate=100)))
+    monkeypatch.setattr(playback, "open_driving", lambda path: pytest.fail("each opening leaves buffers behind"))
+    assert len(levels(clip, 12)) == 12
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".mov", ".gif"])
+def test_a_rewound_video_begins_as_it_began(suffix: str, tmp_path: Path) -> None:
+    coded = {"codec": "gif", "pix_fmt": "rgb8"} if suffix == ".gif" else {}
+    path = make_clip(tmp_path / f"clip{suffix}", [plain(level) for level in (40, 120, 200)], **coded)
+    with open_driving(path) as video:
+        first = [(frame.captured_ns, float(frame.rgb.mean())) for frame in video]
+        for _ in range(2):
+            if not video.rewind():  # then it is opened afresh
+                assert suffix == ".gif"
+                return
+            assert [(frame.captured_ns, float(frame.rgb.mean())) for frame in video] == first
 
 
 def test_a_clip_keeps_its_own_pace_over_its_end(tmp_path: Path, opened: Callable[[FrameSource], FrameSource]) -> None:
@@ -108,13 +131,15 @@ def test_interrupting_ends_a_wait_at_once(
     assert ended.is_set()
 
 
-def test_a_clip_that_is_deleted_ends_after_its_round(
-    tmp_path: Path, opened: Callable[[FrameSource], FrameSource]
+def test_a_clip_that_is_deleted_and_must_be_opened_again_ends_after_its_round(
+    tmp_path: Path, opened: Callable[[FrameSource], FrameSource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_clip(tmp_path / "clip.mp4", [plain(40), plain(120)], rate=100)
-    clip = opened(Clip(path))
+    clip = Clip(path)
+    opened(clip)
     assert np.allclose(levels(clip, 2), [40, 120], atol=3)
     path.unlink()
+    monkeypatch.setattr(clip._clip, "rewind", lambda: False)  # as files do that cannot be sought in
     with pytest.raises(CameraError, match="no video"):
         clip.read()
 

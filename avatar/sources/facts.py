@@ -28,13 +28,17 @@ class DrivingFacts:
 
 
 class DrivingVideo(Protocol):
-    """A clip being read once, frame by frame; open it again for a second pass."""
+    """A clip being read, frame by frame."""
 
     facts: DrivingFacts
     end_s: float  # when the last frame handed out so far stops being shown
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order of their times; `captured_ns` is the time at which each is shown."""
+        ...
+
+    def rewind(self) -> bool:
+        """Get ready to be read from the start again. False: it cannot be; open it afresh."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -66,6 +66,10 @@ class ImageFolder:
             self.end_s = float((number + 1) / self.facts.rate)
             yield Frame(rgb, number, round(number * 1_000_000_000 / self.facts.rate))
 
+    def rewind(self) -> bool:
+        """There is nothing to do."""
+        return True
+
     def __enter__(self) -> Self:
         return self
 

@@ -57,7 +57,7 @@ class Clip(_Playing):
         self._zero_ns: int | None = None  # monotonic time of the clip's own 0
 
     def read(self) -> Frame:
-        """Wait for the next picture. Raises: CameraError, also where the file is gone after its first round."""
+        """Wait for the next picture. Raises: CameraError: it cannot be read, or opened again where it must be."""
         try:
             frame = self._next()
         except AvatarError as error:
@@ -77,8 +77,9 @@ class Clip(_Playing):
         if frame is not None:
             return frame
         length_ns = round(self._clip.end_s * 1e9)
-        self._clip.close()
-        self._clip = open_driving(self._path)
+        if not self._clip.rewind():
+            self._clip.close()
+            self._clip = open_driving(self._path)
         self._frames = iter(self._clip)
         if self._zero_ns is not None:
             self._zero_ns += length_ns

@@ -64,6 +64,7 @@ class VideoFile:
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
             first = self._ahead[0]
+            self._first_pts = first.pts
             self._converter = RgbConverter(first, self._stream.sample_aspect_ratio)
             self.facts = self._read_facts(first)
         except BaseException:
@@ -88,6 +89,22 @@ class VideoFile:
             self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         self._tell_of_losses(number + 1)
+
+    def rewind(self) -> bool:
+        """Go back to the first frame, decoder and all: a file that is opened for every round leaves its buffers behind
+        until Python's collector comes by, which is seldom.
+        """
+        from av.error import FFmpegError
+
+        self._frames.close()
+        try:
+            self._container.seek(self._first_pts or 0, stream=self._stream)
+        except FFmpegError:
+            return False
+        self._stream.codec_context.flush_buffers()
+        self._damaged, self._frames = 0, self._decode()
+        self._ahead = list(itertools.islice(self._frames, 1))
+        return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
 
     def __enter__(self) -> Self:
         return self
