@@ -95,7 +95,7 @@ class FakePerformer:
         self.drawing = threading.Event()
         self.closed = False
 
-    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> Any:
+    def prepare(self, portrait: PortraitSource, options: LiveOptions, *, hurry: bool) -> Any:
         if self.prepare_gate is not None:
             self.prepare_gate.wait(20)
         if not portrait.faces:

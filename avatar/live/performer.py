@@ -26,8 +26,16 @@ class Performer(Protocol):
     needs_face: bool  # without a driver's face it idles
     watches_faces: bool  # it matters where the driver's face is
 
-    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> Any:
-        """Do what is done once per portrait; may run on another thread while this one draws. Raises: AvatarError."""
+    def prepare(self, portrait: PortraitSource, options: LiveOptions, *, hurry: bool) -> Any:
+        """Do what is done once per portrait; may run on another thread while this one draws.
+
+        Args:
+            portrait: what is to be moved.
+            options: of the session.
+            hurry: nothing is being drawn, so that all cores are free.
+        Raises:
+            AvatarError: it cannot be moved.
+        """
 
     def show(self, prepared: Any) -> None:
         """Draw this portrait from the next frame on."""
@@ -56,13 +64,14 @@ class FacePerformer:
         self.facts = EngineReady("warp", "cpu", "float32", "")
         self.set_motion(options.motion)
 
-    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> PreparedPortrait:
+    def prepare(self, portrait: PortraitSource, options: LiveOptions, *, hurry: bool = True) -> PreparedPortrait:
         """Find out everything about a portrait that is needed to draw it. Raises: FaceError."""
         report = check_portrait(portrait.rgb, portrait.faces)
         report.raise_if_refused()
         height, width = portrait.rgb.shape[:2]
         size = options.size or size_on_canvas(width, height, options.canvas)
-        return self._engine.prepare_source(Frame(portrait.rgb, 0, 0), report.face, portrait.alpha, size)
+        frame = Frame(portrait.rgb, 0, 0)
+        return self._engine.prepare_source(frame, report.face, portrait.alpha, size, hurry=hurry)
 
     def show(self, prepared: PreparedPortrait) -> None:
         """Draw this portrait from the next frame on."""

@@ -70,7 +70,7 @@ class PicturePerformer:
         self._shown: RgbImage | None = None
         self._fade: _Fade | None = None
 
-    def prepare(self, portrait: PortraitSource, options: LiveOptions) -> _Portrait:
+    def prepare(self, portrait: PortraitSource, options: LiveOptions, *, hurry: bool = True) -> _Portrait:
         """Look whether the portrait can be used; encoding it takes little more than a frame. Raises: FaceError."""
         report = check_portrait(portrait.rgb, portrait.faces)
         if self.needs_face:

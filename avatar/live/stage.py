@@ -165,7 +165,7 @@ class Stage:
                 source = read_portrait(likeness, tracker)
             if self._closed:
                 raise EngineError("It ended before the portrait was ready.")
-            portrait = performer.prepare(source, wanted)
+            portrait = performer.prepare(source, wanted, hurry=self.shown is None)
             self._shelf.keep(key, portrait)
         return portrait
 

@@ -77,6 +77,8 @@ class WarpEngine:
         face: Face | None,
         alpha: npt.NDArray[np.uint8] | None = None,
         size: int | None = None,
+        *,
+        hurry: bool = True,
     ) -> PreparedPortrait:
         """Do everything for a portrait that is done once; may run on another thread while this engine draws.
 
@@ -85,6 +87,7 @@ class WarpEngine:
             face: the face to animate.
             alpha: (H, W), the picture's own transparency, if it has any: it says what is the person.
             size: longer side in pixels; None: as the options say.
+            hurry: use a second core; an engine that draws meanwhile would feel it.
         Raises:
             FaceError: there is no face.
         """
@@ -96,7 +99,7 @@ class WarpEngine:
         rgb, face = _resized(source_image.rgb, face, size or self.options.size)
         if alpha is not None:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
-        return PreparedPortrait(PortraitRenderer.of(rgb, face, alpha), Expression.of(face))
+        return PreparedPortrait(PortraitRenderer.of(rgb, face, alpha, hurry=hurry), Expression.of(face))
 
     def use_source(self, prepared: PreparedPortrait) -> None:
         """Animate this portrait from the next frame on; the reference frame is kept."""

@@ -24,7 +24,7 @@ from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.regions import CHIN
 
 WORK_SIDE = 768  # px; the outline is found on a picture of this size and carried over to a larger one
-_CHUNK = 8192  # pixels explained at a time: what they need fits the processor's cache
+_CHUNK = 32768  # pixels explained at a time: what they need fits the processor's cache
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,15 +22,20 @@ class PortraitRenderer:
         self.deformation, self._layers = deformation, layers
 
     @staticmethod
-    def of(rgb: RgbImage, face: Face, alpha: npt.NDArray[np.uint8] | None = None) -> PortraitRenderer:
+    def of(
+        rgb: RgbImage, face: Face, alpha: npt.NDArray[np.uint8] | None = None, *, hurry: bool = True
+    ) -> PortraitRenderer:
         """Do everything for a portrait that is done once: it takes about a second on two cores.
 
         Args:
             rgb: (H, W, 3).
             face: the one to move.
             alpha: (H, W), the picture's own transparency, if it has any.
+            hurry: use a second core; another portrait that is being drawn meanwhile would feel it.
         """
         matte = person_matte(rgb, face.landmarks, alpha)
+        if not hurry:
+            return PortraitRenderer(Deformation(face, matte), Layers(rgb, face, matte))
         with ThreadPoolExecutor(1, "masque-layers") as beside:
             layers = beside.submit(Layers, rgb, face, matte)
             deformation = Deformation(face, matte)
