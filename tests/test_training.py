@@ -348,7 +348,7 @@ def test_the_command_trains_on_a_folder_of_frames(tmp_path: Path, capsys: pytest
     write_clips(tmp_path / "clips", clips=2, frames=3, size=64)
     recipe = tmp_path / "recipe.yaml"
     text = (ROOT / "recipes" / "figure.yaml").read_text()
-    recipe.write_text(text.replace("figure-000, ", "").replace("batch: 6", "batch: 2"))
+    recipe.write_text(text.replace("figure-000, ", "").replace("batch: 12", "batch: 2"))
     assert main(["train", str(recipe), "-o", str(tmp_path / "out"), "--steps", "2", "--device", "cpu"]) == 0
     assert "2 steps" in capsys.readouterr().out
     assert (tmp_path / "out" / MODEL_FILE).is_file()
