@@ -86,7 +86,10 @@ def test_what_cannot_be_is_refused_before_anything_is_opened(
 
 @pytest.mark.parametrize(
     ("driver", "said"),
-    [("notes.txt", "not a video"), ("empty.mp4", "is empty"), ("folder", "no pictures"), ("typo", "no file called")],
+    [
+        ("notes.txt", "not a video"), ("empty.mp4", "is empty"), ("folder", "no pictures"),
+        ("typo.mp4", "no file called"),
+    ],
 )
 def test_a_driver_that_can_never_be_one_ends_it_at_once(
     driver: str, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -357,7 +357,7 @@ def test_the_command_trains_on_a_folder_of_frames(tmp_path: Path, capsys: pytest
     (tmp_path / "file").touch()
     pack = str(tmp_path / "out" / "pack.safetensors")
     assert main(["train", str(recipe), "-o", str(tmp_path / "file" / "out"), "--pack", pack]) == 1
-    assert "cannot be written" in capsys.readouterr().err
+    assert "name another --output" in capsys.readouterr().err
 
 
 def run_as_two(script: Path, *arguments: Path) -> None:

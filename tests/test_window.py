@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fakes_ui import CAMERA, Desk
 from PyQt5.QtCore import Qt
+from PyQt5.QtGui import QFontMetrics
 from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, QSlider, QWidget
 
@@ -17,6 +18,7 @@ from avatar.live import events
 from avatar.live.statistics import LiveStatistics
 from avatar.settings import CropSettings, MotionSettings, load_settings
 from avatar.sources.base import SourceFacts
+from ui.avatar_view import fitting
 from ui.keys import ACTIONS, keys_of
 from ui.main_window import MainWindow
 from ui.session import LiveState, Notice
@@ -291,11 +293,23 @@ def test_the_device_turns_red_where_it_is_slower_than_the_camera() -> None:
     assert ("CPU", "text") in chip(LiveStatistics(engine_rate=5.0), state, "auto")  # no camera to keep up with
 
 
+def test_a_chip_without_room_keeps_what_is_wrong(desk: Desk) -> None:
+    metrics = QFontMetrics(desk.window.font())
+    whole = [("28 fps", "text"), ("45 ms", "text"), ("CPU", "danger"), ("No CUDA device was found here.", "danger")]
+    assert fitting(whole, metrics, 10_000) == whole
+    room = sum(metrics.horizontalAdvance(text) + 14 for text, _ in whole[2:]) + 14
+    assert fitting(whole, metrics, room) == whole[2:]
+    cut = fitting(whole, metrics, room - 40)
+    assert cut[0] == whole[2] and cut[1][0].endswith("…") and cut[1][0].startswith("No CUDA")
+
+
 def test_what_is_under_way_is_told(desk: Desk, tmp_path: Path) -> None:
     view = desk.window.stage.avatar
     desk.session.change("", avatar="rusty")
     desk.until(lambda: ("Preparing Rusty…", "accent") in view.chip)
-    desk.app.bridge.tell(events.AvatarReady("astronaut", 5.0))  # the one before came late
+    desk.app.bridge.tell(events.AvatarReady("sam", 5.0))  # one that was asked for before
+    desk.until(lambda: desk.session.state.avatar == "sam")
+    assert desk.session.state.preparing == "rusty"
     desk.app.bridge.tell(events.AvatarRefused("rusty", OutputError("No.", remedy="")))
     desk.until(lambda: not any("Preparing" in text for text, _ in view.chip))
     desk.session.change("window", captures=str(tmp_path), overlay=False)

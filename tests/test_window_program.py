@@ -13,7 +13,7 @@ from fakes_ui import Desk
 from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton
+from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton, QToolButton
 
 from avatar.settings import MotionSettings, Settings, WindowSettings, load_settings, save_settings
 from ui.doctor_dialog import DoctorDialog
@@ -162,6 +162,12 @@ def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str) -> None:
     desk.session.change("window", language=language)
     if language != "en":
         desk.until(lambda: desk.window is not old)
+    desk.window.resize(1180, 760)
+    desk.captures.set_camera(True)
+    desk.captures._set(recording=Path("show.mp4"))
+    desk.bot.wait(20)
+    for button in desk.window.header.findChildren(QToolButton):
+        assert button.width() >= button.sizeHint().width(), button.text()
     picture = np.full((300, 300, 3), 128, np.uint8)
     dialogs = (
         MarksDialog(picture, None, desk.window),

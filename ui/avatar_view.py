@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PyQt5.QtCore import QEvent, QPointF, QRectF, QSize, Qt
-from PyQt5.QtGui import QColor, QFont, QImage, QPainter, QPainterPath, QPaintEvent, QPen
+from PyQt5.QtGui import QColor, QFont, QFontMetrics, QImage, QPainter, QPainterPath, QPaintEvent, QPen
 from PyQt5.QtWidgets import QSizePolicy, QWidget
 
 from avatar.frames import Frame
@@ -16,6 +16,7 @@ from ui.theme import current
 MARGIN, RADIUS = 12, 10
 BACKDROP_PX = 28  # the picture at this size and scaled up again is a blur that costs nothing
 CHIP_COLOURS = {"danger": "#ff8a93", "warning": "#ffc46b", "accent": "#9db4ff"}  # on dark, whatever the look
+CHIP_GAP = 14
 CHIP_SHARE = 0.7  # of the width; the rest is the camera's picture
 RED = QColor(214, 40, 57)
 
@@ -35,7 +36,7 @@ class AvatarView(QWidget):
         self._backdrop: QImage | None = None
         self._placeholder: QImage | None = None
         self._canvas = CanvasSettings()
-        self.chip: list[tuple[str, str]] = []  # (text, name of a colour of the theme)
+        self.chip: list[tuple[str, str]] = []  # (text, name of a colour)
         self.countdown = ""
         self.badge = ""  # written large while the output is not the living avatar
         self.passing = False
@@ -58,7 +59,7 @@ class AvatarView(QWidget):
             self.update()
 
     def set_chip(self, parts: list[tuple[str, str]]) -> None:
-        """What stands in the corner: rate, latency, device."""
+        """What stands in the corner: what is under way, rate, latency, device."""
         if parts != self.chip:
             self.chip = parts
             self.setAccessibleDescription(", ".join(text for text, _ in parts))
@@ -175,18 +176,18 @@ class AvatarView(QWidget):
     def _paint_chip(self, painter: QPainter, area: QRectF) -> None:
         painter.setFont(self.font())
         metrics = painter.fontMetrics()
-        parts, widths = self.chip, [metrics.horizontalAdvance(text) for text, _ in self.chip]
-        while len(widths) > 1 and sum(widths) + 14 * (len(widths) + 1) > CHIP_SHARE * area.width():
-            parts, widths = parts[:-1], widths[:-1]  # what comes first matters most
-        plate = QRectF(area.left() + 12, area.top() + 12, sum(widths) + 14 * (len(widths) + 1), metrics.height() + 12)
+        parts = fitting(self.chip, metrics, CHIP_SHARE * area.width())
+        widths = [metrics.horizontalAdvance(text) for text, _ in parts]
+        width_px = sum(widths) + CHIP_GAP * (len(widths) + 1)
+        plate = QRectF(area.left() + 12, area.top() + 12, width_px, metrics.height() + 12)
         painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(12, 14, 18, 190))
         painter.drawRoundedRect(plate, 8, 8)
-        x = plate.left() + 14
+        x = plate.left() + CHIP_GAP
         for (text, colour), width in zip(parts, widths, strict=True):
             painter.setPen(QColor(CHIP_COLOURS.get(colour, "#f2f4f8")))
             painter.drawText(QRectF(x, plate.top(), width + 2, plate.height()), Qt.AlignVCenter, text)
-            x += width + 14
+            x += width + CHIP_GAP
 
     def _paint_badge(self, painter: QPainter, area: QRectF) -> None:
         font = QFont(self.font())
@@ -235,3 +236,19 @@ def paint_countdown(painter: QPainter, area: QRectF, text: str) -> None:
     painter.setFont(font)
     painter.setPen(Qt.white)
     painter.drawText(area, Qt.AlignCenter | Qt.TextWordWrap, text)
+
+
+def fitting(parts: list[tuple[str, str]], metrics: QFontMetrics, room_px: float) -> list[tuple[str, str]]:
+    """As much of the chip as there is room for: ordinary figures go first, then the last words are cut."""
+
+    def width(some: list[tuple[str, str]]) -> float:
+        return sum(metrics.horizontalAdvance(text) + CHIP_GAP for text, _ in some) + CHIP_GAP
+
+    parts = list(parts)
+    while width(parts) > room_px and (plain := [part for part in parts if part[1] == "text"]):
+        parts.remove(plain[-1])
+    if parts and (excess := width(parts) - room_px) > 0:
+        text, colour = parts[-1]
+        room = max(0, int(metrics.horizontalAdvance(text) - excess))
+        parts[-1] = metrics.elidedText(text, Qt.ElideRight, room), colour
+    return parts

@@ -99,8 +99,6 @@ class Guide(QWidget):
         self.back.setVisible(step > CAMERA)
         self.skip.setVisible(step < READY)
         self.next.setText(" " + (tr("Finish") if step == READY else tr("Next")))
-        if step == CALIBRATE and self._idle():
-            self.calibrate.setEnabled(False)
         self._show_state(self._session.state)
 
     def _next(self) -> None:

@@ -68,6 +68,10 @@ class Header(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:  # noqa: N802 - Qt's name
         """Names where there is room for them."""
         super().resizeEvent(event)
+        self.fit()
+
+    def fit(self) -> None:
+        """Do that again: a button has other words now."""
         self._show_names(True)
         if self.sizeHint().width() > self.width():
             self._show_names(False)

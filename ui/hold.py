@@ -31,7 +31,7 @@ class Hold(QObject):
             self._timer.start()
 
     def release(self) -> None:
-        """Stop; too early means that nothing happens."""
+        """Stop; too early is told by `let_go`, and nothing else happens."""
         if self._timer.isActive():
             self._stop()
             self.let_go.emit()

@@ -37,7 +37,10 @@ class KeyFilter(QObject):
         """The window lost the keyboard: what was held is not held any more."""
         if self._held_key is not None:
             self._held_key = None
-            self._hold.release()
+            if QApplication.activeWindow() is self._window:
+                self._hold.release()
+            else:  # nobody let go of the key: the window lost it
+                self._hold.cancel()
 
     def _hold_pressed(self, event: QKeyEvent) -> bool:
         keys = keys_of("pass_through", self._session.settings.keys)

@@ -218,6 +218,8 @@ class MainWindow(QMainWindow):
         self.actions_["record"].setChecked(state.recording is not None)
         self.actions_["record"].setIconText(" " + (tr("Stop") if state.recording else tr("Record")))
         self.actions_["record"].setIcon(icons.icon("stop" if state.recording else "record"))
+        self.header.fit()
+        self._show_status()
 
     def _show_status(self) -> None:
         window, state = self.session.settings.window, self.session.state

@@ -16,7 +16,7 @@ from ui.section import Section, note, set_note
 from ui.services import Services
 from ui.session import Session
 
-VIEWERS_S = 3.0  # between two looks at who uses the virtual camera
+VIEWERS_S = 5.0  # between two looks at who uses the virtual camera
 SIZES = ("640x360", "640x480", "960x540", "1280x720", "1920x1080", "720x1280", "1080x1080")
 
 
@@ -29,7 +29,7 @@ class OutputSection(Section):
     ) -> None:  # fmt: skip
         super().__init__("output", tr("Output"), parent)
         self._session, self._captures, self._services, self._slow = session, captures, services, slow
-        self._viewers, self._counted_s = 0, 0.0
+        self._viewers, self._counted_s, self._counting = 0, 0.0, False
         self.camera = actions.button("virtual_camera", self, text=True)
         self.camera.setSizePolicy(self.camera.sizePolicy().Expanding, self.camera.sizePolicy().Fixed)
         self.status = note()
@@ -94,12 +94,13 @@ class OutputSection(Section):
         return ", " + (tr("in use by 1 program") if one else tr("in use by {count} programs", count=self._viewers))
 
     def _count_viewers(self) -> None:
-        if time.monotonic() - self._counted_s > VIEWERS_S:
-            self._counted_s = time.monotonic()
-            self._slow.run(self._services.count_viewers, self._take_viewers)
+        if not self._counting and time.monotonic() - self._counted_s > VIEWERS_S:
+            self._counting = True  # the lane may be waiting for a camera that hangs
+            self._slow.run(self._services.count_viewers, self._take_viewers, lambda _: self._take_viewers(0))
 
     def _take_viewers(self, count: int) -> None:
-        self._viewers = count
+        self._counting, self._counted_s = False, time.monotonic()
+        self._viewers = count if self._captures.state.camera else 0
 
     def _choose_size(self, size: str) -> None:
         width, height = size.split("x")

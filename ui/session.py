@@ -189,7 +189,7 @@ class Session(QObject):
     def pass_through(self, on: bool) -> None:
         """Show the camera itself instead of the avatar, or stop that."""
         if on and self.state.frozen:
-            self._notice(later("The output is frozen. Go on first, then show your camera."))
+            self._notice(later("The output is frozen. Go on first, then show your real face."))
             return
         if on and self.settings.camera.source in ("", IDLE):
             self._notice(later("There is no camera to show: the idle motion drives the avatar."))

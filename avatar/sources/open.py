@@ -35,14 +35,14 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
 
 
 def check_source(spec: str) -> None:
-    """Raise what `open_source` would for a file that cannot be used or a name that nobody bears; opens no camera."""
-    if spec == "idle":
-        return
-    path = _existing(spec)
-    if path is None:
-        find_camera(spec, list_cameras())
-    else:
+    """Raise what `open_source` would where waiting cannot help: for a file that cannot be used, or is not there.
+
+    A camera that is not plugged in may be soon, so its name is taken as it is.
+    """
+    if (path := _existing(spec)) is not None:
         _open_path(path).close()
+    elif not spec.startswith("/dev/video") and (Path(spec).suffix or len(Path(spec).parts) > 1):
+        find_camera(spec, list_cameras())
 
 
 def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:

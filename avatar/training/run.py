@@ -90,8 +90,8 @@ def train(config: TrainConfig, path: Path, options: RunOptions, say: Say = print
             return run.go()
         except OSError as error:
             raise TrainingError(
-                f"{options.output} cannot be written: {error.strerror or error}.",
-                remedy="Make room, or name another --output; a checkpoint from before is still there.",
+                f"The training stopped: {error}.",
+                remedy=f"Make room for {options.output}, or name another --output; --resume goes on from a checkpoint.",
             ) from error
 
 

@@ -149,7 +149,8 @@ def draw_lesson(
     face = Face(landmarks, pack.blendshapes[group.start], 1.0, pose_of(landmarks))
     pictures, points = [rgb], [landmarks[:, :2]]
     engine = WarpEngine(None)
-    engine.set_source(Frame(rgb, 0, 0), face, pack.matte(group.start))
+    source = engine.prepare_source(Frame(rgb, 0, 0), face, pack.matte(group.start), hurry=False)
+    engine.use_source(source)  # on one thread: the workers already fill the cores
     for number in range(config.frames):
         motion = motions[int(random.integers(len(motions)))]
         driving = motion.track.face(int(random.integers(len(motion.track))))
