@@ -87,7 +87,7 @@ class Recorder:
         if self._path.stat().st_size <= _SIGNED_AT_ONCE:
             sign(self._path, composite=self._composite)
         else:
-            logger.warning("%s is not signed yet: python run.py verify --sign %s", self._path.name, self._path)
+            logger.warning('%s is not signed yet: python run.py verify --sign "%s"', self._path.name, self._path)
 
     def _end(self) -> None:
         self._ended = True
