@@ -21,7 +21,7 @@ from avatar.errors import TrainingError
 from avatar.fomm import load_checkpoint
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.keypoints import Keypoints
-from avatar.training import judge_figures, losses
+from avatar.training import judge, judge_figures, losses
 from avatar.training.bank import FrameBank, augment
 from avatar.training.checkpoint import MANIFEST, PART_BYTES, load_state, save_state
 from avatar.training.config import LossConfig, TrainConfig, from_mapping, read_recipe
@@ -333,6 +333,17 @@ def test_joints_are_read_off_keypoints_that_sit_on_them(monkeypatch: pytest.Monk
     assert foot.error_px > 0.5 * foot.mean_place_px and foot.follows < 0.9
     lost = judge_figures.judge(lambda rgb: np.zeros((2, 2), np.float32), 64)
     assert all(each.follows == 0.0 for each in lost)
+
+
+def test_judges_say_in_a_sentence_what_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "text.safetensors").write_text("no model")
+    for name in ("text.safetensors", "absent"):
+        place = str(tmp_path / name)
+        for tool, arguments in ((judge_figures, [place]), (judge, [place, "pack"])):
+            with pytest.raises(SystemExit, match=name):
+                tool.main(arguments)
+    with pytest.raises(SystemExit):
+        judge_figures.main([str(tmp_path), "--size", "0"])
 
 
 def test_what_moves_counts_more_and_what_stands_still_less() -> None:

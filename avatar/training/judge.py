@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from avatar.cv import cv2
+from avatar.errors import AvatarError
 from avatar.fomm.checkpoint import load_checkpoint
 from avatar.fomm.model import FirstOrderModel
 from avatar.frames import RgbImage
@@ -101,7 +102,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"at most (default: {PAIRS})")
     parser.add_argument("--json", metavar="FILE", type=Path)
     args = parser.parse_args(argv)
-    verdict = judge(load_checkpoint(args.model), load_pack(args.pack), args.pairs)
+    try:
+        verdict = judge(load_checkpoint(args.model), load_pack(args.pack), args.pairs)
+    except AvatarError as error:
+        raise SystemExit(str(error)) from error
     text = json.dumps(asdict(verdict), indent=1)
     print(text)
     if args.json is not None:

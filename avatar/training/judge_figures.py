@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from avatar.errors import AvatarError
 from avatar.fomm.checkpoint import load_checkpoint
 from avatar.frames import FloatArray, RgbImage
 from avatar.training.figures import RATE, draw, joints, random_figure
@@ -89,7 +90,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("model", metavar="MODEL", type=Path)
     parser.add_argument("--size", type=int, default=64, help="sides of the pictures it was trained on (default: 64)")
     args = parser.parse_args(argv)
-    model = load_checkpoint(args.model)
+    if not 16 <= args.size <= 1024:
+        parser.error(f"--size {args.size} is out of range: give 16 to 1024")
+    try:
+        model = load_checkpoint(args.model)
+    except AvatarError as error:
+        raise SystemExit(str(error)) from error
 
     def detect(rgb: RgbImage) -> FloatArray:
         tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
