@@ -177,14 +177,13 @@ class AvatarView(QWidget):
         painter.setFont(self.font())
         metrics = painter.fontMetrics()
         parts = fitting(self.chip, metrics, CHIP_SHARE * area.width())
-        widths = [metrics.horizontalAdvance(text) for text, _ in parts]
-        width_px = sum(widths) + CHIP_GAP * (len(widths) + 1)
-        plate = QRectF(area.left() + 12, area.top() + 12, width_px, metrics.height() + 12)
+        plate = QRectF(area.left() + 12, area.top() + 12, _chip_width(parts, metrics), metrics.height() + 12)
         painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(12, 14, 18, 190))
         painter.drawRoundedRect(plate, 8, 8)
         x = plate.left() + CHIP_GAP
-        for (text, colour), width in zip(parts, widths, strict=True):
+        for text, colour in parts:
+            width = metrics.horizontalAdvance(text)
             painter.setPen(QColor(CHIP_COLOURS.get(colour, "#f2f4f8")))
             painter.drawText(QRectF(x, plate.top(), width + 2, plate.height()), Qt.AlignVCenter, text)
             x += width + CHIP_GAP
@@ -240,15 +239,15 @@ def paint_countdown(painter: QPainter, area: QRectF, text: str) -> None:
 
 def fitting(parts: list[tuple[str, str]], metrics: QFontMetrics, room_px: float) -> list[tuple[str, str]]:
     """As much of the chip as there is room for: ordinary figures go first, then the last words are cut."""
-
-    def width(some: list[tuple[str, str]]) -> float:
-        return sum(metrics.horizontalAdvance(text) + CHIP_GAP for text, _ in some) + CHIP_GAP
-
     parts = list(parts)
-    while width(parts) > room_px and (plain := [part for part in parts if part[1] == "text"]):
+    while _chip_width(parts, metrics) > room_px and (plain := [part for part in parts if part[1] == "text"]):
         parts.remove(plain[-1])
-    if parts and (excess := width(parts) - room_px) > 0:
+    if parts and (excess := _chip_width(parts, metrics) - room_px) > 0:
         text, colour = parts[-1]
         room = max(0, int(metrics.horizontalAdvance(text) - excess))
         parts[-1] = metrics.elidedText(text, Qt.ElideRight, room), colour
     return parts
+
+
+def _chip_width(parts: list[tuple[str, str]], metrics: QFontMetrics) -> int:
+    return sum(metrics.horizontalAdvance(text) + CHIP_GAP for text, _ in parts) + CHIP_GAP

@@ -41,7 +41,13 @@ class CaptureState:
     camera_facts: str = ""
     camera_problem: AvatarError | None = None
     recording: Path | None = None
+    recording_since_s: float = 0.0  # monotonic
     replay: bool = False
+
+    @property
+    def camera_text(self) -> str:
+        """What a button that switches the camera says: its colour is not the only sign."""
+        return tr("Virtual camera: on") if self.camera else tr("Virtual camera")
 
 
 class Captures(QObject):
@@ -52,7 +58,6 @@ class Captures(QObject):
     def __init__(self, session: Session, files: Lane) -> None:
         super().__init__(session)
         self.state = CaptureState()
-        self.recording_since_s = 0.0
         self._session, self._files = session, files
         self._ring: ReplayRing | None = None
         self._canvas = session.settings.canvas
@@ -136,8 +141,7 @@ class Captures(QObject):
 
             return Recorder(path, canvas, microphone=Microphone)
 
-        self.recording_since_s = time.monotonic()
-        self._set(recording=path)
+        self._set(recording=path, recording_since_s=time.monotonic())
         self._session.pipeline.add_output(RECORDING, open_recorder)
 
     def _open_camera(self) -> Callable[[], Output]:

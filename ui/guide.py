@@ -221,7 +221,7 @@ class Guide(QWidget):
         self._show_way()
 
     def _show_captures(self, state: CaptureState) -> None:
-        self.camera.setText(" " + (tr("Virtual camera: on") if state.camera else tr("Virtual camera")))
+        self.camera.setText(f" {state.camera_text}")
         if state.camera_problem is not None:
             set_note(self.virtual_status, f"{state.camera_problem.what} {state.camera_problem.remedy}", "Danger")
         elif state.camera:

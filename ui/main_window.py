@@ -213,8 +213,7 @@ class MainWindow(QMainWindow):
 
     def _show_captures(self, state: CaptureState) -> None:
         self.actions_["virtual_camera"].setChecked(state.camera)
-        on = tr("Virtual camera: on") if state.camera else tr("Virtual camera")
-        self.actions_["virtual_camera"].setIconText(f" {on}")  # colour is not the only sign
+        self.actions_["virtual_camera"].setIconText(f" {state.camera_text}")
         self.actions_["record"].setChecked(state.recording is not None)
         self.actions_["record"].setIconText(" " + (tr("Stop") if state.recording else tr("Record")))
         self.actions_["record"].setIcon(icons.icon("stop" if state.recording else "record"))
@@ -232,8 +231,9 @@ class MainWindow(QMainWindow):
     def _under_way(self) -> list[tuple[str, str]]:
         """What is to be known whether or not the chip is wanted."""
         parts = []
-        if self.captures.state.recording is not None:
-            minutes, seconds = divmod(int(time.monotonic() - self.captures.recording_since_s), 60)
+        captures = self.captures.state
+        if captures.recording is not None:
+            minutes, seconds = divmod(int(time.monotonic() - captures.recording_since_s), 60)
             parts.append((tr("Recording {time}", time=f"{minutes}:{seconds:02d}"), "danger"))
         if self.session.state.preparing:
             name = self.session.state.preparing

@@ -253,9 +253,9 @@ class Session(QObject):
             case FaceLost():
                 self._set_state(face=False)
             case AvatarReady(name=name):
-                self._set_state(avatar=name, preparing="" if name == self.settings.avatar else self.state.preparing)
+                self._set_state(avatar=name, preparing=self._still_preparing(name))
             case AvatarRefused(name=name):
-                self._set_state(preparing="" if name == self.settings.avatar else self.state.preparing)
+                self._set_state(preparing=self._still_preparing(name))
             case CalibrationDone(score=score):
                 self._set_state(calibrating=False, score=score)
             case CalibrationRefused():
@@ -264,6 +264,10 @@ class Session(QObject):
                 self._set_state(engine=event)
             case EngineFailed(error=error):
                 self._set_state(engine_problem=error.what)
+
+    def _still_preparing(self, settled: str) -> str:
+        """What is awaited once an avatar is there or refused: nothing, unless another was asked for meanwhile."""
+        return "" if settled == self.settings.avatar else self.state.preparing
 
     def _tell(self, event: Event) -> None:
         match event:
