@@ -13,6 +13,7 @@ TIME_S = 60.0
 
 # Pictures and clips. 64 megapixels are 192 MB as RGB; some conversions hold several copies at once.
 MAX_PIXELS = 64_000_000
+MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
 
 # What leaves the program: an encoder holds several frames. 8.8 megapixels is 4096 x 2160, the largest 4K.
 MAX_CANVAS_PIXELS = 4096 * 2160
@@ -21,6 +22,7 @@ MAX_CANVAS_PIXELS = 4096 * 2160
 MAX_WEIGHT_BYTES = 768 * 2**20  # of one model's weights in float32, and of one ONNX file
 MAX_WHOLE_BYTES = 2**30  # of a checkpoint whose kind can only be read as a whole (torch before 1.6)
 MAX_OUTLINE_BYTES = 4 * 2**20  # of the list of a checkpoint's tensors: a pickle or a header; the longest known has 0.3 MB
+MAX_FACE_NETWORK_BYTES = 64 * 2**20  # of each of the face tracker's networks; the largest has 3 MB
 MAX_DIRECTORY_BYTES = 4 * 2**20  # of a zip's list of members
 MAX_ACTIVATION_BYTES = 256 * 2**20  # of the largest intermediate result for one image; published: 17 MB
 MAX_MULTIPLICATIONS = 2 * 10**12  # for one image, seconds of work on two cores; published: 6 * 10**10
@@ -31,7 +33,8 @@ MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
 
 # Text in the formats that people edit.
 MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
-MAX_NESTING = 50  # levels of YAML
+MAX_NESTING = 50  # levels
+MAX_YAML_VALUES = 100_000  # with every alias written out
 
 # Downloads whose size is not known beforehand.
 MAX_DOWNLOAD_BYTES = 2 * 2**30
