@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -20,12 +21,12 @@ PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # every name that `part_path` mak
 
 def part_path(target: Path) -> Path:
     """A hidden, unused name beside `target`, so that the final rename stays on one file system."""
-    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    return target.with_name(f".{_stem(target)}.{secrets.token_hex(4)}.part")
 
 
 def remove_stale_parts(target: Path) -> None:
     """Remove what killed jobs left: hidden parts for `target` after an hour, for others in its folder after a day."""
-    own = f".{glob.escape(target.name[:200])}.????????.part"
+    own = f".{glob.escape(_stem(target))}.????????.part"
     for part in target.parent.glob(".*.????????.part"):
         if PART.fullmatch(part.name):
             with contextlib.suppress(OSError):
@@ -44,6 +45,8 @@ def replacing(target: Path) -> Iterator[Path]:
         OSError: whatever the file system says; `target` is then as it was before.
     """
     target = target.resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe would be gone, and a folder stays
+        raise OSError(errno.EINVAL, "It is not a file", str(target))
     part = part_path(target)
     try:
         yield part
@@ -51,6 +54,11 @@ def replacing(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _stem(target: Path) -> str:
+    """As much of a name as leaves room for what is added to it: file systems count bytes, and take 255."""
+    return target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
 
 
 def flush_to_disk(path: Path) -> None:

@@ -28,7 +28,7 @@ from avatar.motion.keypoints import Keypoints, Transfer
 Floats = npt.NDArray[np.float32]
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_QUIET = 3  # of ONNX Runtime's levels: errors
+_QUIET = 4  # of ONNX Runtime's levels: what it says of errors it raises as well
 
 
 class OnnxStream:
