@@ -23,7 +23,7 @@ from avatar.system_errors import explain
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
 NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
-SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # commands that take away what killed jobs left, as the window does
+SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # like the window, these remove what killed jobs left
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",

@@ -223,7 +223,7 @@ def test_a_small_file_of_a_huge_structure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kernel",
-    [torch.zeros(0, 1, 13, 13), torch.ones(3, 1, 13, 1), torch.full((3, 1, 13, 13), float("inf")), torch.ones(3, 1, 3, 3)],
+    [torch.zeros(0, 1, 13, 13), torch.ones(3, 1, 13, 1), torch.full((3, 1, 13, 13), torch.inf), torch.ones(3, 1, 3, 3)],
     ids=["empty", "a line", "infinite", "flat"],
 )
 def test_a_kernel_that_says_no_scale(kernel: torch.Tensor, tmp_path: Path) -> None:

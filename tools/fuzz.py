@@ -1,10 +1,10 @@
 """Hostile files for every loader: `python tools/fuzz.py --minutes 10 --seed 1 -o FOLDER`.
 
-Small valid inputs are made here and damaged at random: flipped bits, cuts, splices, lengths that lie, deep nesting. Each
-goes through the loader that the program uses, in a child process with a limit of memory and time. A loader may accept or
-refuse with an AvatarError. Anything else is a finding: another exception, a crash by signal, a hang, too much memory, a
-message with control characters or without an end. Findings are kept in FOLDER with the seed that makes them again, and
-the exit code is 1. FOLDER must not be part of the repository: some inputs crash other software.
+Small valid inputs are made here and damaged at random: flipped bits, cuts, splices, lengths that lie, deep nesting.
+Each goes through the loader that the program uses, in a child process with a limit of memory and time. A loader may
+accept or refuse with an AvatarError. Anything else is a finding: another exception, a crash by signal, a hang, too much
+memory, a message with control characters or without an end. Findings are kept in FOLDER with the seed that makes them
+again, and the exit code is 1. FOLDER must not be part of the repository: some inputs crash other software.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _clip(folder: Path, rng: random.Random) -> dict[str, bytes]:
     import numpy as np
 
     kinds = {
-        "mp4": ("libx264", "yuv420p"), "mkv": ("libx264", "yuv420p"), "avi": ("mpeg4", "yuv420p"), "gif": ("gif", "rgb8"),
+        "mp4": ("libx264", "yuv420p"), "mkv": ("libx264", "yuv420p"), "avi": ("mpeg4", "yuv420p"),
+        "gif": ("gif", "rgb8"),
         "webm": ("libvpx-vp9", "yuv420p"), "mov": ("mjpeg", "yuvj420p"), "ts": ("mpeg2video", "yuv420p"),
     }  # fmt: skip
     suffix = rng.choice([*kinds])
@@ -104,7 +105,8 @@ def _template(folder: Path, rng: random.Random) -> dict[str, bytes]:
         "landmarks": np.zeros((count, 478, 3), "<i2"), "blendshapes": np.zeros((count, 52), "<u2"),
         "presence": np.full(count, 60000, "<u2"), "times_s": np.arange(count) / 30,
     }  # fmt: skip
-    facts = {"format": "masque-motion", "version": 1, "frames": count, "steps": 16384, "width_px": 512, "height_px": 512}
+    facts = {"format": "masque-motion", "version": 1, "frames": count, "steps": 16384}
+    facts |= {"width_px": 512, "height_px": 512}
     return {"motion.masque": save(tensors, metadata={key: str(value) for key, value in facts.items()})}
 
 
@@ -151,7 +153,8 @@ def _record(folder: Path, rng: random.Random) -> dict[str, bytes]:
     marks["presence"] = np.ones(1, np.float32)
     record = b'picture = "picture.png"\nsha256 = "00"\nsource = "mine"\nlicence = "CC0"\ncreated = "2026-01-01"\n'
     record += b'confirmed = "2026-01-01"\ncrop = [0, 0, 10, 10]\n\n[marks]\nleft_eye = [1.0, 2.0]\n'
-    files = {"Mona/avatar.toml": record, "order.toml": b'order = ["Mona", "astronaut"]\n', "Mona/face.safetensors": save(marks)}
+    files = {"Mona/avatar.toml": record, "order.toml": b'order = ["Mona", "astronaut"]\n'}
+    files["Mona/face.safetensors"] = save(marks)
     first = rng.choice([*files])
     return {first: files.pop(first), **files, "Mona/picture.png": b"\x89PNG"}
 
@@ -523,8 +526,8 @@ class Tally:
         """For people."""
         findings = self.tried - self.outcomes["accepted"] - self.outcomes["refused"]
         return (
-            f"{kind:<12} {self.tried:>7} tried {self.outcomes['accepted']:>7} accepted {self.outcomes['refused']:>7} refused "
-            f"{findings:>4} findings, at most {self.most_bytes / 2**20:.0f} MB"
+            f"{kind:<12} {self.tried:>7} tried {self.outcomes['accepted']:>7} accepted "
+            f"{self.outcomes['refused']:>7} refused {findings:>4} findings, at most {self.most_bytes / 2**20:.0f} MB"
         )
 
 

@@ -12,8 +12,8 @@ from avatar.fomm.config import ModelConfig
 from avatar.fomm.cost import check_cost
 from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
-from avatar.fomm.weight_files import GET_ONE, read_weight_file
+from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
+from avatar.fomm.weight_files import BATCH_COUNT, GET_ONE, read_weight_file
 
 
 def load_checkpoint(
@@ -73,7 +73,8 @@ def _check_cost(path: Path, structure: ModelConfig) -> None:
     try:
         check_cost(structure)
     except ValueError as error:
-        raise WeightsError(f"{path} cannot be drawn with: {error}.", remedy=f"Use a smaller model. {GET_ONE}") from error
+        what = f"{path} cannot be drawn with: {error}."
+        raise WeightsError(what, remedy=f"Use a smaller model. {GET_ONE}") from error
 
 
 def _check_numbers(path: Path, weights: Weights) -> None:

@@ -188,8 +188,9 @@ class OnnxStream:
         """Refuse files that do not fit each other or their own config, such as two that were swapped."""
         sessions = (self._encoder, self._detector, self._generator)
         for name, session, expected in zip(FILES, sessions, _interfaces(config), strict=True):
-            found = tuple({each.name: list(each.shape) for each in ends} for ends in (session.get_inputs(), session.get_outputs()))
-            if found != expected or any(each.type != "tensor(float)" for each in session.get_inputs()):
+            ends = (session.get_inputs(), session.get_outputs())
+            found = tuple({each.name: list(each.shape) for each in end} for end in ends)
+            if found != expected or any(each.type != "tensor(float)" for each in ends[0]):
                 raise WeightsError(
                     f"{folder / name} is another network, or does not fit the others in its folder.",
                     remedy="Write all three again: python run.py models export NAME -o FOLDER",

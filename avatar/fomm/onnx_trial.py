@@ -1,8 +1,8 @@
 """Tries ONNX files in a process of its own first: 200 bytes may name a constant of any size, and ONNX Runtime computes
 constants while it opens a file.
 
-`python -m avatar.fomm.onnx_trial BYTES FILE ...` ends with 0 if all can be opened and run within so much memory; what ONNX Runtime says
-otherwise is its last line of output.
+`python -m avatar.fomm.onnx_trial BYTES FILE ...` ends with 0 if all can be opened and run within so much memory; what
+ONNX Runtime says otherwise is its last line of output.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REMEDY = "Write it again: python run.py models export NAME -o FOLDER"
 
 
 def check_onnx(paths: Sequence[Path]) -> None:
-    """Open files and run them once in a child process with limits; what was opened once and did not change since is taken as sound.
+    """Open files and run them once in a child process with limits; unchanged ones are not tried again.
 
     Raises:
         WeightsError: one is missing, too large, no ONNX, or takes more memory or time than the budgets.

@@ -8,6 +8,7 @@ first, with placeholders for objects, and everything that a state dict does not 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickletools
 import sys
@@ -103,7 +104,7 @@ def check_outline(path: Path) -> bool:
             return False
     except OutlineError:
         raise
-    except (_NoOutlineError, zipfile.BadZipFile, ValueError, LookupError, TypeError, ArithmeticError, EOFError) as error:
+    except (_NoOutlineError, zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError) as error:
         raise OutlineError("is damaged or no checkpoint at all") from error
 
 
@@ -186,11 +187,11 @@ class _Outline:
             "SETITEM": lambda _: self._set_items(self._pop(2)), "SETITEMS": lambda _: self._set_items(self._to_mark()),
             "BINPUT": self._put, "LONG_BINPUT": self._put, "BINGET": self._get, "LONG_BINGET": self._get,
             "EMPTY_DICT": lambda _: self._stack.append(_Mapping()), "STOP": lambda _: None, "PROTO": lambda _: None,
-            "EMPTY_LIST": lambda _: self._stack.append(_Sequence()), "EMPTY_SET": lambda _: self._stack.append(_Thing()),
-            "NONE": self._stack_none, "NEWTRUE": lambda _: self._stack.append(True),
-            "NEWFALSE": lambda _: self._stack.append(False), "EMPTY_TUPLE": lambda _: self._stack.append(()),
+            "EMPTY_LIST": lambda _: self._stack.append(_Sequence()), "EMPTY_TUPLE": lambda _: self._stack.append(()),
+            "EMPTY_SET": lambda _: self._stack.append(_Thing()), "NONE": lambda _: self._stack.append(None),
+            "NEWTRUE": lambda _: self._stack.append(True), "NEWFALSE": lambda _: self._stack.append(False),
         }  # fmt: skip
-        self._do |= {f"TUPLE{n}": lambda _, n=n: self._stack.append(self._pop(n)) for n in (1, 2, 3)}
+        self._do |= {f"TUPLE{count}": functools.partial(self._tuple, count) for count in (1, 2, 3)}
         constants = ("BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "LONG1")
         self._do |= dict.fromkeys(constants, self._push)
 
@@ -217,8 +218,8 @@ class _Outline:
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
-    def _stack_none(self, _: object) -> None:
-        self._stack.append(None)
+    def _tuple(self, count: int, _: object) -> None:
+        self._stack.append(self._pop(count))
 
     def _pop(self, count: int) -> tuple[object, ...]:
         if len(self._stack) < count:
@@ -272,8 +273,6 @@ class _Outline:
         elif called.name == _PARAMETER and isinstance(arguments[0], _Tensor):
             self._stack.append(arguments[0])
         elif called.name == "torch.Size" and len(arguments) == 1 and _is_integers(arguments[0]):
-            self._stack.append(_Thing())
-        elif called.name == "torch.device" and all(isinstance(value, str | int) for value in arguments):
             self._stack.append(_Thing())
         else:
             raise OutlineError(f"holds something else than weights: {called.name}")

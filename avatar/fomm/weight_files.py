@@ -96,8 +96,8 @@ def _read_safetensors(path: Path) -> WeightFile:
             names = [name for name in stream.keys() if name.startswith(PARTS)]  # noqa: SIM118
             slices = {name: stream.get_slice(name) for name in names}
             if strange := [name for name, each in slices.items() if each.get_dtype() not in _SAFETENSORS_TYPES]:
-                what = f"{path} holds something else than weights under {strange[0]} ({slices[strange[0]].get_dtype()})."
-                raise WeightsError(what, remedy=_FETCH_AGAIN)
+                found = f"{strange[0]} ({slices[strange[0]].get_dtype()})"
+                raise WeightsError(f"{path} holds something else than weights under {found}.", remedy=_FETCH_AGAIN)
             _check_size(path, {name: math.prod(each.get_shape()) for name, each in slices.items()})
             weights = {name: stream.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:

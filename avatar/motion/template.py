@@ -55,7 +55,8 @@ def save_template(track: MotionTrack, path: Path) -> None:
     from safetensors.numpy import save
 
     _check_motion(track.times_s, track.presence, "The motion")
-    if len(track) * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) * 2 > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES - 8 * len(track):
+    frame_bytes = 2 * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) + 8
+    if len(track) * frame_bytes > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES:
         raise TemplateError(
             f"{len(track)} frames are too many for one template.", remedy="Cut the clip into parts below 50 minutes."
         )
