@@ -21,10 +21,11 @@ from avatar.atomic import replacing
 from avatar.cv import cv2
 from avatar.errors import ImageError, OutputError
 from avatar.frames import RgbImage
+from avatar.limits import MAX_PIXELS
 
 AlphaImage = npt.NDArray[np.uint8]  # (H, W), 255 = opaque
 
-MAX_PIXELS = 64_000_000
+_ROWS = 256  # blended at a time
 BACKDROP = 128  # what shows through where a picture is transparent: grey favours neither light nor dark hair
 # Formats that hold pixels only: Pillow would start Ghostscript for EPS, and others have no magic number.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -71,9 +72,13 @@ def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbIm
 
 def flatten(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:
     """Lay a transparent picture on the neutral grey. rgb: (H, W, 3), alpha: (H, W), both uint8."""
-    weight = alpha[..., None].astype(np.uint16)
-    blend = rgb * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
-    return ((blend + 127) // 255).astype(np.uint8)
+    flat = np.empty_like(rgb)
+    for start in range(0, len(rgb), _ROWS):  # at once it would take seven times the room of a large picture
+        rows = slice(start, start + _ROWS)
+        weight = alpha[rows, :, None].astype(np.uint16)
+        blend = rgb[rows] * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
+        flat[rows] = (blend + 127) // 255
+    return flat
 
 
 def save_png(path: Path, rgb: RgbImage) -> None:
@@ -176,7 +181,7 @@ def _pixels(picture: Image.Image) -> tuple[RgbImage, AlphaImage | None]:
         grey = _eight_bits(np.asarray(picture).astype(np.float32), top=65535.0 if sixteen else None)
         return np.repeat(grey[..., None], 3, axis=2), None
     if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
+        rgba = picture if picture.mode == "RGBA" else picture.convert("RGBA")  # spares a copy of 256 MB
         alpha = np.array(rgba.getchannel("A"))
         rgb = np.array(_as_srgb(rgba.convert("RGB"), picture))
         return rgb, None if alpha.min() == 255 else alpha
