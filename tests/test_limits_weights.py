@@ -189,6 +189,13 @@ def test_a_storage_longer_than_the_file(tmp_path: Path) -> None:
     refused(path, "claims more numbers than it holds")
 
 
+def test_a_name_that_is_none(tmp_path: Path) -> None:
+    """What is quoted from a damaged file must not reach the terminal as it is."""
+    path = with_state(tmp_path, legacy=True)
+    path.write_bytes(path.read_bytes().replace(b"ctorch._utils\n", b"c\x1b[2Jtils\n", 1))
+    refused(path, "is damaged or no checkpoint at all")
+
+
 def test_the_cost_of_the_published_models() -> None:
     """Counted by hand: the largest step is 128 channels at 256 x 256; 55 billion multiplications."""
     cost = cost_of(VOX)

@@ -14,8 +14,11 @@ import contextlib
 import io
 import json
 import os
+import pickle
+import pickletools
 import queue
 import random
+import re
 import signal
 import struct
 import subprocess
@@ -26,7 +29,7 @@ import time
 import traceback
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -84,7 +87,8 @@ def _clip(folder: Path, rng: random.Random) -> dict[str, bytes]:
     suffix = rng.choice([*kinds])
     codec, pix_fmt = kinds[suffix]
     path = folder / f"clip.{suffix}"
-    with av.open(str(path), "w", format={"mkv": "matroska", "ts": "mpegts"}.get(suffix)) as output:
+    muxer, options = {"mkv": "matroska", "ts": "mpegts"}.get(suffix), {"fflags": "+bitexact"}
+    with av.open(str(path), "w", format=muxer, container_options=options) as output:
         video: Any = output.add_stream(codec, rate=25)
         video.width, video.height, video.pix_fmt = 48, 32, pix_fmt
         for _ in range(4):
@@ -107,7 +111,7 @@ def _template(folder: Path, rng: random.Random) -> dict[str, bytes]:
     }  # fmt: skip
     facts = {"format": "masque-motion", "version": 1, "frames": count, "steps": 16384}
     facts |= {"width_px": 512, "height_px": 512}
-    return {"motion.masque": save(tensors, metadata={key: str(value) for key, value in facts.items()})}
+    return {"motion.masque": _ordered(save(tensors, metadata={key: str(value) for key, value in facts.items()}))}
 
 
 def _checkpoint(folder: Path, rng: random.Random) -> dict[str, bytes]:
@@ -128,11 +132,49 @@ def _checkpoint(folder: Path, rng: random.Random) -> dict[str, bytes]:
         save_model(model, folder / "net.safetensors")
         data = (folder / "net.safetensors").read_bytes()
         (folder / "net.safetensors").unlink()
-        return {"net.safetensors": data}
+        return {"net.safetensors": _ordered(data)}
     stream = io.BytesIO()
-    state = {"generator": model.generator.state_dict(), "kp_detector": model.kp_detector.state_dict(), "epoch": 1}
+    parts = {"generator": model.generator.state_dict(), "kp_detector": model.kp_detector.state_dict()}
+    state: dict[str, Any] = {name: _without_counters(part) for name, part in parts.items()} | {"epoch": 1}
     torch.save(state, stream, _use_new_zipfile_serialization=kind == "zip")
-    return {"net.pth.tar": stream.getvalue()}
+    return {"net.pth.tar": stream.getvalue() if kind == "zip" else _renumbered(stream.getvalue())}
+
+
+def _without_counters(weights: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: x for name, x in weights.items() if x.is_floating_point()}
+
+
+def _ordered(data: bytes) -> bytes:
+    """A safetensors file with its header in order: the library writes another one every time."""
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + data[8 + length :]
+
+
+def _renumbered(data: bytes) -> bytes:
+    """A checkpoint of the older kind, of float32 alone, with storages called 0, 1, 2 and in that order: torch calls and
+    sorts them after where they lay in memory.
+    """
+    numbers: dict[bytes, int] = {}
+
+    def renamed(found: re.Match[bytes]) -> bytes:
+        number = b"%d" % numbers.setdefault(found[1], len(numbers))
+        return b"X" + len(number).to_bytes(4, "little") + number
+
+    stream, ends = io.BytesIO(data), []
+    for _ in range(5):
+        list(pickletools.genops(stream))
+        ends.append(stream.tell())
+    pattern = re.compile(rb"X[\x0a-\x14]\0\0\0(\d{10,20})")
+    head = pattern.sub(renamed, data[: ends[3]])
+    blocks, at = {}, ends[4]
+    for key in pattern.findall(data[ends[3] : ends[4]]):
+        length = 8 + 4 * int.from_bytes(data[at : at + 8], "little")
+        blocks[numbers[key]] = data[at : at + length]
+        at += length
+    keys = pickle.dumps([str(number) for number in sorted(blocks)], protocol=2)
+    return head + keys + b"".join(blocks[number] for number in sorted(blocks))
 
 
 def _config(folder: Path, rng: random.Random) -> dict[str, bytes]:
@@ -154,7 +196,7 @@ def _record(folder: Path, rng: random.Random) -> dict[str, bytes]:
     record = b'picture = "picture.png"\nsha256 = "00"\nsource = "mine"\nlicence = "CC0"\ncreated = "2026-01-01"\n'
     record += b'confirmed = "2026-01-01"\ncrop = [0, 0, 10, 10]\n\n[marks]\nleft_eye = [1.0, 2.0]\n'
     files = {"Mona/avatar.toml": record, "order.toml": b'order = ["Mona", "astronaut"]\n'}
-    files["Mona/face.safetensors"] = save(marks)
+    files["Mona/face.safetensors"] = _ordered(save(marks))
     first = rng.choice([*files])
     return {first: files.pop(first), **files, "Mona/picture.png": b"\x89PNG"}
 

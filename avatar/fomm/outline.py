@@ -32,6 +32,7 @@ _STORAGES = {f"torch.{kind}Storage": size for kind, size in _ITEM_BYTES.items()}
 _ORDERED_DICT, _TENSOR, _PARAMETER = (
     "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter",
 )  # fmt: skip
+_LONGEST_NAME = 200  # characters
 _HARMLESS_PACKAGES = ("torch", "collections", "builtins", "_codecs")  # named by torch.save for what is no weight
 
 
@@ -252,6 +253,8 @@ class _Outline:
 
     def _name(self, argument: object) -> None:
         name = str(argument).replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)  # as protocol 2 has it
+        if not (name.isascii() and name.isprintable() and len(name) < _LONGEST_NAME):
+            raise _NoOutlineError
         if name.split(".")[0] not in _HARMLESS_PACKAGES:
             raise ForeignNameError(name)
         self._stack.append(_Name(name))
