@@ -106,7 +106,8 @@ def _template(folder: Path, rng: random.Random) -> dict[str, bytes]:
 
     count = rng.randrange(1, 6)
     tensors = {
-        "landmarks": np.zeros((count, 478, 3), "<i2"), "blendshapes": np.zeros((count, 52), "<u2"),
+        "landmarks": np.frombuffer(rng.randbytes(count * 478 * 6), "<i2").reshape(count, 478, 3),
+        "blendshapes": np.zeros((count, 52), "<u2"),
         "presence": np.full(count, 60000, "<u2"), "times_s": np.arange(count) / 30,
     }  # fmt: skip
     facts = {"format": "masque-motion", "version": 1, "frames": count, "steps": 16384}
@@ -191,7 +192,8 @@ def _record(folder: Path, rng: random.Random) -> dict[str, bytes]:
     import numpy as np
     from safetensors.numpy import save
 
-    marks = {"landmarks": np.ones((478, 3), np.float32), "blendshapes": np.zeros(52, np.float32)}
+    places = np.frombuffer(rng.randbytes(478 * 3), np.uint8).reshape(478, 3)
+    marks = {"landmarks": places.astype(np.float32), "blendshapes": np.zeros(52, np.float32)}
     marks["presence"] = np.ones(1, np.float32)
     record = b'picture = "picture.png"\nsha256 = "00"\nsource = "mine"\nlicence = "CC0"\ncreated = "2026-01-01"\n'
     record += b'confirmed = "2026-01-01"\ncrop = [0, 0, 10, 10]\n\n[marks]\nleft_eye = [1.0, 2.0]\n'
