@@ -6,13 +6,16 @@ line or reorder what stands around it; and what is long is cut in its middle, so
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import unicodedata
 
 MOST = 80  # characters of one foreign word or value
 MOST_OF_SENTENCE = 1000  # characters of a sentence of ours with such values in it
 MOST_LINES = 400  # of a text of many lines, such as a traceback
 
+_MOST_TYPED = 800  # characters of an argument
 _BLANK = frozenset(  # letters and marks by their category that are drawn as nothing
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
     + "".join(map(chr, (*range(0x180B, 0x1810), *range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0))))
@@ -48,6 +51,19 @@ def shown(text: object, most: int = MOST) -> str:
 def quoted(text: object, most: int = MOST) -> str:
     """Return `shown` text in quotation marks that it cannot close itself; the marks come on top of `most`."""
     return '"' + shown(text, most).replace('"', "'") + '"'
+
+
+def typed(argument: object) -> str:
+    """Return an argument as one types it in this system's shell, for commands that the user is told to run.
+
+    What no sane name holds is `quoted` instead: such a name cannot be typed.
+    """
+    text = str(argument)
+    if shown(text, _MOST_TYPED) != text:
+        return quoted(text)
+    if os.name == "posix":
+        return shlex.quote(text)
+    return text if re.fullmatch(r"[\w.:\\/-]+", text) else quoted(text, _MOST_TYPED)
 
 
 def shown_lines(text: str, most: int = MOST_OF_SENTENCE) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import unicodedata
 from pathlib import Path
 
 import pytest
 
-from avatar.foreign_text import MOST, MOST_LINES, quoted, shown, shown_lines, without_controls
+from avatar.foreign_text import MOST, MOST_LINES, quoted, shown, shown_lines, typed, without_controls
 
 ATTACKS = [
     "two\nlines",
@@ -94,3 +95,12 @@ def test_a_report_for_the_terminal_keeps_its_lines() -> None:
     text = "a\tb\r\nc é"
     assert without_controls(text) == text
     assert without_controls("x\x1b]0;y\x07" * 2) == r"x\x1b]0;y\x07" * 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="quoted as POSIX shells have it")
+def test_a_name_in_a_command_to_type_runs_nothing(tmp_path: Path) -> None:
+    for name in ("my show.mp4", "$(touch ran).mp4", "`touch ran`;touch ran", "it's.mp4", '"; touch ran; "'):
+        done = subprocess.run(f"printf %s {typed(name)}", shell=True, cwd=tmp_path, capture_output=True, text=True)
+        assert done.stdout == name and not (tmp_path / "ran").exists()
+    assert typed("show.mp4") == "show.mp4"
+    assert typed("a\nb") == '"a\\nb"'

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from avatar.credentials import get_ready_to_sign, sign
 from avatar.errors import OutputError, UsageError
+from avatar.foreign_text import shown, typed
 from avatar.frames import Frame
 from avatar.media import load_av
 from avatar.outputs.canvas import CanvasOptions, compose_frame
@@ -87,7 +88,8 @@ class Recorder:
         if self._path.stat().st_size <= _SIGNED_AT_ONCE:
             sign(self._path, composite=self._composite)
         else:
-            logger.warning('%s is not signed yet: python run.py verify --sign "%s"', self._path.name, self._path)
+            command = f"python run.py verify --sign {typed(self._path)}"
+            logger.warning("%s is not signed yet: %s", shown(self._path.name), command)
 
     def _end(self) -> None:
         self._ended = True
