@@ -100,7 +100,8 @@ def test_a_report_for_the_terminal_keeps_its_lines() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="quoted as POSIX shells have it")
 def test_a_name_in_a_command_to_type_runs_nothing(tmp_path: Path) -> None:
     for name in ("my show.mp4", "$(touch ran).mp4", "`touch ran`;touch ran", "it's.mp4", '"; touch ran; "'):
-        done = subprocess.run(f"printf %s {typed(name)}", shell=True, cwd=tmp_path, capture_output=True, text=True)
-        assert done.stdout == name and not (tmp_path / "ran").exists()
+        command = f"printf %s {typed(name)}"
+        said = subprocess.run(command, check=True, shell=True, cwd=tmp_path, capture_output=True, text=True).stdout
+        assert said == name and not (tmp_path / "ran").exists()
     assert typed("show.mp4") == "show.mp4"
     assert typed("a\nb") == '"a\\nb"'
