@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
             return stop.code if isinstance(stop.code, int) else FAILED
         except BaseException as error:
             if debug:
-                print(shown_lines(traceback.format_exc()), file=sys.stderr)
+                print(_traceback(), file=sys.stderr)
             return _explain(error)
 
 
@@ -156,9 +156,18 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, MemoryError):
         _say("There is not enough memory for this.", "Close other programs, or ask for a smaller --size.")
     else:
-        mistake = f"{type(error).__name__}: {error}"
+        from avatar.discretion import discreet
+
+        mistake = discreet(shown(f"{type(error).__name__}: {error}", MOST_OF_SENTENCE))  # to be put into a report
         _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")
     return FAILED
+
+
+def _traceback() -> str:
+    """Where the error comes from, as it can be put into a public report."""
+    from avatar.discretion import discreet
+
+    return discreet(shown_lines(traceback.format_exc()))
 
 
 def _say(what: str, remedy: str = "") -> None:

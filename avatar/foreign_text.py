@@ -15,6 +15,7 @@ MOST = 80  # characters of one foreign word or value
 MOST_OF_SENTENCE = 1000  # characters of a sentence of ours with such values in it
 MOST_LINES = 400  # of a text of many lines, such as a traceback
 
+_MOST_SEARCHED = 100_000  # characters in which the first line is looked for
 _MOST_TYPED = 800  # characters of an argument
 _BLANK = frozenset(  # letters and marks by their category that are drawn as nothing
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
@@ -51,6 +52,12 @@ def shown(text: object, most: int = MOST) -> str:
 def quoted(text: object, most: int = MOST) -> str:
     """Return `shown` text in quotation marks that it cannot close itself; the marks come on top of `most`."""
     return '"' + shown(text, most).replace('"', "'") + '"'
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """Return the first line of what a library's error says, `shown`; the rest is for its developers."""
+    first = next((line for line in str(error)[:_MOST_SEARCHED].splitlines() if line.strip()), type(error).__name__)
+    return shown(first.strip().rstrip("."), most)
 
 
 def typed(argument: object) -> str:

@@ -22,8 +22,10 @@ class LogFormatter(logging.Formatter):
         return shown(super().formatMessage(record), MOST_OF_SENTENCE)
 
     def formatException(self, ei: _ExcInfo) -> str:  # noqa: N802 - the standard library's name
-        """Return the traceback with its lines."""
-        return shown_lines(super().formatException(ei))
+        """Return the traceback with its lines, without folders and names: it is put into reports."""
+        from avatar.discretion import discreet
+
+        return discreet(shown_lines(super().formatException(ei)))
 
 
 @contextlib.contextmanager

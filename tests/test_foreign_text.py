@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from avatar.foreign_text import MOST, MOST_LINES, quoted, shown, shown_lines, typed, without_controls
+from avatar.foreign_text import MOST, MOST_LINES, first_line, quoted, shown, shown_lines, typed, without_controls
 
 ATTACKS = [
     "two\nlines",
@@ -83,6 +83,12 @@ def test_values_that_python_cannot_print_are_named_by_their_type() -> None:
         nested = [nested]
     assert shown(10**10_000) == "<int>" and shown(nested) == "<list>"
     assert shown(None) == "None" and shown(Path("a") / "b") == str(Path("a") / "b")
+
+
+def test_the_first_line_of_a_librarys_error_is_taken() -> None:
+    assert first_line(RuntimeError("\n  no kernel image.\nmore\x1b")) == "no kernel image"
+    assert first_line(ValueError()) == "ValueError" and first_line(ValueError("\x1b\n")) == "\\x1b"
+    assert len(first_line(RuntimeError("x" * 10_000_000))) == 200
 
 
 def test_lines_of_a_traceback_stay_lines_and_are_bounded() -> None:

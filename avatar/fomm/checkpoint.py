@@ -13,7 +13,7 @@ from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
-from avatar.foreign_text import quoted
+from avatar.foreign_text import first_line, quoted
 
 
 def load_checkpoint(
@@ -88,9 +88,8 @@ def usable_device(device: str | torch.device) -> torch.device:
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        why = next(iter(str(error).splitlines()), type(error).__name__)
         raise EngineError(
-            f"The device {str(device)!r} cannot be used here: {why.rstrip('.')}.",
+            f"The device {str(device)!r} cannot be used here: {first_line(error)}.",
             remedy="Choose auto or cpu; python run.py doctor says what is there.",
         ) from error
     return place

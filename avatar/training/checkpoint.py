@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avatar.errors import TrainingError
-from avatar.foreign_text import shown
+from avatar.foreign_text import first_line
 from avatar.training.trainer import Trainer
 
 PART_BYTES = 16_000_000
@@ -108,7 +108,7 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The checkpoint in {folder} is of another recipe: {shown(error, 200)}",
+            f"The checkpoint in {folder} is of another recipe: {first_line(error)}.",
             remedy="Resume with the recipe it was made by, or start without --resume.",
         ) from error
 
