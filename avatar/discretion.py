@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar import manifest, weights
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 _START = r"(?:(?<!\w)file:/+|(?<![\w/.])/(?!/)|(?<!\w)~[\w.-]*[/\\]|(?<!\w)[A-Za-z]:[/\\]|\\\\(?=\w))"
 _PLAIN = r"[^\s'\":;,()<>|]"  # what a path goes on with in any sentence
@@ -49,7 +50,7 @@ def discreet(text: str, known: Mapping[str, str] | None = None) -> str:
 def discreet_report(report: Any, known: Mapping[str, str] | None = None) -> Any:
     """Return a report of plain values with every text in it `discreet`."""
     if isinstance(report, str):
-        return discreet(report, known)
+        return discreet(shown(report, MOST_OF_SENTENCE), known)
     if isinstance(report, dict):
         return {discreet_report(key, known): discreet_report(value, known) for key, value in report.items()}
     if isinstance(report, list | tuple):
