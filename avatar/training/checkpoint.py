@@ -14,6 +14,7 @@ from torch import Tensor
 
 from avatar.errors import TrainingError
 from avatar.foreign_text import first_line
+from avatar.small_files import read_json
 from avatar.training.trainer import Trainer
 
 PART_BYTES = 16_000_000
@@ -67,7 +68,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
     if not (folder / MANIFEST).is_file():
         folder = folder.with_name(folder.name + ".old")  # a run was cut off between two renamings
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         parts = [_part(folder, entry) for entry in manifest["parts"]]
         tensors = load(b"".join(parts))
         step = int(manifest["step"])
