@@ -17,6 +17,7 @@ from avatar.library_record import Avatar
 from avatar.portrait import Level, Remark
 from ui.avatar_strip import AvatarModel
 from ui.import_dialog import remark_row
+from ui.language import tr
 from ui.plain_text import PlainLabel, unformatted
 from ui.section import note, set_note
 from ui.session import Notice
@@ -51,18 +52,24 @@ def test_no_label_guesses_its_format() -> None:
 
 
 def test_notices_of_every_kind_are_plain(desk: Desk) -> None:
-    error = AvatarError(HOSTILE, remedy=HOSTILE)
+    error = AvatarError(f"x\n{HOSTILE}", remedy=HOSTILE)
     desk.app.session.notice(Notice(error.what, error.remedy, "error"))
-    desk.app.session.notice(Notice(HOSTILE, HOSTILE))
+    desk.app.session.notice(Notice(f"y\nIt is safe.{HOSTILE}", HOSTILE))
     banners = desk.window.stage.banners.banners()
     assert len(banners) == 2
     for banner in banners:
         assert not shows_html(banner)
+        assert all(label.text().isprintable() for label in banner.findChildren(QLabel)), "one line each"
         assert banner.accessibleName().isprintable() and len(banner.accessibleName()) < 4000
 
 
 def test_the_whole_window_and_its_guide_hold_no_html(desk: Desk) -> None:
     assert not shows_html(desk.window)
+
+
+def test_values_in_translated_texts_stay_on_one_line() -> None:
+    assert tr("{name} is here.", name="a\nb\x1b") == "a\\nb\\x1b is here."
+    assert tr("{rate:.0f} fps", rate=29.97) == "30 fps"
 
 
 def test_remarks_on_a_picture_are_plain(qtbot: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PyQt5.QtCore import Qt, QTimer
 from PyQt5.QtWidgets import QApplication, QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-from avatar.foreign_text import shown_lines
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from ui import icons
 from ui.actions import Actions
 from ui.language import tr
@@ -27,7 +27,7 @@ class Banner(QFrame):
         self.notice = notice
         self.setObjectName("Banner")
         self.setProperty("level", notice.level)
-        self.setAccessibleName(shown_lines(f"{notice.text} {notice.remedy}".strip()))
+        self.setAccessibleName(shown(f"{notice.text} {notice.remedy}".strip(), 2 * MOST_OF_SENTENCE))
         self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Maximum)
         sign = PlainLabel(parent=self)
         colour = getattr(current(), _COLOURS[notice.level])
@@ -36,7 +36,7 @@ class Banner(QFrame):
         words.setSpacing(2)
         for text, name in ((notice.text, ""), (notice.remedy, "Muted")):
             if text:
-                label = PlainLabel(text, self)
+                label = PlainLabel(shown(text, MOST_OF_SENTENCE), self)
                 label.setObjectName(name)
                 label.setWordWrap(True)
                 label.setTextInteractionFlags(Qt.TextSelectableByMouse)
