@@ -3,8 +3,8 @@
 An entry is an empty file in `unsigned/`, beside the settings and the certificate. Its name says it all:
 
     SHA256.generated, SHA256.composite      a finished file, by its hash
-    NONCE.generated, NONCE.composite        a recording from its first frame on, by the number in its comment; what a
-                                            killed program leaves
+    NONCE.generated, NONCE.composite        a recording from its first frame on, by the random number in its comment,
+                                            since what a killed program leaves has no known hash
     NONCE.lock                              locked while the recording runs
 """
 

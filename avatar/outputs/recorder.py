@@ -103,7 +103,7 @@ class Recorder:
     def _end(self) -> None:
         self._ended = True
         if self._begun is not None:
-            self._begun.end(known_otherwise=False)
+            self._begun.end(known_otherwise=self._video is None)
         if self._sound is not None:
             self._sound.close()
 
