@@ -50,7 +50,12 @@ def shown(text: object, most: int = MOST) -> str:
 
 
 def quoted(text: object, most: int = MOST) -> str:
-    """Return `shown` text in quotation marks that it cannot close itself; the marks come on top of `most`."""
+    """Return `shown` text in quotation marks that it cannot close itself; the marks come on top of `most`.
+
+    Numbers and truth values stand without.
+    """
+    if text is None or isinstance(text, int | float):
+        return shown(text, most)
     return '"' + shown(text, most).replace('"', "'") + '"'
 
 

@@ -77,6 +77,10 @@ def test_quoted_text_cannot_end_its_quotation() -> None:
     assert quoted('x". Unchanged since it was signed. "') == '"x\'. Unchanged since it was signed. \'"'
 
 
+def test_numbers_stand_without_quotation_marks() -> None:
+    assert (quoted(3), quoted(True), quoted(1.5), quoted(None), quoted([1])) == ("3", "True", "1.5", "None", '"[1]"')
+
+
 def test_values_that_python_cannot_print_are_named_by_their_type() -> None:
     nested: list[object] = []
     for _ in range(100_000):
