@@ -22,6 +22,7 @@ from avatar.fomm.layout import from_layout
 from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
 from avatar.fomm.onnx_trial import check_onnx
 from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
+from avatar.foreign_text import first_line
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, Transfer
 
@@ -157,10 +158,8 @@ class OnnxStream:
         try:
             session.run_with_iobinding(binding)
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise EngineError(
-                f"ONNX Runtime cannot compute this model: {first[:200]}", remedy="Export it again, or choose another."
-            ) from error
+            what = f"ONNX Runtime cannot compute this model: {first_line(error)}."
+            raise EngineError(what, remedy="Export it again, or choose another.") from error
         return dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
 
     def _on_device(self, value: Floats) -> Any:
@@ -179,10 +178,8 @@ class OnnxStream:
         try:
             return self._ort.InferenceSession(str(path), settings, providers=providers)
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise WeightsError(
-                f"{path} cannot be opened by ONNX Runtime: {first[:200]}", remedy="Export the model again."
-            ) from error
+            what = f"{path} cannot be opened by ONNX Runtime: {first_line(error)}."
+            raise WeightsError(what, remedy="Export the model again.") from error
 
     def _check_parts(self, folder: Path, config: ModelConfig) -> None:
         """Refuse files that do not fit each other or their own config, such as two that were swapped."""

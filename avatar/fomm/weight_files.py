@@ -16,6 +16,7 @@ from avatar.errors import WeightsError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
 from avatar.fomm.outline import ForeignNameError, OutlineError, check_outline
+from avatar.foreign_text import quoted, shown
 from avatar.limits import MAX_OUTLINE_BYTES, MAX_WEIGHT_BYTES, megabytes
 
 PARTS = ("generator", "kp_detector")
@@ -64,7 +65,7 @@ def _read_pickle(path: Path) -> WeightFile:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except ForeignNameError as error:
         raise WeightsError(
-            f"{path} asks to run code when it is opened ({error}). It was not run.",
+            f"{path} asks to run code when it is opened ({shown(error)}). It was not run.",
             remedy=f"Do not open it elsewhere either. {_FETCH_AGAIN}",
         ) from error
     except OutlineError as error:
@@ -82,7 +83,7 @@ def _read_pickle(path: Path) -> WeightFile:
     strange = [name for name in values if name not in weights]
     strange += [name for name, x in weights.items() if not _is_plain(name, x)]
     if strange:
-        raise WeightsError(f"{path} holds something else than weights under {strange[0]}.", remedy=_FETCH_AGAIN)
+        raise WeightsError(f"{path} holds something else than weights under {quoted(strange[0])}.", remedy=_FETCH_AGAIN)
     _check_size(path, {name: x.numel() for name, x in weights.items()})
     return WeightFile(weights, None)
 
@@ -96,12 +97,12 @@ def _read_safetensors(path: Path) -> WeightFile:
             names = [name for name in stream.keys() if name.startswith(PARTS)]  # noqa: SIM118
             slices = {name: stream.get_slice(name) for name in names}
             if strange := [name for name, each in slices.items() if each.get_dtype() not in _SAFETENSORS_TYPES]:
-                found = f"{strange[0]} ({slices[strange[0]].get_dtype()})"
+                found = f"{quoted(strange[0])} ({shown(slices[strange[0]].get_dtype())})"
                 raise WeightsError(f"{path} holds something else than weights under {found}.", remedy=_FETCH_AGAIN)
             _check_size(path, {name: math.prod(each.get_shape()) for name, each in slices.items()})
             weights = {name: stream.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged: {error}.", remedy=_FETCH_AGAIN) from error
+        raise WeightsError(f"{path} is damaged: {quoted(error, 200)}.", remedy=_FETCH_AGAIN) from error
     if not weights:
         raise WeightsError(f"{path} is not a checkpoint of a First Order Motion Model.", remedy=GET_ONE)
     return WeightFile(weights, _stored_config(path, metadata))
@@ -134,5 +135,5 @@ def _check_size(path: Path, numbers: Mapping[str, int]) -> None:
 def _inventory(content: object) -> str:
     if not isinstance(content, Mapping):
         return f"it holds a {type(content).__name__}"
-    names = [str(name) for name in content]
+    names = [quoted(name, 40) for name in content]
     return f"it holds {', '.join(names[:5]) or 'nothing'}{', ...' if len(names) > 5 else ''}"

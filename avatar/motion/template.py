@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
+from avatar.foreign_text import quoted, shown
 from avatar.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
@@ -183,7 +184,7 @@ def _parse(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, st
         raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD) from error
     for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
-            raise TemplateError(f"{name} holds a path ({text[:60]!r}); templates hold numbers only.", remedy=_BAD)
+            raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
     for unknown in tensors.keys() - {known for known, *_ in _TENSORS}:
         start, end = tensors[unknown].start, tensors[unknown].start + tensors[unknown].length
         _refuse_carriers(_read_at(file, start, min(4, end - start)), _read_at(file, end - 1, end > start), name)
@@ -209,7 +210,7 @@ def _check_version(facts: dict[str, str], name: str) -> None:
 def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
     text = facts.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= largest):
-        raise TemplateError(f"{name} has no usable {key} ({text[:20]!r}).", remedy=_BAD)
+        raise TemplateError(f"{name} has no usable {key} ({quoted(text, 20)}).", remedy=_BAD)
     return int(text)
 
 
@@ -218,7 +219,7 @@ def _check_tensor(tensors: Mapping[str, _Stored], name: str, tag: str, shape: tu
     if stored is None:
         raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
     if stored.tag != tag or stored.shape != shape or stored.length != math.prod(shape) * int(tag[1:]) // 8:
-        found = f"{stored.tag} {list(stored.shape)}"
+        found = shown(f"{stored.tag} {list(stored.shape)}")
         raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
 
 
