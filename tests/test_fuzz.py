@@ -45,8 +45,8 @@ def test_what_counts_as_a_finding() -> None:
     assert outcome(None) == "accepted"
     assert outcome(ImageError("It is damaged.", remedy="Copy it again.")) == "refused"
     assert outcome(AvatarError("It is damaged.")) == "no remedy"
-    assert outcome(ImageError("It holds \x1b[2J.", remedy="Copy it again.")) == "control characters"
-    assert outcome(ImageError("x" * 10_000, remedy="Copy it again.")) == "message too long"
+    assert fuzz._judged("It holds \x1b[2J.", "Copy it again.")[0] == "control characters"  # which errors escape
+    assert fuzz._judged("x" * 10_000, "Copy it again.")[0] == "message too long"
     assert outcome(KeyError("size")) == "foreign exception"
     assert outcome(MemoryError()) == "out of memory"
 
