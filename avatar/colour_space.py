@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
 
 Xy = tuple[float, float]
@@ -103,22 +104,24 @@ def to_srgb(values: Levels, space: ColourSpace, peak_nits: float | None = None) 
         return np.asarray(values if values.dtype == np.uint8 else (values + np.uint32(128)) // 257, np.uint8)
     linear = _linear_table(space, np.iinfo(values.dtype).max)
     matrix = np.asarray(_matrix(space.primaries, _SRGB_PRIMARIES), np.float32)
+    if space.is_hdr:
+        matrix /= np.float32(REFERENCE_WHITE_NITS)
     out = np.empty(values.shape, np.uint8)
     if space.is_hdr and peak_nits is None:
-        peak_nits = max((_peak(_lit(linear[values[rows]], space)) for rows in _strips(values)), default=0.0)
+        peak_nits = max((_peak(_lit(np.take(linear, values[rows]), space)) for rows in _strips(values)), default=0.0)
     for rows in _strips(values):
-        light = linear[values[rows]]
+        light = np.take(linear, values[rows])
         if space.is_hdr:
             assert peak_nits is not None  # measured above
-            light = _tone_mapped(_lit(light, space), peak_nits) / np.float32(REFERENCE_WHITE_NITS)
-        out[rows] = encode_srgb(light @ matrix.T)
+            light = _tone_mapped(_lit(light, space), peak_nits)
+        out[rows] = encode_srgb(np.asarray(cv2.transform(light, matrix), np.float32))
     return out
 
 
 def encode_srgb(light: FloatArray) -> npt.NDArray[np.uint8]:
     """Levels of light, 1 = white, as sRGB numbers (IEC 61966-2-1)."""
-    steps = np.clip(light, 0, 1) * np.float32(_ENCODED_STEPS)
-    return _encoded_table()[np.asarray(steps + np.float32(0.5), np.uint16)]
+    steps = np.clip(light * np.float32(_ENCODED_STEPS) + np.float32(0.5), 0, _ENCODED_STEPS)
+    return np.asarray(np.take(_encoded_table(), steps.astype(np.uint16)), np.uint8)
 
 
 def tone_curve(nits: FloatArray, peak_nits: float) -> FloatArray:
@@ -142,6 +145,7 @@ def _strips(values: Levels) -> Iterator[slice]:
     return (slice(top, top + rows) for top in range(0, values.shape[0], rows))
 
 
+@functools.lru_cache(maxsize=8)
 def _linear_table(space: ColourSpace, top: int) -> FloatArray:
     """(top + 1,) light of every number: 1 = white; of PQ in cd/m2; of HLG the scene's, 0..1."""
     signal = np.arange(top + 1, dtype=np.float64) / top
@@ -171,9 +175,9 @@ def _lit(light: FloatArray, space: ColourSpace) -> FloatArray:
     """(..., 3) cd/m2 of a screen, from the table's numbers."""
     if space.transfer == PQ:
         return light
-    scene = light @ _luminance(space.primaries)  # the system gamma acts on luminance: ITU-R BT.2100, table 5
-    gain = HLG_PEAK_NITS * np.maximum(scene, 1e-6) ** 0.2
-    return np.asarray(light * gain[..., None], np.float32)
+    scene = cv2.transform(light, _luminance(space.primaries)[None])  # ITU-R BT.2100, table 5: it acts on luminance
+    gain = np.float32(HLG_PEAK_NITS) * np.maximum(scene, np.float32(1e-6)) ** np.float32(0.2)
+    return np.asarray(light * gain.reshape(*light.shape[:-1], 1), np.float32)
 
 
 def _peak(nits: FloatArray) -> float:
@@ -184,9 +188,16 @@ def _peak(nits: FloatArray) -> float:
 
 def _tone_mapped(nits: FloatArray, peak_nits: float) -> FloatArray:
     """Scale (..., 3) by its largest part, so that hues stay."""
-    largest = np.maximum(nits.max(axis=-1), np.float32(1e-4))
-    lower = tone_curve(np.minimum(largest, np.float32(peak_nits)), peak_nits)
-    return np.asarray(nits * (lower / largest)[..., None], np.float32)
+    largest = np.maximum(np.maximum(nits[..., 0], nits[..., 1]), nits[..., 2])
+    known, gains = _gains(peak_nits)
+    return nits * np.interp(largest, known, gains).astype(np.float32)[..., None]
+
+
+@functools.lru_cache(maxsize=8)
+def _gains(peak_nits: float) -> tuple[FloatArray, FloatArray]:
+    """By what the tone curve multiplies (N,) luminances."""
+    known = np.concatenate([np.geomspace(1e-3, peak_nits, 1000), [PQ_PEAK_NITS]]).astype(np.float32)
+    return known, tone_curve(np.minimum(known, np.float32(peak_nits)), peak_nits) / known
 
 
 def _pq_encode(nits: npt.NDArray[np.floating] | np.floating) -> npt.NDArray[np.floating]:
