@@ -7,6 +7,7 @@ Pillow reads most, because it comes with scikit-image anyway and knows EXIF, pal
 from __future__ import annotations
 
 import contextlib
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,10 +116,6 @@ def _explained(path: Path, max_pixels: int) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise ImageError(f"There is no picture {path}.", remedy="Check the name and the folder.") from error
-    except PermissionError as error:
-        raise ImageError(
-            f"{path.name} cannot be opened: {_reason(error)}.", remedy="Check that you may read it, or choose another."
-        ) from error
     except (Image.DecompressionBombError, MemoryError) as error:
         raise _too_large(path, "more pixels than fit into memory", max_pixels) from error
     except UnidentifiedImageError as error:
@@ -132,6 +129,11 @@ def _explained(path: Path, max_pixels: int) -> Iterator[None]:
             remedy="Save it as PNG or JPEG with a picture program and use that.",
         ) from error
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's word, not a decoder's
+            raise ImageError(
+                f"{path.name} cannot be opened: {_reason(error)}.",
+                remedy="Check that you may read it, or choose another.",
+            ) from error
         raise ImageError(
             f"{path.name} is damaged or cut short: {_reason(error)}.",
             remedy="Download or copy it again, or choose another picture.",
@@ -140,10 +142,12 @@ def _explained(path: Path, max_pixels: int) -> Iterator[None]:
 
 def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, ColourSpace | None]:
     """The picture, unpacked, and its colours where no profile in it says them."""
-    size_bytes = path.stat().st_size
-    if path.is_dir():
+    facts = path.stat()
+    if stat.S_ISDIR(facts.st_mode):
         raise ImageError(f"{path} is a folder, not a picture.", remedy="Name one picture file in it.")
-    if size_bytes == 0:
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe might never end
+        raise ImageError(f"{path} is no file.", remedy="Name a picture file.")
+    if facts.st_size == 0:
         raise ImageError(
             f"{path.name} is empty (0 bytes).", remedy="Download or copy it again, or choose another picture."
         )
