@@ -32,7 +32,7 @@ UNUSUAL_MATRICES = {8: "YCgCo", 14: "ICtCp", 16: "YCgCo-Re", 17: "YCgCo-Ro", 15:
 HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, smaller for BT.601
 
 
-def shown(frame: VideoFrame, reformatter: VideoReformatter, width_px: int, height_px: int) -> RgbImage:
+def srgb_of(frame: VideoFrame, reformatter: VideoReformatter, width_px: int, height_px: int) -> RgbImage:
     """(height_px, width_px, 3) uint8 of one frame as an sRGB screen shows it, transparent parts on the neutral grey."""
     frame.colorspace = _usual_matrix(frame)
     space = _space_of(frame)

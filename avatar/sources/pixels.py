@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatar.frames import RgbImage
-from avatar.sources.clip_colours import colour_notes, shown
+from avatar.sources.clip_colours import colour_notes, srgb_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -52,7 +52,7 @@ class RgbConverter:
 
     def convert(self, frame: VideoFrame) -> RgbImage:
         """(H, W, 3) uint8 of the clip's size, also where this frame's own size or colours differ."""
-        return self._orientation.apply(shown(frame, self._reformatter, *self._stored))
+        return self._orientation.apply(srgb_of(frame, self._reformatter, *self._stored))
 
 
 def _orientation_of_frame(frame: VideoFrame) -> Orientation:
