@@ -162,10 +162,12 @@ _KINDS = {
 def _levels(file: BinaryIO, layout: _Layout) -> npt.NDArray[np.generic]:
     """(H, W, samples) of the file's own type."""
     kind = _KINDS[layout.bits, layout.sample_format]
-    out = np.zeros((layout.height, layout.width, layout.samples), np.dtype(kind) if kind else np.uint16)
     width, height = layout.block
     across, down = -(-layout.width // width), -(-layout.height // height)
-    for number in range(min(len(layout.offsets), across * down * layout.planes)):
+    if len(layout.offsets) < across * down * layout.planes:
+        raise EOFError("part of the pixels is missing")
+    out = np.zeros((layout.height, layout.width, layout.samples), np.dtype(kind) if kind else np.uint16)
+    for number in range(across * down * layout.planes):
         plane, place = divmod(number, across * down)
         top, left = place // across * height, place % across * width
         rows = height if layout.tile else min(height, layout.height - top)
@@ -248,8 +250,7 @@ def eight_bits(values: npt.NDArray[Any], top: float | None) -> npt.NDArray[np.ui
     """Bring levels of more than 8 bits to 0..255; without `top`, the end of their range is read off the values."""
     out = np.empty(values.shape, np.uint8)
     if top is None:
-        finite = np.where(np.isfinite(values), values, 0)
-        largest = float(finite.max(initial=0))
+        largest = max(float(part.max(initial=0, where=np.isfinite(part))) for (part,) in _in_parts(values))
         top = next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit), largest)
     for source, target in _in_parts(values, out):
         sound = np.nan_to_num(np.asarray(source, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
