@@ -56,7 +56,7 @@ def _prepared(
     notes: list[str] = []
     with contextlib.closing(tools.open_tracker()) as tracker:
         portrait = read_portrait(source, tracker, "none", options.turn_deg)
-        notes += portrait.turn_notes
+        notes += portrait.turn_notes()
         if portrait.turn_deg and isinstance(options.crop, Box):  # it is of the picture as it is stored
             stored = turned(portrait.rgb, -portrait.turn_deg)
             part = options.crop.turned(portrait.turn_deg, stored.shape[1], stored.shape[0])

@@ -60,7 +60,7 @@ def _judged(portrait: PortraitSource, name: str, options: AnimateOptions) -> tup
     report.raise_if_refused()
     assert report.face is not None  # else it was refused
     too_large = "size" if options.size is None else ""  # with a size, large pictures cost no more than others
-    notes = [*portrait.turn_notes]
+    notes = [*portrait.turn_notes()]
     notes += [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
     if options.crop == "auto" and not portrait.is_whole:
         notes.append(

@@ -26,11 +26,10 @@ class PortraitSource:
     turn_deg: int = 0  # by how much the picture was turned clockwise; box and faces come after
     turned_by_face: bool = False  # nobody asked for that: its face was not upright
 
-    @property
-    def turn_notes(self) -> tuple[str, ...]:
-        """What to tell about a picture that was turned by itself."""
-        advice = "If that is wrong, --turn 0 leaves it as it is."
-        return (f"{turn_remark(self.turn_deg)} {advice}",) if self.turned_by_face else ()
+    def turn_notes(self, switch: str = "--turn 0") -> tuple[str, ...]:
+        """What to tell about a picture that was turned by itself; `switch`: what leaves it as it is."""
+        told = f"{turn_remark(self.turn_deg)} If that is wrong, {switch} leaves it as it is."
+        return (told,) if self.turned_by_face else ()
 
 
 @dataclass(frozen=True, eq=False)

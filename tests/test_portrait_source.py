@@ -38,7 +38,7 @@ def test_the_portrait_comes_out_upright(tmp_path: Path, tracker: FaceTracker, he
     portrait = read_portrait(tmp_path / "a.png", tracker)
     np.testing.assert_array_equal(portrait.rgb, head)
     assert abs(portrait.faces[0].pose.roll_deg) < 15 and portrait.faces[0].presence > 0.99
-    assert portrait.turn_deg == -turn_deg % 360 and bool(portrait.turn_notes) == (turn_deg != 0)
+    assert portrait.turn_deg == -turn_deg % 360 and bool(portrait.turn_notes()) == (turn_deg != 0)
 
 
 @pytest.mark.parametrize("turn_deg", TURNS_DEG)
@@ -58,10 +58,10 @@ def test_what_is_asked_for_counts_more_than_the_face(tmp_path: Path, tracker: Fa
     save_png(tmp_path / "a.png", turned(head, 180))
     portrait = read_portrait(tmp_path / "a.png", tracker, turn_deg=0)
     np.testing.assert_array_equal(portrait.rgb, turned(head, 180))
-    assert portrait.turn_notes == ()
+    assert portrait.turn_notes() == ()
     known = Likeness(tmp_path / "a.png", turn_deg=180)
     np.testing.assert_array_equal(read_portrait(known, tracker).rgb, head)
-    assert read_portrait(known, tracker).turn_notes == ()  # it was said when the avatar was added
+    assert read_portrait(known, tracker).turn_notes() == ()  # it was said when the avatar was added
 
 
 def test_traces_of_a_face_on_its_side_are_no_face(tmp_path: Path, head: RgbImage) -> None:

@@ -207,7 +207,7 @@ def _check(library: Any, args: argparse.Namespace) -> int:
             f"Face: {ear_to_ear_px(report.face):.0f} px between the ears; "
             f"yaw {pose.yaw_deg:+.0f}, pitch {pose.pitch_deg:+.0f}, roll {pose.roll_deg:+.0f} degrees."
         )
-    for note in portrait.turn_notes:
+    for note in portrait.turn_notes("avatars add --turn 0"):
         print(f"- {note}")
     _print_remarks(report)
     return 0 if report.ok else 1

@@ -169,7 +169,7 @@ class Stage:
         if (portrait := self._shelf.find(key)) is None:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
                 source = read_portrait(likeness, tracker)
-            notes = source.turn_notes
+            notes = source.turn_notes("avatars add --turn 0")
             if self._closed:
                 raise EngineError("It ended before the portrait was ready.")
             portrait = performer.prepare(source, wanted, hurry=self.shown is None)
