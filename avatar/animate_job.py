@@ -41,6 +41,7 @@ class AnimateOptions:
     strength_head: float = 1.0  # 0..2
     strength_expression: float = 1.0  # 0..2
     crop: Crop = "auto"
+    turn_deg: int | None = None  # of the portrait, clockwise; None: until its face is upright
     size: int | None = None  # longer side of the drawn portrait in pixels
     device: str = "auto"
     audio: bool = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from avatar.portrait_crop import Box
 from avatar.portrait_source import Likeness, read_portrait
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
+from avatar.tracking.upright import turned
 
 if TYPE_CHECKING:
     from avatar.animate_job import AnimateOptions, Report, Tools
@@ -53,7 +55,12 @@ def _prepared(
 ) -> Performance:
     notes: list[str] = []
     with contextlib.closing(tools.open_tracker()) as tracker:
-        portrait = read_portrait(source, tracker, "none")
+        portrait = read_portrait(source, tracker, "none", options.turn_deg)
+        notes += portrait.turn_notes()
+        if portrait.turn_deg and isinstance(options.crop, Box):  # it is of the picture as it is stored
+            stored = turned(portrait.rgb, -portrait.turn_deg)
+            part = options.crop.turned(portrait.turn_deg, stored.shape[1], stored.shape[0])
+            engine.options = replace(engine.options, crop=part)
         face = next(iter(portrait.faces), None) if engine.follows_faces else None
         engine.set_source(Frame(portrait.rgb, 0, 0), face)
         began_s = time.monotonic()

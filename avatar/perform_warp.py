@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:
     """Read the portrait and the whole motion, and open the engine. Raises as `animate` does."""
     with contextlib.closing(tools.open_tracker()) as tracker:
-        portrait = read_portrait(source, tracker, options.crop)
+        portrait = read_portrait(source, tracker, options.crop, options.turn_deg)
         face, notes = _judged(portrait, source.picture.name, options)
         began_s = time.monotonic()
         motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
@@ -60,7 +60,8 @@ def _judged(portrait: PortraitSource, name: str, options: AnimateOptions) -> tup
     report.raise_if_refused()
     assert report.face is not None  # else it was refused
     too_large = "size" if options.size is None else ""  # with a size, large pictures cost no more than others
-    notes = [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
+    notes = [*portrait.turn_notes()]
+    notes += [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
     if options.crop == "auto" and not portrait.is_whole:
         notes.append(
             f"The face is small in {name}, so {portrait.box.width} x {portrait.box.height} pixels around it were "

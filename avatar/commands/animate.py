@@ -69,6 +69,10 @@ def add_parser(subparsers: Any) -> None:
         "--crop", metavar="auto|none|X,Y,W,H", default="auto",
         help="part of SOURCE to use: head and shoulders if the face is small in it (auto), all (none), or a part",
     )  # fmt: skip
+    result.add_argument(
+        "--turn", metavar="auto|0|90|180|270", default="auto",
+        help="turn SOURCE clockwise first; auto: until its face is upright (default)",
+    )  # fmt: skip
     result.add_argument("--size", metavar="N", type=int, help="longer side in pixels (default: that of SOURCE)")
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
     result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
@@ -117,7 +121,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     from avatar.animate_job import AnimateOptions
     from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
-    from avatar.portrait_crop import parse_crop
+    from avatar.portrait_crop import parse_crop, parse_turn
     from avatar.settings import load_settings
 
     check_device_name(args.device)
@@ -135,6 +139,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         strength_head=_first(args.strength_head, args.strength, motion.strength_head),
         strength_expression=_first(args.strength_expression, args.strength, motion.strength_expression),
         crop=parse_crop(args.crop),
+        turn_deg=parse_turn(args.turn),
         size=args.size,
         device=args.device,
         audio=args.audio,

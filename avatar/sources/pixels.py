@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatar.frames import RgbImage
-from avatar.images import flatten
+from avatar.sources.clip_colours import colour_notes, srgb_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
-
-SPACE_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-HDR_TRANSFERS = (16, 18)  # AVCOL_TRC_SMPTE2084 (PQ), AVCOL_TRC_ARIB_STD_B67 (HLG)
-HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, smaller for BT.601
 
 
 @dataclass(frozen=True)
@@ -46,29 +42,17 @@ class RgbConverter:
     """Turns one clip's decoded frames into RGB of one size; keeps swscale's tables from frame to frame."""
 
     def __init__(self, first: VideoFrame, pixel_aspect: Fraction | None = None) -> None:
-        from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+        from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._to_sdr: dict[str, Any] = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
+        self.notes = colour_notes(first)  # sentences the user should read
         self._orientation = _orientation_of_frame(first)
         self._stored = (_display_width(first.width, pixel_aspect or Fraction(1)), first.height)
         self.width_px, self.height_px = self._stored[:: -1 if self._orientation.swap else 1]
 
     def convert(self, frame: VideoFrame) -> RgbImage:
         """(H, W, 3) uint8 of the clip's size, also where this frame's own size or colours differ."""
-        if frame.colorspace == SPACE_UNSPECIFIED and not frame.format.is_rgb:
-            frame.colorspace = 1 if min(frame.width, frame.height) >= HD_HEIGHT_PX else 5  # BT.709, BT.601
-        has_alpha = any(component.is_alpha for component in frame.format.components)
-        plain = self._reformatter.reformat(
-            frame,
-            *self._stored,
-            format="rgba" if has_alpha else "rgb24",
-            threads=1,
-            **(self._to_sdr if frame.color_trc in HDR_TRANSFERS else {}),
-        )
-        pixels = np.asarray(plain.to_ndarray(), dtype=np.uint8)
-        rgb = flatten(pixels[..., :3], pixels[..., 3]) if has_alpha else pixels
-        return self._orientation.apply(rgb)
+        return self._orientation.apply(srgb_of(frame, self._reformatter, *self._stored))
 
 
 def _orientation_of_frame(frame: VideoFrame) -> Orientation:

@@ -90,6 +90,11 @@ class VideoFile:
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         self._tell_of_losses(number + 1)
 
+    @property
+    def notes(self) -> list[str]:
+        """What was found so far that the user should read."""
+        return list(self._converter.notes)
+
     def rewind(self) -> bool:
         """Go back to the first frame, decoder and all: a file that is opened for every round leaves its buffers behind
         until Python's collector comes by, which is seldom.
