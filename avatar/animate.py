@@ -77,7 +77,7 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
         reference=performance.reference,
         tracking_s=performance.tracking_s,
         drawing_s=drawing_s,
-        notes=(*notes, *written),
+        notes=(*performance.clip.notes, *notes, *written),
         precision=precision,
     )
 

@@ -8,12 +8,13 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import MAX_PIXELS
 from avatar.media import load_av
+from avatar.sources.clock import clock_of, retimed
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import RgbConverter
@@ -60,6 +61,7 @@ class VideoFile:
         try:
             self._stream = _video_stream(self._container, path)
             self._stream.thread_type = "AUTO"
+            self._clock = clock_of(self._container)
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
@@ -90,6 +92,13 @@ class VideoFile:
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         self._tell_of_losses(number + 1)
 
+    @property
+    def notes(self) -> list[str]:
+        """What was found so far that the user should read."""
+        if not self._clock.joins(self._stream.index):
+            return []
+        return [f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."]
+
     def rewind(self) -> bool:
         """Go back to the first frame, decoder and all: a file that is opened for every round leaves its buffers behind
         until Python's collector comes by, which is seldom.
@@ -97,12 +106,15 @@ class VideoFile:
         from av.error import FFmpegError
 
         self._frames.close()
+        if self._clock.joins(self._stream.index):  # a time is found in more than one of its parts
+            return False
         try:
             self._container.seek(self._first_pts or 0, stream=self._stream)
         except FFmpegError:
             return False
         self._stream.codec_context.flush_buffers()
-        self._damaged, self._frames = 0, self._decode()
+        self._damaged, self._clock = 0, clock_of(self._container)
+        self._frames = self._decode()
         self._ahead = list(itertools.islice(self._frames, 1))
         return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
 
@@ -123,19 +135,24 @@ class VideoFile:
         """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        for packet in self._packets():
+        for packet in retimed(self._packets(), self._clock):
+            if packet.stream_index != self._stream.index:
+                continue
             try:
                 yield from packet.decode()
             except FFmpegError as error:
                 self._damaged += 1
                 logger.debug("%s: a packet cannot be decoded (%s)", self._path.name, error.strerror)
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The packets of the picture stream and the empty one that flushes the decoder, also after a read error."""
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """The packets of pictures and sound, and the empty ones that flush decoders, also after a read error.
+
+        Sound is not decoded here: its stamps tell the clock whether time passed.
+        """
         from av import Packet
         from av.error import FFmpegError
 
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux(self._stream, *self._container.streams.audio)
         while True:
             try:
                 yield next(packets)
@@ -178,7 +195,8 @@ class VideoFile:
         time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
-        origin_ticks = max(0, start_s // time_base)
+        # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
+        origin_ticks = min(max(0, start_s // time_base), first.pts if first.pts is not None else 0)
         duration_s = float((stream.duration or 0) * time_base) or (self._container.duration or 0) / 1e6
         return DrivingFacts(
             path=self._path,
@@ -190,6 +208,7 @@ class VideoFile:
             frames_estimate=stream.frames or round(duration_s * rate),
             has_audio=bool(self._container.streams.audio),
             origin_s=origin_ticks * time_base,
+            stream_index=stream.index,
         )
 
 
