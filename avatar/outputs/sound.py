@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
-from avatar.outputs.sound_copy import codec_name, reason_to_convert
+from avatar.outputs.sound_copy import Fit, codec_name, fit_of
 from avatar.outputs.target import is_of_the_file
 from avatar.sources.clock import clock_of, retimed
 from avatar.sources.video import open_input
@@ -51,13 +51,13 @@ class SoundTrack:
         self.notes, self.muxed, self._output = notes, 0, output
         self._origin_s = facts.origin_s
         container = "webm" if output.format.name == "webm" else "mp4"
-        reason = reason_to_convert(path, index, container)
+        fit = fit_of(path, index, container)
         self._source = open_input(path)
         try:
             self._stream: Any = self._source.streams[index]
             self._pictures = [each for each in self._source.streams.video if each.index == facts.stream_index]
-            if reason:
-                self._packets = self._start_converting(_ENCODER[container], reason)
+            if fit.reason:
+                self._packets = self._start_converting(_ENCODER[container], fit)
             else:
                 self._target: Any = output.add_stream_from_template(self._stream)
                 self._packets = self._copied()
@@ -110,7 +110,7 @@ class SoundTrack:
     def _timed(self) -> Iterator[Packet[Any]]:
         """The track's packets on the clip's timeline, up to the first that cannot be read."""
         for packet in retimed(self._demuxed(), clock_of(self._source)):
-            if packet.stream_index == self._stream.index:
+            if packet.stream is self._stream:  # a packet that flushes has no index
                 yield packet
 
     def _demuxed(self) -> Iterator[Packet[Any]]:
@@ -149,16 +149,18 @@ class SoundTrack:
             packet.stream = self._target
             yield packet
 
-    def _start_converting(self, encoder: str, reason: str) -> Generator[Packet[Any], None, None]:
+    def _start_converting(self, encoder: str, fit: Fit) -> Generator[Packet[Any], None, None]:
         """Add the stream of converted sound, whose first frame tells how many channels are needed."""
         frames = self._decoded()
         first = next(frames, None)
         if first is None:
             raise ValueError(f"{codec_name(self._stream)} sound cannot be decoded here")
-        mono = first.layout.nb_channels == 1 and "changes" not in reason
+        mono = first.layout.nb_channels == 1 and not fit.changes
         self._target = self._output.add_stream(encoder, rate=_RATE_HZ, layout="mono" if mono else "stereo")
         self._target.bit_rate = _BIT_RATE
-        self.notes.append(f"The sound {reason}; it was converted to {encoder.removeprefix('lib')}.")
+        note = f"The sound {fit.reason}; it was converted to {encoder.removeprefix('lib')}."
+        if note not in self.notes:  # of another track
+            self.notes.append(note)
         return self._converted(first, frames, "mono" if mono else "stereo")
 
     def _converted(

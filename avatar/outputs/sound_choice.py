@@ -71,11 +71,15 @@ def choose_sound(path: Path, wanted: SoundTrackChoice) -> ChosenSound:
     else:
         decoded = [number for number in order if heard[number] is not None]
         taken = (decoded or order)[0]
+    for number in range(taken):  # for the note
+        heard.setdefault(number, _loudest(path, tracks[number]))
     why = [
         f"sound track {number + 1} {'cannot be decoded' if loudest is None else 'is silent'}"
         for number, loudest in sorted(heard.items())
-        if number != taken
+        if number != taken and (loudest or 0) <= _AUDIBLE
     ]
+    if not why and taken:
+        why = ["it is marked as the main one"]
     reason = f" because {' and '.join(why)}" if why else ""
     note = f"Of {len(tracks)} sound tracks number {taken + 1} was taken{reason} (--sound-track N or all)."
     return ChosenSound((tracks[taken],), (note,))

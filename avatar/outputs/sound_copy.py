@@ -6,6 +6,7 @@ import contextlib
 import io
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,16 @@ _TRIED = 3  # packets
 _ADTS, _MPEG, _AC3 = 0xFFF0, 0xFFE0, 0x0B77  # the first bits of a frame that describes itself
 
 
-def reason_to_convert(path: Path, index: int, container: str) -> str:
-    """Say why the packets of a sound stream cannot be copied; empty: they can.
+@dataclass(frozen=True)
+class Fit:
+    """How a sound stream fits a container."""
+
+    reason: str  # why its packets cannot be copied; empty: they can
+    changes: bool = False  # its sample rate or channels change on the way
+
+
+def fit_of(path: Path, index: int, container: str) -> Fit:
+    """Look at the packets of a sound stream, without decoding them.
 
     Args:
         path: the file.
@@ -36,17 +45,14 @@ def reason_to_convert(path: Path, index: int, container: str) -> str:
     with open_input(path) as source:
         stream = source.streams[index]
         codec = codec_name(stream)
-        if codec not in _KEEPS[container]:
-            return f"was {codec}, which {container} does not hold"
-        packets = sound_packets(source, stream)
-        first = list(itertools.islice(packets, _TRIED))
-        if not first:
-            return f"was {codec} without a single packet"
-        if not _is_taken(stream, first, container):
-            return f"was {codec} of a kind that {container} does not hold"
-        if _changes(codec, itertools.chain(first, packets)):
-            return "changes its sample rate or channels on the way"
-    return ""
+        changes = _changes(codec, sound_packets(source, stream))
+    if codec not in _KEEPS[container]:
+        return Fit(f"was {codec}, which {container} does not hold", changes)
+    if changes:
+        return Fit("changes its sample rate or channels on the way", changes)
+    if not _is_taken(path, index, container):
+        return Fit(f"was {codec} of a kind that {container} does not hold")
+    return Fit("")
 
 
 def codec_name(stream: Any) -> str:
@@ -65,16 +71,17 @@ def sound_packets(source: InputContainer, *streams: Any) -> Iterator[Packet[Any]
                 yield packet
 
 
-def _is_taken(stream: Any, packets: list[Packet[Any]], container: str) -> bool:
-    """Whether a file with these packets alone can be written: the muxer itself knows its limits best."""
+def _is_taken(path: Path, index: int, container: str) -> bool:
+    """Whether a file with the first packets alone can be written: the muxer itself knows its limits best."""
     import av
     from av.error import FFmpegError
 
     try:
-        with av.open(io.BytesIO(), "w", format=container) as trial:
+        with open_input(path) as source, av.open(io.BytesIO(), "w", format=container) as trial:
+            stream = source.streams[index]
             target = trial.add_stream_from_template(stream)
             trial.start_encoding()
-            for packet in packets:
+            for packet in itertools.islice(sound_packets(source, stream), _TRIED):
                 packet.stream = target
                 if packet.dts is None:
                     packet.dts = packet.pts

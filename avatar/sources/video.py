@@ -136,7 +136,7 @@ class VideoFile:
         from av.error import FFmpegError
 
         for packet in retimed(self._packets(), self._clock):
-            if packet.stream_index != self._stream.index:
+            if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
             try:
                 yield from packet.decode()
