@@ -49,9 +49,8 @@ def make_flashes(
         video: Any = output.add_stream(codec, rate=rate, options={"bf": str(bframes), "g": "250"})
         video.width, video.height, video.pix_fmt = 64, 48, "yuvj420p" if codec == "mjpeg" else "yuv420p"
         video.codec_context.time_base = video.time_base = base
-        tracks: list[Any] = []
-        for _ in range(silent_tracks + 1 if sound else 0):
-            tracks.append(output.add_stream(sound, rate=sound_hz, layout=layout))
+        count = silent_tracks + 1 if sound else 0
+        tracks: list[Any] = [output.add_stream(sound, rate=sound_hz, layout=layout) for _ in range(count)]
         packets = _pictures(video, base, seconds, marks_s, times_ms, pictures_from_s)
         for number, track in enumerate(tracks):
             beeps = marks_s if number == len(tracks) - 1 else ()
@@ -99,12 +98,12 @@ def _sound(stream: Any, hz: int, layout: str, from_s: float, to_s: float, marks_
 
 def flashes_s(path: Path) -> list[float]:
     """When pictures that flash begin."""
-    times = []
     with av.open(str(path)) as file:
-        for frame in file.decode(video=0):
-            if frame.to_ndarray(format="gray").mean() > (DARK + BRIGHT) / 2:
-                times.append(float(frame.pts * frame.time_base))
-    return times
+        return [
+            float(frame.pts * frame.time_base)
+            for frame in file.decode(video=0)
+            if frame.to_ndarray(format="gray").mean() > (DARK + BRIGHT) / 2
+        ]
 
 
 def beeps_s(path: Path, track: int = 0) -> list[float]:
@@ -131,7 +130,6 @@ def _heard(path: Path, track: int) -> list[tuple[float, int, npt.NDArray[np.floa
 def length_s(path: Path, kind: str) -> float:
     """From the first frame's start to the last one's end, of "video" or "audio"."""
     with av.open(str(path)) as file:
-        frames = [
-            (float(frame.pts * frame.time_base), float(frame.duration * frame.time_base)) for frame in file.decode(**{kind: 0})
-        ]
-    return frames[-1][0] + frames[-1][1] - frames[0][0]
+        frames = list(file.decode(**{kind: 0}))
+    first, last = frames[0], frames[-1]
+    return float((last.pts + last.duration - first.pts) * first.time_base)

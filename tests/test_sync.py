@@ -14,7 +14,6 @@ from PIL import Image
 
 from avatar.animate import AnimateResult, animate
 from avatar.animate_job import AnimateOptions, Tools
-from avatar.sources.video import open_driving
 
 FRAME_S = 0.04
 TS_WRAP_S = 2**33 / 90_000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 BACK_S = 0.1  # a packet that starts a GOP, or sound, this much earlier than one before it belongs to a new piece
-BACK_INSIDE_S = 1.0  # for other pictures: Matroska stores only display times, which B-frames put out of order
+BACK_INSIDE_S = 1.0  # for other pictures, where B-frames may put times out of order
 GAP_S = 10.0  # shorter gaps are lost packets or a pause: time really passed
 LONG_GAP_S = 300.0  # where nothing tells and the container's clock is not known to jump: a still passage
 NEAR_S = 3.0  # how far apart sound and pictures of one moment lie in a file, and their ends at a join
@@ -67,9 +67,9 @@ class _Reach:
         """Nothing yet, just before the first packet."""
         return cls(time_s, time_s, time_s, time_s)
 
-    def steps_back(self, stamp: Stamp) -> bool:
-        """Whether the packet is earlier than order within one piece can explain."""
-        tolerated_s = BACK_S if stamp.starts else BACK_INSIDE_S
+    def steps_back(self, stamp: Stamp, inside_s: float) -> bool:
+        """Whether the packet is earlier than order within one piece can explain; `inside_s` for one inside a GOP."""
+        tolerated_s = BACK_S if stamp.starts else inside_s
         return stamp.time_s is not None and stamp.time_s < self.start_s - tolerated_s
 
     def add(self, stamp: Stamp, time_s: float) -> None:
@@ -99,6 +99,8 @@ class Clock:
     def __init__(self, *, may_jump: bool = False) -> None:
         """`may_jump`: the container is one of those (MPEG) whose clock is known to jump."""
         self._long_gap_s = GAP_S if may_jump else LONG_GAP_S
+        # Matroska stores only display times: a B-frame comes after the frame that it precedes, by a minute if need be.
+        self._inside_s = BACK_INSIDE_S if may_jump else float("inf")
         self._pieces = [_Piece(0.0)]
         self._at: dict[int, int] = {}  # number of the piece that each stream is in
         self._first: dict[int, int] = {}  # number of each stream's first and latest packet
@@ -135,7 +137,7 @@ class Clock:
         """Whether the packet continues the piece that its stream is in."""
         piece = self._pieces[self._at[stamp.stream]]
         reach = piece.streams[stamp.stream]
-        if reach.steps_back(stamp):
+        if reach.steps_back(stamp, self._inside_s):
             slightly = reach.start_s - time_s < BACK_INSIDE_S
             return slightly and self._others_go_on(stamp.stream, ahead, known_only=True) is True
         gap_s = time_s - reach.end_s
@@ -179,7 +181,7 @@ class Clock:
                 if stamp.time_s > end_s + GAP_S:
                     return False
                 other = others[stamp.stream] = _Reach.of(stamp.time_s)
-            elif other.steps_back(stamp) or stamp.time_s - other.end_s > GAP_S:
+            elif other.steps_back(stamp, self._inside_s) or stamp.time_s - other.end_s > GAP_S:
                 return False
             other.add(stamp, stamp.time_s)
             if other.end_s > end_s + NEAR_S:
