@@ -29,6 +29,7 @@ def make_flashes(
     layout: str = "mono",
     sound_from_s: float = 0.0,
     sound_to_s: float | None = None,
+    cut_s: float = 0.0,
     silent_tracks: int = 0,
     codec: str = "libx264",
     bframes: int = 2,
@@ -41,6 +42,7 @@ def make_flashes(
         marks_s: when it flashes and beeps.
         times_ms: of the frames; without, `rate` sets them.
         pictures_from_s, sound_from_s, sound_to_s: where pictures and sound begin and end.
+        cut_s: cut away at the beginning by an edit list, as phones do (MP4).
         silent_tracks: sound tracks before the one that beeps.
         options: for the container.
     """
@@ -56,6 +58,8 @@ def make_flashes(
             beeps = marks_s if number == len(tracks) - 1 else ()
             packets += _sound(track, sound_hz, layout, sound_from_s, sound_to_s or seconds, beeps)
         for packet in sorted(packets, key=lambda each: float((each.dts or 0) * each.time_base)):
+            shift = round(cut_s / packet.time_base)
+            packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
             output.mux(packet)
     return path
 

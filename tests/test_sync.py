@@ -77,6 +77,10 @@ def wrapping(folder: Path) -> Path:
     return make_flashes(folder / "in.ts", options={"output_ts_offset": str(TS_WRAP_S - 2.2)})
 
 
+def cut_on_a_phone(folder: Path) -> Path:
+    return make_flashes(folder / "in.mp4", cut_s=0.2)
+
+
 def old_camera(folder: Path) -> Path:
     return make_flashes(folder / "in.avi", codec="mjpeg", bframes=0, sound="libmp3lame", sound_hz=11_025)
 
@@ -97,7 +101,7 @@ def changing_and_joined(folder: Path) -> Path:
     "make",
     [
         normal_mp4, normal_webm, normal_ts, late_sound, late_sound_in_mkv, late_pictures, late_pictures_in_mp4,
-        irregular, wrapping, old_camera,
+        irregular, wrapping, cut_on_a_phone, old_camera,
     ],
 )  # fmt: skip
 def test_flash_and_beep_come_together(make: Callable[[Path], Path], name: str, tmp_path: Path) -> None:
@@ -131,6 +135,11 @@ def matroska(folder: Path) -> list[Path]:
     return [make_flashes(folder / "1.mkv")] * 2
 
 
+def fragments(folder: Path) -> list[Path]:
+    movflags = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+    return [make_flashes(folder / "1.mp4", options=movflags, bframes=0)] * 2
+
+
 def one_with_sound(folder: Path) -> list[Path]:
     return [make_flashes(folder / "1.ts"), make_flashes(folder / "2.ts", sound=None, marks_s=())]
 
@@ -145,8 +154,12 @@ def other_sound(folder: Path) -> list[Path]:
 
 @pytest.mark.parametrize("name", ["out.mp4", "out.webm"])
 @pytest.mark.parametrize(
-    "make", [again_ts, again_thrice, leaping, leaping_back, dvd, matroska, one_with_sound, short_sound, other_sound]
-)
+    "make",
+    [
+        again_ts, again_thrice, leaping, leaping_back, dvd, matroska, fragments, one_with_sound, short_sound,
+        other_sound,
+    ],
+)  # fmt: skip
 def test_joined_recordings_are_one_clip(make: Callable[[Path], list[Path]], name: str, tmp_path: Path) -> None:
     parts = make(tmp_path)
     clip = joined(tmp_path / f"in{parts[0].suffix}", *parts)

@@ -15,6 +15,7 @@ from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
 from avatar.outputs.sound_copy import Fit, codec_name, fit_of
 from avatar.outputs.target import is_of_the_file
 from avatar.sources.clock import clock_of, retimed
+from avatar.sources.fragments import all_kept
 from avatar.sources.video import open_input
 
 if TYPE_CHECKING:
@@ -75,14 +76,12 @@ class SoundTrack:
 
         Raises: OSError, FFmpegError: the file cannot be written.
         """
-        from av.error import FFmpegError
-
         try:
             while (packet := self._peek()) is not None and _start_s(packet) < time_s:
                 self._next = None
                 self._output.mux(packet)
                 self.muxed += 1
-        except (FFmpegError, ValueError, RuntimeError) as error:
+        except Exception as error:  # whatever it is: hours of drawing are not lost for it
             if is_of_the_file(error):
                 raise
             self.give_up(error)
@@ -90,7 +89,7 @@ class SoundTrack:
     def give_up(self, error: Exception) -> None:
         """Leave out the rest, and say so."""
         if not self._over:
-            logger.warning("The sound could not be carried over: %s", error)
+            logger.debug("The sound could not be carried over", exc_info=error)
             kept = "The sound was left out" if self.muxed < 2 else "The rest of the sound was left out"
             self.notes.append(f"{kept}: it could not be written ({_reason(error)}).")
         self._over, self._next = True, None
@@ -109,7 +108,7 @@ class SoundTrack:
 
     def _timed(self) -> Iterator[Packet[Any]]:
         """The track's packets on the clip's timeline, up to the first that cannot be read."""
-        for packet in retimed(self._demuxed(), clock_of(self._source)):
+        for packet in retimed(all_kept(self._demuxed(), self._source), clock_of(self._source)):
             if packet.stream is self._stream:  # a packet that flushes has no index
                 yield packet
 
@@ -292,7 +291,7 @@ def open_sound(
     for number, index in enumerate(chosen.indexes, 1):
         try:
             tracks.append(SoundTrack(path, index, output, facts, notes))
-        except (OSError, FFmpegError, ValueError, RuntimeError) as error:
+        except Exception as error:
             which = f"Sound track {number}" if len(chosen.indexes) > 1 else "The sound"
             notes.append(f"{which} was left out: {_reason(error)}.")
     return Sound(tracks, notes)

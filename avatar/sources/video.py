@@ -16,6 +16,7 @@ from avatar.images import MAX_PIXELS
 from avatar.media import load_av
 from avatar.sources.clock import clock_of, retimed
 from avatar.sources.facts import DrivingFacts, DrivingVideo
+from avatar.sources.fragments import all_kept
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import RgbConverter
 
@@ -135,7 +136,7 @@ class VideoFile:
         """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        for packet in retimed(self._packets(), self._clock):
+        for packet in retimed(all_kept(self._packets(), self._container), self._clock):
             if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
             try:
