@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import io
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from fakes import make_clip, plain
 from flashes import make_flashes
+from PIL import Image
 
 from avatar.sources.clock import Clock, Stamp
 from avatar.sources.video import open_driving
@@ -199,3 +201,42 @@ def test_a_clip_that_wraps_and_goes_on(tmp_path: Path) -> None:
     options = {"output_ts_offset": str(2**33 / 90_000 - 2.2)}
     times, notes = read_s(make_flashes(tmp_path / "in.ts", options=options))
     assert max(abs(step - FRAME_S) for step in steps(times)) < 0.002 and not notes
+
+
+def laced(path: Path, frames: int = 24, lace: int = 4, step_ms: int = 40) -> Path:
+    """A Matroska file with several frames in a block, of which only the first has a time (RFC 9559, 10.3)."""
+
+    def element(name: str, data: bytes) -> bytes:
+        return bytes.fromhex(name) + (len(data) | 1 << 56).to_bytes(8) + data
+
+    def number(name: str, value: int) -> bytes:
+        return element(name, value.to_bytes(4))
+
+    def picture(level: int) -> bytes:
+        file = io.BytesIO()
+        Image.fromarray(plain(level)).save(file, "JPEG")
+        return file.getvalue()
+
+    head = element("1A45DFA3", element("4282", b"matroska") + number("4287", 4) + number("4285", 2))
+    info = element("1549A966", number("2AD7B1", 1_000_000))
+    size = element("E0", number("B0", 64) + number("BA", 48))
+    entry = number("D7", 1) + number("73C5", 1) + number("83", 1) + number("9C", 1) + element("86", b"V_MJPEG") + size
+    blocks = b""
+    for first in range(0, frames, lace):
+        pictures = [picture(100 + first + each) for each in range(lace)]
+        sizes = b"".join(b"\xff" * (len(each) // 255) + bytes([len(each) % 255]) for each in pictures[:-1])
+        time = (first * step_ms).to_bytes(2)
+        blocks += element("A3", b"\x81" + time + b"\x82" + bytes([lace - 1]) + sizes + b"".join(pictures))
+    cluster = element("1F43B675", number("E7", 0) + blocks)
+    path.write_bytes(head + element("18538067", info + element("1654AE6B", element("AE", entry)) + cluster))
+    return path
+
+
+@pytest.mark.parametrize("step_ms", [40, 20])
+def test_frames_without_stamps_lie_between_those_with(tmp_path: Path, step_ms: int) -> None:
+    with open_driving(laced(tmp_path / "in.mkv", step_ms=step_ms)) as clip:
+        frames = list(clip)
+        assert [round(frame.captured_ns / 1e6) for frame in frames] == [step_ms * n for n in range(24)]
+        assert clip.end_s == pytest.approx(24 * step_ms / 1000, abs=0.002)
+        levels = [frame.rgb.mean() for frame in frames]
+        assert levels == sorted(levels)

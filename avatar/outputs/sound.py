@@ -14,8 +14,8 @@ import numpy.typing as npt
 from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
 from avatar.outputs.sound_copy import Fit, codec_name, fit_of
 from avatar.outputs.target import is_of_the_file
-from avatar.sources.clock import clock_of, retimed
-from avatar.sources.fragments import all_kept
+from avatar.sources.clock import clock_of
+from avatar.sources.timeline import on_one_timeline
 from avatar.sources.video import open_input
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class SoundTrack:
 
     def _timed(self) -> Iterator[Packet[Any]]:
         """The track's packets on the clip's timeline, up to the first that cannot be read."""
-        for packet in retimed(all_kept(self._demuxed(), self._source), clock_of(self._source)):
+        for packet in on_one_timeline(self._demuxed(), self._source, clock_of(self._source)):
             if packet.stream is self._stream:  # a packet that flushes has no index
                 yield packet
 

@@ -14,11 +14,11 @@ from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import MAX_PIXELS
 from avatar.media import load_av
-from avatar.sources.clock import clock_of, retimed
+from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
-from avatar.sources.fragments import all_kept
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import RgbConverter
+from avatar.sources.timeline import on_one_timeline
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -78,6 +78,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start; damage in the middle is passed over, damage at the end ends the clip."""
         last_tick: int | None = None
+        first_tick = 0
         step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
         ahead, self._ahead = self._ahead, []
         origin = round(self.facts.origin_s / self.facts.time_base)
@@ -88,8 +89,10 @@ class VideoFile:
                 tick = 0 if last_tick is None else last_tick + step
             if last_tick is not None and tick <= last_tick:  # broken clocks: keep the frame, keep the order
                 tick = last_tick + 1
+            first_tick = tick if last_tick is None else first_tick
             last_tick = tick
-            self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
+            typical = min(step, (tick - first_tick) / number) if number else step  # a header's rate may be too low
+            self.end_s = float((tick + (frame.duration or round(typical))) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         self._tell_of_losses(number + 1)
 
@@ -136,7 +139,7 @@ class VideoFile:
         """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        for packet in retimed(all_kept(self._packets(), self._container), self._clock):
+        for packet in on_one_timeline(self._packets(), self._container, self._clock):
             if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
             try:
