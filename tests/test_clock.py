@@ -180,7 +180,7 @@ def test_one_without_sound_too(suffix: str, tmp_path: Path) -> None:
     assert times[2] - times[0] == pytest.approx(60, abs=0.01) and not notes
 
 
-@pytest.mark.parametrize("suffix", [".ts", ".mkv"])
+@pytest.mark.parametrize("suffix", [".ts", ".mkv", ".mp4"])
 def test_a_leap_of_a_thousand_seconds(suffix: str, tmp_path: Path) -> None:
     ticks = [n * 40 + (1_000_000 if n >= 50 else 0) for n in range(100)]
     options = {"bf": "0"}

@@ -173,6 +173,30 @@ def test_joined_recordings_are_one_clip(make: Callable[[Path], list[Path]], name
     assert length_s(tmp_path / name, "video") == pytest.approx(1.6 * len(parts), abs=0.06 * len(parts))
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".flv"])
+@pytest.mark.parametrize("leap_s", [1000.0, 30.0])
+def test_a_leap_inside_a_file_is_cut_out(suffix: str, leap_s: float, tmp_path: Path) -> None:
+    """As a recorder leaves it that was suspended, or a tool that put a joined recording into another container."""
+    part = make_flashes(tmp_path / "part.mp4")
+    clip = tmp_path / f"in{suffix}"
+    with av.open(str(part)) as source, av.open(str(clip), "w") as output:
+        targets = [output.add_stream_from_template(stream) for stream in source.streams]
+        for offset_s in (0.0, leap_s + 1.6):
+            source.seek(0)
+            for packet in source.demux():
+                if not packet.size:
+                    continue
+                shift = round(offset_s / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                packet.stream = targets[packet.stream_index]
+                output.mux(packet)
+    result = run(clip, tmp_path / "out.mp4")
+    assert sum("joined recordings" in note for note in result.notes) == 1
+    flashes = check_sync(tmp_path / "out.mp4", 4)
+    assert flashes[2] - flashes[0] == pytest.approx(1.6, abs=0.12)
+    assert length_s(tmp_path / "out.mp4", "video") == pytest.approx(3.2, abs=0.12)
+
+
 @pytest.mark.parametrize("name", ["out.mp4", "out.webm"])
 def test_sound_that_changes_gets_a_new_resampler(name: str, tmp_path: Path) -> None:
     result = run(changing(tmp_path), tmp_path / name)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BACK_S = 0.1  # a packet that starts a GOP, or sound, this much earlier than one before it belongs to a new piece
 BACK_INSIDE_S = 1.0  # for other pictures, where B-frames may put times out of order
 GAP_S = 10.0  # shorter gaps are lost packets or a pause: time really passed
-LONG_GAP_S = 300.0  # where nothing tells and the container's clock is not known to jump: a still passage
+LONG_GAP_S = 300.0  # a still passage, where a packet claims to be so long or the container's clock is not known to jump
 NEAR_S = 3.0  # how far apart sound and pictures of one moment lie in a file, and their ends at a join
 STEADY_S = 0.05  # a packet this close to the end of the one before it simply continues
 MAX_LENGTH_S = 1.0  # of one packet, where it counts as a sign that time passed
@@ -46,7 +46,7 @@ class Stamp:
     @property
     def capped_s(self) -> float:
         """Its length as far as it can be trusted: MP4 stretches the last packet before a jump over the jump."""
-        return min(self.length_s, MAX_LENGTH_S) or TYPICAL_S
+        return self.length_s if 0 < self.length_s <= MAX_LENGTH_S else TYPICAL_S
 
 
 Ahead = Callable[[], Iterable[Stamp]]
@@ -98,7 +98,7 @@ class Clock:
 
     def __init__(self, *, may_jump: bool = False) -> None:
         """`may_jump`: the container is one of those (MPEG) whose clock is known to jump."""
-        self._long_gap_s = GAP_S if may_jump else LONG_GAP_S
+        self.may_jump = may_jump
         # Matroska stores only display times: a B-frame comes after the frame that it precedes, by a minute if need be.
         self._inside_s = BACK_INSIDE_S if may_jump else float("inf")
         self._pieces = [_Piece(0.0)]
@@ -150,7 +150,8 @@ class Clock:
             return True
         passed = self._others_go_on(stamp.stream, ahead)
         if passed is None:  # nothing else tells: believe a length that says so, or what is usual for the container
-            return time_s <= reach.claimed_s + STEADY_S or gap_s <= self._long_gap_s
+            claimed = time_s <= reach.claimed_s + STEADY_S
+            return gap_s <= (LONG_GAP_S if claimed or not self.may_jump else GAP_S)
         return passed
 
     def _fits_better_in_a_newer_piece(self, stream: int, time_s: float, gap_s: float) -> bool:
@@ -238,16 +239,17 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
     waiting: deque[Packet[Any]] = deque()
 
     def ahead() -> Iterator[Stamp]:
-        yield from map(_stamp_of, tuple(waiting))
+        for held_back in tuple(waiting):
+            yield _stamp_of(held_back, clock)
         held = sum(packet.size for packet in waiting)
         while len(waiting) < _AHEAD and held < _AHEAD_BYTES and (packet := next(packets, None)) is not None:
             waiting.append(packet)
             held += packet.size
-            yield _stamp_of(packet)
+            yield _stamp_of(packet, clock)
 
     while (packet := waiting.popleft() if waiting else next(packets, None)) is not None:
         if packet.size:  # else it is the one that flushes a decoder
-            offset_s = clock.offset_s(_stamp_of(packet), ahead)
+            offset_s = clock.offset_s(_stamp_of(packet, clock), ahead)
             if offset_s:
                 shift = round(offset_s / packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts + shift
@@ -255,8 +257,10 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
         yield packet
 
 
-def _stamp_of(packet: Packet[Any]) -> Stamp:
+def _stamp_of(packet: Packet[Any], clock: Clock) -> Stamp:
     ticks = packet.dts if packet.dts is not None else packet.pts
+    if not clock.may_jump and packet.pts is not None:
+        ticks = packet.pts  # in Matroska FFmpeg makes decoding times out of those of other packets, late at a jump
     if ticks is None or packet.is_discard:  # what an edit list cuts away lies outside the timeline
         return Stamp(packet.stream_index, None)
     base = packet.time_base
