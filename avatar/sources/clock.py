@@ -248,7 +248,7 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
             yield _stamp_of(packet, clock)
 
     while (packet := waiting.popleft() if waiting else next(packets, None)) is not None:
-        if packet.size:  # else it is the one that flushes a decoder
+        if packet.size or packet.pts is not None:  # else it is the one that flushes a decoder
             offset_s = clock.offset_s(_stamp_of(packet, clock), ahead)
             if offset_s:
                 shift = round(offset_s / packet.time_base)

@@ -33,11 +33,7 @@ class DrivingVideo(Protocol):
 
     facts: DrivingFacts
     end_s: float  # when the last frame handed out so far stops being shown
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences the user should read about what was read so far."""
-        ...
+    notes: list[str]  # sentences the user should read about the clip; complete when its last frame was handed out
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order of their times; `captured_ns` is the time at which each is shown."""

@@ -45,14 +45,14 @@ def stamped(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
     for packet in packets:
         held.append(packet)
         stamp = packet.dts if packet.dts is not None else packet.pts
-        if packet.size and stamp is not None:
+        if stamp is not None:
             run = runs.setdefault(packet.stream_index, _Run(stamp))
             if run.packets:
                 run.fill(stamp)
             run.latest = stamp
         elif packet.size and (known := runs.get(packet.stream_index)) is not None:
             known.packets.append(packet)
-        if len(held) > _HELD or not packet.size:  # an empty packet flushes its decoder: the end is near
+        if len(held) > _HELD or (not packet.size and stamp is None):  # one that flushes its decoder: the end is near
             for run in runs.values():
                 run.fill(None)
         if not any(run.packets for run in runs.values()):

@@ -58,6 +58,7 @@ class VideoFile:
         load_av()
         self._path = path
         self._damaged = 0  # packets
+        self.notes: list[str] = []
         self._container = _open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
@@ -95,13 +96,6 @@ class VideoFile:
             self.end_s = float((tick + (frame.duration or round(typical))) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         self._tell_of_losses(number + 1)
-
-    @property
-    def notes(self) -> list[str]:
-        """What was found so far that the user should read."""
-        if not self._clock.joins(self._stream.index):
-            return []
-        return [f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."]
 
     def rewind(self) -> bool:
         """Go back to the first frame, decoder and all: a file that is opened for every round leaves its buffers behind
@@ -142,6 +136,7 @@ class VideoFile:
         for packet in on_one_timeline(self._packets(), self._container, self._clock):
             if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
+            self._tell_of_joins()
             try:
                 yield from packet.decode()
             except FFmpegError as error:
@@ -175,6 +170,12 @@ class VideoFile:
             logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
         elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
             logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
+
+    def _tell_of_joins(self) -> None:
+        if self._clock.joins(self._stream.index):
+            note = f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."
+            if note not in self.notes:
+                self.notes.append(note)
 
     def _refuse_stills(self) -> None:
         if not self._ahead:
