@@ -242,3 +242,40 @@ def test_facts_of_a_file_without_that_stream_do_no_harm(tmp_path: Path) -> None:
             writer.write(plain(90), number / 25)
         writer.commit(1.6)
     assert len(beeps_s(tmp_path / "out.mp4")) == 2
+
+
+def test_sound_whose_packets_vary_in_length_is_kept_whole(tmp_path: Path) -> None:
+    """Opus and Vorbis change the length of their packets as they like."""
+    clip, mixed = make_clip(tmp_path / "in.mkv", [plain(90 + n) for n in range(25)]), tmp_path / "sound.mkv"
+    sizes = {"2.5": 120, "60": 2880}
+    with av.open(str(mixed), "w") as output:
+        start, target = 0, None
+        for length_ms, samples in sizes.items():
+            path = tmp_path / f"{length_ms}.mkv"
+            with av.open(str(path), "w") as part:
+                options = {"frame_duration": length_ms}
+                stream: Any = part.add_stream("libopus", rate=48_000, layout="mono", options=options)
+                frame = av.AudioFrame.from_ndarray(np.zeros((1, 14_400), np.float32), format="flt", layout="mono")
+                frame.sample_rate, frame.pts, frame.time_base = 48_000, 0, Fraction(1, 48_000)
+                part.mux(stream.encode(frame) + stream.encode(None))
+            with av.open(str(path)) as part:
+                target = target or output.add_stream_from_template(part.streams.audio[0])
+                for packet in part.demux(audio=0):
+                    if packet.size:
+                        packet.stream, packet.time_base = target, Fraction(1, 48_000)
+                        packet.pts, packet.dts, packet.duration = start, start, samples
+                        start += samples
+                        output.mux(packet)
+    with (
+        open_driving(clip) as source,
+        open_output(tmp_path / "out.webm", 64, 48, source.facts, audio_from=mixed) as writer,
+    ):
+        for frame_read in source:
+            writer.write(frame_read.rgb, frame_read.captured_ns * 1e-9)
+        writer.commit(source.end_s)
+
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as file:
+            return [bytes(packet) for packet in file.demux(audio=0) if packet.size]
+
+    assert packets(tmp_path / "out.webm") == packets(mixed)

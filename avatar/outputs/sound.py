@@ -127,7 +127,7 @@ class SoundTrack:
 
     def _copied(self) -> Generator[Packet[Any], None, None]:
         before: int | None = None
-        typical = 0
+        typical = before_length = 0
         for packet in self._timed():
             if not packet.size:  # the empty packet that ends a stream
                 continue
@@ -138,12 +138,11 @@ class SoundTrack:
                     continue
                 stamp = before + typical + shift
             dts = stamp - shift
-            length = packet.duration or typical
-            if before is not None and dts < before + max(1, length // 2):  # the ends of joined recordings overlap
+            if before is not None and dts < before + max(1, before_length // 2):  # joined recordings overlap
                 continue
             packet.dts = packet.pts = dts
-            typical = dts - before if before is not None and not packet.duration else length
-            before = dts
+            typical = dts - before if before is not None else packet.duration or 0
+            before, before_length = dts, packet.duration or 0
             packet.duration = packet.duration or typical  # MP4 would play a last packet without one for no time at all
             packet.stream = self._target
             yield packet

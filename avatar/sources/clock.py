@@ -106,6 +106,7 @@ class Clock:
         self._first: dict[int, int] = {}  # number of each stream's first and latest packet
         self._latest: dict[int, int] = {}
         self._count = 0
+        self._joins: dict[int, int] = {}
 
     def offset_s(self, stamp: Stamp, ahead: Ahead = tuple) -> float:
         """The seconds to add to the packet's own times.
@@ -126,12 +127,15 @@ class Clock:
             self._at[stream] = self._open(stamp, ahead) if number is None else number
         piece = self._pieces[self._at[stream]]
         self._latest[stream] = self._count
-        piece.streams.setdefault(stream, _Reach.of(time_s)).add(stamp, time_s)
+        reach = piece.streams.setdefault(stream, _Reach.of(time_s))
+        reach.add(stamp, time_s)
+        if reach.packets == 2 and piece is not self._pieces[0]:  # not a single packet with a wrong stamp
+            self._joins[stream] = self._joins.get(stream, 0) + 1
         return piece.offset_s
 
     def joins(self, stream: int) -> int:
         """How many times a stream went over to another piece; a single packet with a wrong stamp does not count."""
-        return sum(reach.packets > 1 for piece in self._pieces[1:] if (reach := piece.streams.get(stream)))
+        return self._joins.get(stream, 0)
 
     def _goes_on(self, stamp: Stamp, time_s: float, ahead: Ahead) -> bool:
         """Whether the packet continues the piece that its stream is in."""

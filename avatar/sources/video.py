@@ -201,7 +201,9 @@ class VideoFile:
         rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
         # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
-        origin_ticks = min(max(0, start_s // time_base), first.pts if first.pts is not None else 0)
+        origin_ticks = max(0, start_s // time_base)
+        if first.pts is not None:
+            origin_ticks = min(origin_ticks, first.pts)
         duration_s = float((stream.duration or 0) * time_base) or (self._container.duration or 0) / 1e6
         return DrivingFacts(
             path=self._path,
