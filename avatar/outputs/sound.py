@@ -32,6 +32,7 @@ _RATE_HZ = 48_000
 _BIT_RATE = 160_000  # bits per second
 _BLOCK = 1024  # samples handed to the encoder at once
 _STEADY = _RATE_HZ // 50  # samples; stamps that stray less are rounding, not gaps
+_LONGEST_S = Fraction(1, 4)  # of a packet; no codec's is longer
 _MAX_BLAMED = 1000  # failed writes that queued packets of sound may account for
 
 
@@ -127,7 +128,7 @@ class SoundTrack:
 
     def _copied(self) -> Generator[Packet[Any], None, None]:
         before: int | None = None
-        typical = before_length = 0
+        before_length = 0
         for packet in self._timed():
             if not packet.size:  # the empty packet that ends a stream
                 continue
@@ -136,14 +137,15 @@ class SoundTrack:
             if stamp is None:
                 if before is None:
                     continue
-                stamp = before + typical + shift
+                stamp = before + before_length + shift
             dts = stamp - shift
             if before is not None and dts < before + max(1, before_length // 2):  # joined recordings overlap
                 continue
             packet.dts = packet.pts = dts
-            typical = dts - before if before is not None else packet.duration or 0
+            if not 0 < (packet.duration or 0) <= _LONGEST_S / packet.time_base:  # unknown, or stretched over a leap
+                packet.duration = before_length or (dts - before if before is not None else 0)
+            # MP4 would play a last packet without a length for no time at all.
             before, before_length = dts, packet.duration or 0
-            packet.duration = packet.duration or typical  # MP4 would play a last packet without one for no time at all
             packet.stream = self._target
             yield packet
 
