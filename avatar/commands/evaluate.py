@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
+
 _HELP = """\
 Follow the face in DRIVING and in RESULT and compare the two, frame by frame:
 correlation  does the portrait move when and as the driver does? 1 = exactly
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)
     for note in evaluation.notes:
-        print(note, file=sys.stderr)
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     print(evaluation.table())
     if args.json is not None:
         write_json(args.json, discreet_report(evaluation.as_json()))

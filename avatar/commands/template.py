@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     tracker.close()
     save_template(track, output)
     for note in notes:
-        print(note, file=sys.stderr)
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     seen = int((track.presence > 0).sum())
     name = shown(output, MOST_OF_SENTENCE)
     print(f"{name}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
