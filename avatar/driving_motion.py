@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -30,6 +30,7 @@ class DrivingClip:
     times_ns: tuple[int, ...]  # of every frame, as the clip counts them
     end_s: float  # when the last frame stops being shown
     facts: DrivingFacts
+    notes: tuple[str, ...] = field(default=(), kw_only=True)  # sentences worth reading
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +81,14 @@ def read_clip(path: Path, report: Callable[[int, int], None]) -> DrivingClip:
         times_ns: list[int] = []
         for _ in _noted(driving, times_ns, report):
             pass
-        return DrivingClip(tuple(times_ns), driving.end_s, driving.facts)
+        return DrivingClip(tuple(times_ns), driving.end_s, driving.facts, notes=tuple(driving.notes))
 
 
 def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
     with open_driving(path) as driving:
         times_ns: list[int] = []
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track)
+        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track, notes=tuple(driving.notes))
 
 
 def _noted(driving: DrivingVideo, times_ns: list[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
