@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -116,6 +117,60 @@ def test_an_hours_sleep_is_one_long_frame_and_not_a_hundred_thousand(tmp_path: P
     recorder.close()
     found = pictures(tmp_path / "show.mp4")
     assert len(found) == 302 and found[-1][0] == pytest.approx(3600)
+
+
+def camera_at(place: int, passage: int = 1) -> Frame:
+    return replace(avatar_at(place, 220), passed_through=True, passage=passage)
+
+
+def avatar_at(place: int, level: int) -> Frame:
+    return Frame(plain(level, (160, 90)), place, START_NS + round(place * PERIOD_NS))
+
+
+def levels_of(path: Path) -> list[int]:
+    """The brightness of every frame, rounded to tens."""
+    return [round(level / 10) * 10 for _, level in pictures(path)]
+
+
+def test_a_gap_is_filled_with_the_camera_only_within_one_pass_through(tmp_path: Path) -> None:
+    shown = [avatar_at(0, 50), camera_at(1), camera_at(4), camera_at(6, 2), avatar_at(9, 100), avatar_at(11, 150)]
+    expected = [50, 220, 220, 220, 220, 50, 220, 50, 50, 100, 100, 150]
+    recorder, ring = Recorder(tmp_path / "show.mp4", SMALL), ReplayRing(SMALL)
+    for frame in [*shown, avatar_at(12, 150)]:
+        recorder.send(frame)
+        ring.send(frame)
+    recorder.close()
+    ring.save(tmp_path / "again.mp4")
+    ring.close()
+    assert levels_of(tmp_path / "show.mp4") == [*expected, 150]
+    assert levels_of(tmp_path / "again.mp4") == expected  # the newest frame waits for its length
+
+
+def test_a_gap_after_the_camera_is_grey_where_there_was_no_avatar(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in (camera_at(0), camera_at(3, 2), avatar_at(5, 100)):
+        recorder.send(frame)
+    recorder.close()
+    assert levels_of(tmp_path / "show.mp4") == [220, 40, 40, 220, 40, 100]
+
+
+def test_a_cover_for_which_there_is_no_place_fills_the_gap(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in (camera_at(0), camera_at(1), avatar_at(0, 100), avatar_at(4, 150)):
+        recorder.send(frame)
+    recorder.close()
+    assert levels_of(tmp_path / "show.mp4") == [220, 220, 100, 100, 150]
+
+
+def test_the_camera_is_not_stretched_over_an_hours_sleep(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    recorder.send(avatar_at(0, 50))
+    recorder.send(camera_at(1))
+    recorder.send(frame_at(3600, 100))
+    recorder.close()
+    found = pictures(tmp_path / "show.mp4")
+    assert [round(level, -1) for _, level in found[:3]] == [50, 220, 50]
+    assert found[2][0] == pytest.approx(2 / 30) and found[-1][0] == pytest.approx(3600)
 
 
 def test_colours_are_kept_and_the_file_says_who_made_it(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from avatar.frames import RgbImage
+from avatar.frames import RgbImage, blank_image
 from avatar.outputs.microphone import RATE_HZ
 from avatar.outputs.steady import SteadyRate
 from avatar.outputs.writer import MADE_BY
@@ -57,7 +57,10 @@ class LiveVideo:
         import av
 
         self._rate, self._steady = rate, SteadyRate(rate)
-        self._last: tuple[int, VideoFrame] | None = None  # the newest frame and its place
+        self._last: tuple[int, VideoFrame, int | None] | None = None  # the newest frame, its place and its passage
+        self._avatar: VideoFrame | None = None  # the newest frame that shows no camera
+        self._size = width_px, height_px
+        self.camera_until = -1  # the last place at which the camera's own picture is shown
         self._samples, self._waiting = 0, np.zeros(0, np.float32)  # sound handed to the encoder, and not yet
         self.skipped = 0  # frames that came faster than the rate
         to_disk = "frag_keyframe+hybrid_fragmented"
@@ -79,23 +82,31 @@ class LiveVideo:
             self.abandon()
             raise
 
-    def add(self, rgb: RgbImage, captured_ns: int) -> None:
+    def add(self, rgb: RgbImage, captured_ns: int, *, passage: int | None = None) -> bool:
         """Add a frame at the time it was taken; frames are repeated or left out to keep the rate.
 
+        Args:
+            passage: which pass-through the frame shows the camera in; None: it shows an avatar.
+        Returns:
+            Whether it is in the file.
         Raises:
             OSError, FFmpegError: the disk is full or gone.
         """
         place = self._steady.place(captured_ns)
         if place is None:
             self.skipped += 1
-            return
-        if self._last is not None:
-            before, frame = self._last
-            for empty in range(max(before + 1, place - _MOST_REPEATS), place):
-                self._encode(frame, empty)
+            if passage is None and self._last is not None and self._last[2] is not None:
+                self._avatar = to_yuv420p(rgb)
+            return False
+        self._fill_gap(place, passage)
         frame = to_yuv420p(rgb)
-        self._last = (place, frame)
+        self._last = (place, frame, passage)
+        if passage is None:
+            self._avatar = frame
+        else:
+            self.camera_until = place
         self._encode(frame, place)
+        return True
 
     @property
     def length_s(self) -> float:
@@ -129,6 +140,23 @@ class LiveVideo:
         """Close after an error: what was written stays as it is."""
         with contextlib.suppress(Exception):
             self._container.close()
+
+    def _fill_gap(self, place: int, passage: int | None) -> None:
+        """Repeat the frame before up to `place`.
+
+        A camera frame is repeated only up to the next one of the same pass-through: before any other frame, it may
+        have been forbidden at any time since.
+        """
+        if self._last is None:
+            return
+        before, frame, shown = self._last
+        places = range(max(before + 1, place - _MOST_REPEATS), place)
+        if shown is not None and shown != passage and places:
+            frame = self._avatar = self._avatar or to_yuv420p(blank_image(*self._size))
+            if places[0] > before + 1:
+                self._encode(frame, before + 1)  # else the camera frame would be stretched up to the first repeat
+        for empty in places:
+            self._encode(frame, empty)
 
     def _encode(self, frame: VideoFrame, place: int) -> None:
         frame.pts, frame.time_base = place, Fraction(1, self._rate)

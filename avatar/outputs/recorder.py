@@ -65,8 +65,9 @@ class Recorder:
             if self._video is None:
                 size = (self._canvas.width_px, self._canvas.height_px)
                 self._video = LiveVideo(self._path, *size, self._rate, sound=self._sound is not None)
-            self._composite |= frame.passed_through
-            self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
+            passage = frame.passage if frame.passed_through else None
+            added = self._video.add(compose_frame(frame, self._canvas), frame.captured_ns, passage=passage)
+            self._composite |= added and frame.passed_through
             if self._sound is not None:
                 self._video.add_sound(self._sound.until(frame.captured_ns))
 
