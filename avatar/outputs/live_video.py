@@ -43,7 +43,7 @@ class LiveVideo:
     def __init__(
         self, file: Path | Sink, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False
     ) -> None:
-        """Open the file.
+        """Get ready; the file is opened with the first frame.
 
         Args:
             file: where to; a path becomes an ordinary MP4 at `finish`, a stream receives a header and then a fragment
@@ -57,6 +57,8 @@ class LiveVideo:
         import av
 
         self._rate, self._steady = rate, SteadyRate(rate)
+        self._encoded = 0
+        self._early_key = isinstance(file, Path)
         self._last: tuple[int, VideoFrame, int | None] | None = None  # the newest frame, its place and its passage
         self._avatar: VideoFrame | None = None  # the newest frame that shows no camera
         self._size = width_px, height_px
@@ -77,7 +79,7 @@ class LiveVideo:
             name_colours(video.codec_context)
             self._video = video
             self._audio: Any = self._container.add_stream("aac", rate=RATE_HZ, layout="mono") if sound else None
-            self._container.start_encoding()
+            # The header is written with the first packet: FFmpeg cannot close a fragmented file that has none.
         except BaseException:
             self.abandon()
             raise
@@ -159,5 +161,10 @@ class LiveVideo:
             self._encode(frame, empty)
 
     def _encode(self, frame: VideoFrame, place: int) -> None:
+        from av.video.frame import PictureType
+
         frame.pts, frame.time_base = place, Fraction(1, self._rate)
+        self._encoded += 1
+        key = self._early_key and self._encoded == 2  # ends the first fragment: from now on the file can be played
+        frame.pict_type = PictureType.I if key else PictureType.NONE
         self._container.mux(self._video.encode(frame))
