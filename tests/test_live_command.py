@@ -17,6 +17,7 @@ from live_fakes import Rig
 
 from avatar import cli
 from avatar.commands import live
+from avatar.errors import CameraError
 from avatar.live.events import Event, OutputFailed
 from avatar.live.options import LiveOptions
 from avatar.live.session import SessionResult, run_session
@@ -25,6 +26,7 @@ from avatar.outputs.recorder import Recorder
 from avatar.pipeline import Pipeline
 from avatar.settings import CameraSettings, CanvasSettings, Settings
 from avatar.sources.camera_list import CameraInfo
+from avatar.sources.open import check_source
 from avatar.sources.video import open_driving
 
 
@@ -101,6 +103,32 @@ def test_a_driver_that_can_never_be_one_ends_it_at_once(
     (tmp_path / "folder").mkdir()
     assert cli.main(["live", "--camera", str(tmp_path / driver), "--seconds", "1"]) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["WRONG", "usb-nobody-video-index0", "97", "/dev/video97", "WRONG.mp4"])
+def test_a_camera_that_nobody_knows_ends_it_at_once(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
+    monkeypatch.setattr("avatar.sources.open.list_cameras", lambda: (CameraInfo("usb-1", "Webcam", 0),))
+    if name.endswith("97"):
+        monkeypatch.setattr("avatar.sources.open.sys.platform", "linux")
+    assert cli.main(["live", "--camera", name, "--seconds", "1"]) == 1
+    said = capsys.readouterr().err
+    assert "There is no camera" in said and "Cameras here: Webcam." in said
+
+
+def test_the_camera_of_the_settings_may_be_plugged_in_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.sources.open.list_cameras", lambda: (CameraInfo("usb-1", "Webcam", 0),))
+    monkeypatch.setattr("avatar.sources.open.sys.platform", "linux")
+    for name in ("usb-2", "98", "/dev/video97"):
+        check_source(name, remembered=name)
+        with pytest.raises(CameraError):
+            check_source(name, remembered="usb-1")
+    for name in ("usb-1", "webcam", "0", "idle"):
+        check_source(name)
+    with pytest.raises(CameraError):  # a clip that was moved does not come back
+        check_source("/nowhere/clip.mp4", remembered="/nowhere/clip.mp4")
 
 
 def test_a_file_that_is_being_recorded_is_refused(

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
         check_recording(args.record)
     Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
     if args.camera is not None:
-        check_source(args.camera)
+        check_source(args.camera, remembered=settings.camera.source)
     cv2.setNumThreads(settings.threads)
     terminal = Terminal()
     with stop_signals() as stopped, watch_stdin() as closed:
