@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from avatar import __version__
+from avatar import __version__, interrupts
 from avatar.errors import AvatarError, SetupError, UsageError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -54,6 +54,7 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
     style = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format=style)
     try:
+        interrupts.begin_work()
         return _run(words) if words else _open(open_window)
     except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
         return stop.code if isinstance(stop.code, int) else FAILED
