@@ -380,8 +380,16 @@ def test_a_claim_ends_where_the_microphone_does_not_open(tmp_path: Path) -> None
 @pytest.mark.skipif(os.name != "posix", reason="only POSIX has pipes with names")
 def test_a_pipe_is_not_replaced_by_a_recording(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(OutputError, match="may not be replaced"):
+    with pytest.raises(OutputError, match="not a file but"):
         Recorder(tmp_path / "pipe.mp4", SMALL)
+
+
+def test_a_write_protected_recording_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = older(tmp_path / "show.mp4")
+    monkeypatch.setattr("avatar.outputs.recorder.os.access", lambda path, mode: False)  # root may write to anything
+    with pytest.raises(OutputError, match="write-protected"):
+        Recorder(tmp_path / "show.mp4", SMALL)
+    assert (tmp_path / "show.mp4").read_bytes() == before
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from avatar.outputs.growing_file import GrowingFile, can_be_played, check_not_re
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
 from avatar.outputs.sound_lane import SoundLane
-from avatar.outputs.target import check_folder
+from avatar.outputs.target import check_folder, refuse_special
 
 logger = logging.getLogger(__name__)
 
@@ -133,8 +133,9 @@ def check_recording(path: Path) -> None:
         raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
-    if path.exists() and not (path.is_file() and os.access(path, os.W_OK)):
-        raise OutputError(f"{path} may not be replaced.", remedy="Choose another name for the recording.")
+    refuse_special(path)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path} is write-protected.", remedy="Choose another name for the recording.")
     check_folder(path.resolve().parent)
     check_not_recorded(path)
 
