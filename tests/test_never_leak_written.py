@@ -215,9 +215,9 @@ class Studio(Show):
 def kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A virtual camera that is there everywhere; and nothing is signed, which takes time."""
     monkeypatch.setattr(pyvirtualcam.camera, "BACKENDS", {"kept": KeptBackend})
-    monkeypatch.setattr("avatar.outputs.replay.sign", lambda *_, **__: True)
-    monkeypatch.setattr("avatar.outputs.snapshot.sign", lambda *_, **__: True)
-    monkeypatch.setattr("avatar.outputs.recorder.sign", lambda *_, **__: True)
+    monkeypatch.setattr("avatar.outputs.replay.sign_or_remember", lambda *_, **__: True)
+    monkeypatch.setattr("avatar.outputs.snapshot.sign_or_remember", lambda *_, **__: True)
+    monkeypatch.setattr("avatar.outputs.recorder.sign_or_remember", lambda *_, **__: True)
 
 
 def play(happenings: list[tuple[str, float]]) -> tuple[list[str], Studio]:
