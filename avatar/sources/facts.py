@@ -32,6 +32,7 @@ class DrivingVideo(Protocol):
 
     facts: DrivingFacts
     end_s: float  # when the last frame handed out so far stops being shown
+    notes: list[str]  # sentences the user should read about the clip; complete when its last frame was handed out
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order of their times; `captured_ns` is the time at which each is shown."""
