@@ -18,6 +18,7 @@ from avatar.sources.animated_image import READ_HERE, AnimatedImage, animation_fo
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import Orientation, RgbConverter
+from avatar.sources.probe import check_opens
 from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
         _check_file(path)
+        self._tried = check_opens(path)
         load_av()
         self._path = path
         self._damaged = 0  # packets
@@ -74,6 +76,8 @@ class VideoFile:
             self._first_pts = first.pts
             self._converter = RgbConverter(first, self._stream.sample_aspect_ratio, self._orientation)
             self.facts = self._read_facts(first)
+            if self._container.streams.audio and not self._tried.sound:
+                self.notes.append(f"The sound of {path.name} was left out: reading it {self._tried.reason}.")
         except BaseException:
             self._container.close()
             raise
@@ -207,7 +211,7 @@ class VideoFile:
             time_base=time_base,
             duration_s=duration_s,
             frames_estimate=stream.frames or round(duration_s * rate),
-            has_audio=bool(self._container.streams.audio),
+            has_audio=self._tried.sound and bool(self._container.streams.audio),
             origin_s=origin_ticks * time_base,
         )
 
