@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from fakes import make_clip
 from avatar import cli
 from avatar.driving_motion import read_clip
 from avatar.errors import VideoError
+from avatar.frames import LatestFrame
+from avatar.live.capture import CaptureThread
+from avatar.live.events import Event, SourceLost
 from avatar.sources import probe
 from avatar.sources.open import check_source, open_source
 from avatar.sources.probe import Verdict, check_opens, child_command
@@ -153,3 +158,23 @@ def test_the_child_decodes_every_track_and_imports_little(tmp_path: Path, monkey
     command = [sys.executable, "-I", "-c", f"{code}; print(*sys.modules)"]
     modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "av.container" in modules and not {"numpy", "PIL", "avatar", "cv2", "torch"} & set(modules)
+
+
+@POSIX
+def test_live_a_child_that_dies_is_told_and_nothing_waits_for_it(
+    tmp_path: Path, stand_in: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The capture thread tries the file, so the window answers meanwhile; what it tells is one sentence."""
+    path = make_clip(tmp_path / "bad.mp4")
+    stand_in(DIES.format(said="pass", name="SIGSEGV"))
+    threads: list[str] = []
+    real = probe._try
+    monkeypatch.setattr(probe, "_try", lambda name: threads.append(threading.current_thread().name) or real(name))
+    told: queue.Queue[Event] = queue.Queue()
+    capture = CaptureThread(lambda: open_source(str(path)), LatestFrame(), told.put)
+    capture.start()
+    event = told.get(timeout=30)
+    capture.ask_to_stop()
+    assert capture.join(10)
+    assert isinstance(event, SourceLost) and "bad.mp4 cannot be read safely" in event.what
+    assert threads == ["masque-capture"], "and it is tried once, however often it is opened"
