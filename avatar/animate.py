@@ -16,6 +16,7 @@ from avatar.frames import RgbImage
 from avatar.letterbox import letterboxed
 from avatar.library import Library
 from avatar.outputs.encoding_thread import EncodingThread
+from avatar.outputs.sound_choice import check_sound_track
 from avatar.outputs.target import OutputKind, check_target, files_named
 from avatar.outputs.video_file import open_output
 from avatar.perform_fomm import perform_fomm
@@ -58,6 +59,8 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     source = Library().likeness(options.source)
     inputs = [source.picture, options.driving, *files_named(options.model, options.config)]
     kind = check_target(options.output, inputs)
+    if options.audio:
+        check_sound_track(options.driving, options.sound_track)
     perform = perform_fomm if options.engine == "fomm" else perform_warp
     performance = perform(options, source, tools, report)
     try:
@@ -95,7 +98,12 @@ def _render(
         first = next(frames)
         height, width = first.shape[:2]
         writer = open_output(
-            options.output, width, height, clip.facts, audio_from=clip.facts.path if sounds else None
+            options.output,
+            width,
+            height,
+            clip.facts,
+            audio_from=clip.facts.path if sounds else None,
+            sound_track=options.sound_track,
         )
         with writer:
             with EncodingThread(writer, frame_bytes=first.nbytes) as encoder:

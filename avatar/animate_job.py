@@ -13,6 +13,7 @@ from avatar.engine import ENGINES, open_engine
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.images import AlphaImage
+from avatar.outputs.sound_choice import SoundTrackChoice
 from avatar.portrait_crop import Crop
 from avatar.result_size import Size, check_size
 from avatar.tracking import Face, FaceTracker, open_tracker
@@ -43,6 +44,7 @@ class AnimateOptions:
     size: Size = None  # longer side of the drawn portrait in pixels; "full": its own; None: at most DEFAULT_SIDE_PX
     device: str = "auto"
     audio: bool = True
+    sound_track: SoundTrackChoice = None
     side_by_side: bool = False  # the driving frame to the left of the drawn one
     show: str | None = None  # for fomm: "motion" puts pictures of what the model computes to its right
 
@@ -51,6 +53,8 @@ class AnimateOptions:
             if not 0 <= value <= 2:
                 raise UsageError(f"A strength of {value:g} for the {name} is out of range.", remedy="Give 0 to 2.")
         check_size(self.size)
+        if isinstance(self.sound_track, int) and self.sound_track < 1:
+            raise UsageError(f"There is no sound track {self.sound_track}.", remedy="Tracks are counted from 1.")
         if isinstance(self.reference, int) and self.reference < 0:
             raise UsageError(f"There is no frame {self.reference}.", remedy="Frames are counted from 0.")
         if self.side_by_side and is_template(self.driving):

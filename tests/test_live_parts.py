@@ -16,7 +16,7 @@ from avatar.frames import Frame, LatestFrame
 from avatar.live import events, statistics
 from avatar.live.capture import CaptureThread
 from avatar.live.delivery import OutputThread
-from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.events import Event, SourceBack, SourceLost, SourceNote
 from avatar.live.gate import Gate
 from avatar.live.options import LiveOptions
 from avatar.live.shelf import Shelf
@@ -197,6 +197,17 @@ def test_a_source_that_will_not_open_is_told_once_and_tried_on(monkeypatch: pyte
         frame = capture.inbox.take(5)
     assert capture.told == [SourceLost("Busy.", "Close it."), SourceBack("at last", SourceFacts(64, 48, 100.0))]
     assert frame is not None and capture.thread.captured > 0
+
+
+def test_a_note_about_a_source_is_told_once() -> None:
+    source = FakeSource("clip")
+    with Capture(source) as capture:
+        capture.until(1)
+        source.facts = SourceFacts(64, 48, 100.0, notes=("It is joined.",))
+        capture.until(2)
+        capture.inbox.take(5)
+        capture.inbox.take(5)
+    assert capture.told[1:] == [SourceNote("It is joined.")] and as_text(capture.told[1]) == "It is joined."
 
 
 def test_the_pauses_grow_and_end_at_a_stop() -> None:

@@ -74,6 +74,10 @@ def add_parser(subparsers: Any) -> None:
         help="longer side of the portrait in pixels (default: that of SOURCE, at most 1920), or full: that of SOURCE",
     )  # fmt: skip
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
+    result.add_argument(
+        "--sound-track", metavar="N|all", type=_sound_track,
+        help="which of DRIVING's sound tracks to keep: a number from 1, or all (default: the first that can be heard)",
+    )  # fmt: skip
     result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
     result.add_argument(
         "--show", choices=("motion",),
@@ -141,6 +145,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         size=None if args.size is None else parse_size(args.size),
         device=args.device,
         audio=args.audio,
+        sound_track=args.sound_track,
         side_by_side=args.side_by_side,
         show=args.show,
     )
@@ -209,6 +214,14 @@ def _number(text: str) -> float:
     if not 0 <= value <= 2:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 2")
     return value
+
+
+def _sound_track(text: str) -> int | str:
+    if text == "all":
+        return text
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is neither a number from 1 nor all")
+    return int(text[:9])
 
 
 def _reference(text: str) -> str | int:

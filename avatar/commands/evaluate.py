@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)
+    for note in evaluation.notes:
+        print(note, file=sys.stderr)
     print(evaluation.table())
     if args.json is not None:
         write_json(args.json, evaluation.as_json())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,8 +51,11 @@ def run(args: argparse.Namespace) -> int:
     tracker = open_tracker()
     with open_driving(args.driving) as clip, _bar(clip) as bar:
         track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
+        notes = clip.notes
     tracker.close()
     save_template(track, output)
+    for note in notes:
+        print(note, file=sys.stderr)
     seen = int((track.presence > 0).sum())
     print(f"{output}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
     return 0

@@ -25,6 +25,7 @@ class DrivingFacts:
     frames_estimate: int  # for progress only; 0 = unknown
     has_audio: bool
     origin_s: Fraction = Fraction(0)  # the file's own time at which `captured_ns` is 0
+    stream_index: int = 0  # of the pictures, in the file
 
 
 class DrivingVideo(Protocol):

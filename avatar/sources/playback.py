@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from avatar.errors import AvatarError, CameraError
@@ -63,6 +64,8 @@ class Clip(_Playing):
             frame = self._next()
         except AvatarError as error:
             raise CameraError(error.what, remedy=error.remedy) from error
+        if new := [note for note in self._clip.notes if note not in self.facts.notes]:
+            self.facts = replace(self.facts, notes=(*self.facts.notes, *new))
         now_ns = time.monotonic_ns()
         if self._zero_ns is None or now_ns - self._zero_ns - frame.captured_ns > _BEHIND_NS:
             self._zero_ns = now_ns - frame.captured_ns

@@ -8,18 +8,20 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import MAX_PIXELS
 from avatar.media import load_av
 from avatar.sources.animated_image import READ_HERE, AnimatedImage, animation_format
+from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import Orientation, RgbConverter
 from avatar.sources.probe import check_opens
 from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
+from avatar.sources.timeline import on_one_timeline
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -69,6 +71,7 @@ class VideoFile:
             self._stream.thread_type = "AUTO"
             self._orientation: Orientation | None = None  # known from the first packet on
             self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
+            self._clock = clock_of(self._container)
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
@@ -86,6 +89,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start; damage in the middle is passed over, damage at the end ends the clip."""
         last_tick: int | None = None
+        first_tick = 0
         step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
         ahead, self._ahead = self._ahead, []
         origin = round(self.facts.origin_s / self.facts.time_base)
@@ -96,8 +100,10 @@ class VideoFile:
                 tick = 0 if last_tick is None else last_tick + step
             if last_tick is not None and tick <= last_tick:  # broken clocks: keep the frame, keep the order
                 tick = last_tick + 1
+            first_tick = tick if last_tick is None else first_tick
             last_tick = tick
-            self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
+            typical = min(step, (tick - first_tick) / number) if number else step  # a header's rate may be too low
+            self.end_s = float((tick + (frame.duration or round(typical))) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
         if self._last_repeat is not None:
             self.end_s = max(self.end_s, float(self._last_repeat - self.facts.origin_s))
@@ -110,12 +116,15 @@ class VideoFile:
         from av.error import FFmpegError
 
         self._frames.close()
+        if self._clock.joins(self._stream.index):  # a time is found in more than one of its parts
+            return False
         try:
             self._container.seek(self._first_pts or 0, stream=self._stream)
         except FFmpegError:
             return False
         self._stream.codec_context.flush_buffers()
-        self._damaged, self._frames = 0, self._decode()
+        self._damaged, self._clock = 0, clock_of(self._container)
+        self._frames = self._decode()
         self._ahead = list(itertools.islice(self._frames, 1))
         return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
 
@@ -136,7 +145,10 @@ class VideoFile:
         """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        for packet in self._packets():
+        for packet in on_one_timeline(self._packets(), self._container, self._clock):
+            if packet.stream is not self._stream:  # a packet that flushes has no index
+                continue
+            self._tell_of_joins()
             if packet.size == 0 and packet.pts is not None:  # "the same picture again", of Theora above all
                 base = packet.time_base or self._stream.time_base or Fraction(0)
                 self._last_repeat = (packet.pts + (packet.duration or 0)) * base
@@ -153,12 +165,15 @@ class VideoFile:
         by_exif = packet_orientation(first) if self._stream.codec_context.name == "mjpeg" else Orientation()
         return stream_orientation(self._stream) if by_exif == Orientation() else by_exif
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The packets of the picture stream and the empty one that flushes the decoder, also after a read error."""
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """The packets of pictures and sound, and the empty ones that flush decoders, also after a read error.
+
+        Sound is not decoded here: its stamps tell the clock whether time passed.
+        """
         from av import Packet
         from av.error import FFmpegError
 
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux(self._stream, *self._container.streams.audio)
         while True:
             try:
                 yield next(packets)
@@ -177,6 +192,12 @@ class VideoFile:
             logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
         elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
             logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
+
+    def _tell_of_joins(self) -> None:
+        if self._clock.joins(self._stream.index):
+            note = f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."
+            if note not in self.notes:
+                self.notes.append(note)
 
     def _refuse_stills(self) -> None:
         if not self._ahead:
@@ -201,7 +222,10 @@ class VideoFile:
         time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
         rate = stream_rate(stream, self._ahead)
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
+        # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
         origin_ticks = max(0, start_s // time_base)
+        if first.pts is not None:
+            origin_ticks = min(origin_ticks, first.pts)
         duration_s = float((stream.duration or 0) * time_base) or (self._container.duration or 0) / 1e6
         return DrivingFacts(
             path=self._path,
@@ -213,6 +237,7 @@ class VideoFile:
             frames_estimate=stream.frames or round(duration_s * rate),
             has_audio=self._tried.sound and bool(self._container.streams.audio),
             origin_s=origin_ticks * time_base,
+            stream_index=stream.index,
         )
 
 
@@ -238,9 +263,10 @@ def _check_file(path: Path) -> None:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg. Raises: OSError, FFmpegError or ValueError, as PyAV has it."""
+    """Open a media file with FFmpeg, after a trial."""
     import av
 
+    check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     container: InputContainer = av.open(f"file:{path}", options=options)
