@@ -238,9 +238,15 @@ def _check_file(path: Path) -> None:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg. Raises: OSError, FFmpegError or ValueError, as PyAV has it."""
+    """Open a media file with FFmpeg, after a trial where this is the first time.
+
+    Raises:
+        VideoError: the trial crashed or hung.
+        OSError, FFmpegError, ValueError: as PyAV has it.
+    """
     import av
 
+    check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     container: InputContainer = av.open(f"file:{path}", options=options)
