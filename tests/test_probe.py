@@ -22,7 +22,7 @@ from avatar.live.events import Event, SourceLost
 from avatar.sources import probe
 from avatar.sources.open import check_source, open_source
 from avatar.sources.probe import Verdict, check_opens, child_command
-from avatar.sources.video import open_driving
+from avatar.sources.video import open_driving, open_input
 
 DIES = "import os, signal; {said}; os.kill(os.getpid(), signal.{name})"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals end processes otherwise on Windows")
@@ -63,7 +63,10 @@ def test_a_child_that_dies_costs_one_sentence(
 ) -> None:
     path = make_clip(tmp_path / "bad.mp4")
     stand_in(DIES.format(said="pass", name=name))
-    for attempt in (open_driving, lambda each: check_source(str(each)), lambda each: open_source(str(each))):
+    attempts: tuple[Callable[[Path], object], ...] = (
+        open_driving, open_input, lambda each: check_source(str(each)), lambda each: open_source(str(each)),
+    )  # fmt: skip
+    for attempt in attempts:
         with pytest.raises(VideoError, match=r"bad\.mp4 cannot be read safely") as caught:
             attempt(path)
         assert name in caught.value.what and caught.value.remedy

@@ -42,7 +42,8 @@ _known: dict[tuple[str, int, int], Verdict] = {}  # by path, size and time of th
 def check_opens(path: Path) -> Verdict:
     """Make sure that reading a media file does not end this process; remembered until the file changes.
 
-    `open_input` calls it for everybody; who reads sound asks for the verdict. Call it on no thread that must not wait: it takes about a tenth of a second, at most TIMEOUT_S.
+    `open_input` calls it for everybody; whoever reads sound asks for the verdict. It takes about a tenth of a second,
+    at most TIMEOUT_S: call it on a thread that may wait.
 
     Returns:
         Whether its sound may be read as well.

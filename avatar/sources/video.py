@@ -263,7 +263,12 @@ def _check_file(path: Path) -> None:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg, after a trial."""
+    """Open a media file with FFmpeg, after a trial where this is the first time.
+
+    Raises:
+        VideoError: the trial crashed or hung.
+        OSError, FFmpegError, ValueError: as PyAV has it.
+    """
     import av
 
     check_opens(path)
