@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -22,6 +23,7 @@ from avatar.frames import Frame, RgbImage
 from avatar.sources.animated_image import AnimatedImage, animation_format
 from avatar.sources.open import open_source
 from avatar.sources.playback import Clip, Still
+from avatar.sources.streams import stream_rate
 from avatar.sources.video import open_driving
 
 DARK, LIGHT = 60, 200
@@ -227,6 +229,17 @@ def test_a_header_without_a_rate(tmp_path: Path) -> None:
         assert 20 <= clip.facts.rate <= 45, "known from the first frames"
     facts = read_clip(path, lambda *_: None).facts
     assert float(facts.rate) == pytest.approx(75_000 / sum(steps_ms), rel=0.03), "frames divided by length"
+
+
+RATES = [(25, 25, 25), (30, 90_000, 30), (1000, 1000, 20), (0, 1000, 20)]
+
+
+@pytest.mark.parametrize(("guess", "ticks", "expected"), RATES)
+def test_a_guess_of_the_rate_counts_where_it_can_be_one(guess: int, ticks: int, expected: int) -> None:
+    """Ogg counts frames as its ticks."""
+    frames: Any = [SimpleNamespace(pts=number, time_base=Fraction(1, 20)) for number in range(2)]
+    stream: Any = SimpleNamespace(average_rate=None, guessed_rate=Fraction(guess), time_base=Fraction(1, ticks))
+    assert stream_rate(stream, frames) == expected
 
 
 def test_a_header_with_a_wrong_rate(tmp_path: Path) -> None:

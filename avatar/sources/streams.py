@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _SHARE = 0.5  # of the most pictures in any stream; one that has fewer is a preview, a cover or a still
+_PLAUSIBLE = 120  # frames per second; a guess above it that is one frame per tick is no rate
 _EXIF_ORIENTATION = 0x0112
 _BY_EXIF = {
     2: Orientation(flip_x=True), 3: Orientation(flip_x=True, flip_y=True), 4: Orientation(flip_y=True),
@@ -103,7 +104,7 @@ def stream_rate(stream: VideoStream, frames: Sequence[VideoFrame]) -> Fraction:
     if stream.average_rate:
         return stream.average_rate
     guess = stream.guessed_rate
-    if guess and (not stream.time_base or guess < 1 / stream.time_base):
+    if guess and (guess <= _PLAUSIBLE or not stream.time_base or guess < 1 / stream.time_base):
         return guess
     stamps = [frame.pts * frame.time_base for frame in frames if frame.pts is not None and frame.time_base is not None]
     steps = sorted(after - before for before, after in itertools.pairwise(stamps) if after > before)
