@@ -92,7 +92,9 @@ class SoundTrack:
         if not self._over:
             logger.debug("The sound could not be carried over", exc_info=error)
             kept = "The sound was left out" if self.muxed < 2 else "The rest of the sound was left out"
-            self.notes.append(f"{kept}: it could not be written ({_reason(error)}).")
+            note = f"{kept}: it could not be written ({_reason(error)})."
+            if note not in self.notes:  # of another track
+                self.notes.append(note)
         self._over, self._next = True, None
 
     def close(self) -> None:

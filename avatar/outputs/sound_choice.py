@@ -115,7 +115,10 @@ def _loudest(path: Path, index: int) -> float | None:
 
 
 def _peak(frame: AudioFrame) -> float:
-    samples = frame.to_ndarray()
+    try:
+        samples = frame.to_ndarray()
+    except ValueError:  # samples of a kind that NumPy is not told of: taken for sound
+        return 1.0
     if samples.dtype == np.uint8:
         return float(np.abs(samples.astype(np.int16) - 128).max(initial=0)) / 128
     scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max)
