@@ -13,6 +13,7 @@ import numpy as np
 from avatar.animate_job import AnimateOptions, Report, Tools
 from avatar.cv import cv2
 from avatar.frames import RgbImage
+from avatar.letterbox import letterboxed
 from avatar.library import Library
 from avatar.outputs.encoding_thread import EncodingThread
 from avatar.outputs.sound_choice import check_sound_track
@@ -118,13 +119,16 @@ def _render(
 
 def _frames(options: AnimateOptions, performance: Performance) -> Generator[RgbImage, None, None]:
     """The frames of the result in order."""
+    facts = performance.clip.facts
     with contextlib.ExitStack() as opened:
         shown = options.side_by_side or performance.needs_pictures
         pictures = iter(opened.enter_context(open_driving(options.driving))) if shown else None
         for number in range(len(performance.clip.times_ns)):
             frame = None if pictures is None else next(pictures)
             drawn = performance.draw(number, frame)
-            yield beside(frame.rgb, drawn) if options.side_by_side and frame is not None else drawn
+            if options.side_by_side and frame is not None:
+                drawn = beside(letterboxed(frame.rgb, facts.width_px, facts.height_px), drawn)
+            yield drawn
 
 
 def beside(driving: RgbImage, drawn: RgbImage) -> RgbImage:

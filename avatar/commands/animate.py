@@ -29,7 +29,8 @@ _LABELS = {
 }  # fmt: skip
 _HELP = """\
 SOURCE   a picture, or the name of an avatar (run.py avatars list)
-DRIVING  a video, a GIF, a folder of pictures, a motion template (.masque), or idle: the built-in motion
+DRIVING  a video, an animated GIF, PNG, WebP or AVIF, a folder of pictures, a motion template (.masque), or idle:
+         the built-in motion
 OUT      .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.
          An odd width or height is padded to even in .mp4 and .webm, which cannot hold odd ones."""
 
@@ -73,7 +74,10 @@ def add_parser(subparsers: Any) -> None:
         "--turn", metavar="auto|0|90|180|270", default="auto",
         help="turn SOURCE clockwise first; auto: until its face is upright (default)",
     )  # fmt: skip
-    result.add_argument("--size", metavar="N", type=int, help="longer side in pixels (default: that of SOURCE)")
+    result.add_argument(
+        "--size", metavar="N|full",
+        help="longer side of the portrait in pixels (default: that of SOURCE, at most 1920), or full: that of SOURCE",
+    )  # fmt: skip
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
     result.add_argument(
         "--sound-track", metavar="N|all", type=_sound_track,
@@ -126,6 +130,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
     from avatar.portrait_crop import parse_crop, parse_turn
+    from avatar.result_size import parse_size
     from avatar.settings import load_settings
 
     check_device_name(args.device)
@@ -144,7 +149,7 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         strength_expression=_first(args.strength_expression, args.strength, motion.strength_expression),
         crop=parse_crop(args.crop),
         turn_deg=parse_turn(args.turn),
-        size=args.size,
+        size=None if args.size is None else parse_size(args.size),
         device=args.device,
         audio=args.audio,
         sound_track=args.sound_track,

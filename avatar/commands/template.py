@@ -24,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
         description="Follow the face in a video and store its motion alone, which animate takes in place of a video. "
         "docs/motion-template.md tells what is in it.",
     )
-    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, a GIF, or a folder of pictures")
+    driving = "a video, an animated image, or a folder of pictures"
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help=driving)
     parser.add_argument("-o", "--output", metavar="FILE.masque", type=Path, required=True, help="the template")
 
 

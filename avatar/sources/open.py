@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avatar import v4l2
-from avatar.errors import CameraError, UsageError, VideoError
+from avatar.errors import CameraError, UsageError
 from avatar.images import SUFFIXES
+from avatar.sources.animated_image import animation_format
 from avatar.sources.base import FrameSource
 from avatar.sources.camera import Camera
 from avatar.sources.camera_list import CameraInfo, list_cameras
@@ -101,11 +102,5 @@ def _existing(spec: str) -> Path | None:
 
 
 def _open_path(path: Path) -> FrameSource:
-    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
-        return Clip(path)
-    if path.suffix.lower() == ".gif":
-        try:
-            return Clip(path)
-        except VideoError:  # a single picture
-            return Still(path)
-    return Still(path)
+    is_still = path.is_file() and path.suffix.lower() in SUFFIXES and not animation_format(path)
+    return Still(path) if is_still else Clip(path)

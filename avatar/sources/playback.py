@@ -11,6 +11,7 @@ from pathlib import Path
 from avatar.errors import AvatarError, CameraError
 from avatar.frames import Frame, RgbImage
 from avatar.images import load_image
+from avatar.letterbox import letterboxed
 from avatar.sources.base import SourceFacts
 from avatar.sources.facts import DrivingVideo
 from avatar.sources.video import open_driving
@@ -68,7 +69,9 @@ class Clip(_Playing):
         now_ns = time.monotonic_ns()
         if self._zero_ns is None or now_ns - self._zero_ns - frame.captured_ns > _BEHIND_NS:
             self._zero_ns = now_ns - frame.captured_ns
-        return self._sent(frame.rgb, self._zero_ns + frame.captured_ns)
+        # As a camera it has one size: the landmarks of one frame are compared with those of another.
+        rgb = letterboxed(frame.rgb, self.facts.width_px, self.facts.height_px)
+        return self._sent(rgb, self._zero_ns + frame.captured_ns)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

@@ -1,4 +1,4 @@
-"""Driving clips: any video file FFmpeg reads, a GIF, or a folder of pictures."""
+"""Driving clips: any video file FFmpeg reads, an animated image, or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import MAX_PIXELS
 from avatar.media import load_av
+from avatar.sources.animated_image import READ_HERE, AnimatedImage, animation_format
 from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
-from avatar.sources.pixels import RgbConverter
+from avatar.sources.pixels import Orientation, RgbConverter
+from avatar.sources.probe import check_opens
+from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
 from avatar.sources.timeline import on_one_timeline
 
 if TYPE_CHECKING:
@@ -40,13 +43,15 @@ MOST = 0.95  # of what the header promises, in frames and in time: a clip trimme
 
 
 def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> DrivingVideo:
-    """Open a driving clip: a video file, a GIF, or a folder of pictures shown at `folder_rate` frames per second.
+    """Open a driving clip: a video file, an animated image, or a folder of pictures at `folder_rate` frames per second.
 
     Raises:
         VideoError: missing, empty, not a video, damaged from the start, without pictures or with only one.
         ImageError: the first picture of a folder cannot be read.
     """
-    return ImageFolder(path, folder_rate) if path.is_dir() else VideoFile(path)
+    if path.is_dir():
+        return ImageFolder(path, folder_rate)
+    return AnimatedImage(path) if animation_format(path) in READ_HERE else VideoFile(path)
 
 
 class VideoFile:
@@ -55,23 +60,28 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
         _check_file(path)
+        self._tried = check_opens(path)
         load_av()
         self._path = path
         self._damaged = 0  # packets
         self.notes: list[str] = []  # what was found so far that the user should read
         self._container = _open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = choose_stream(self._container, path)
             self._stream.thread_type = "AUTO"
+            self._orientation: Orientation | None = None  # known from the first packet on
+            self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
             self._clock = clock_of(self._container)
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
             first = self._ahead[0]
             self._first_pts = first.pts
-            self._converter = RgbConverter(first, self._stream.sample_aspect_ratio)
+            self._converter = RgbConverter(first, self._stream.sample_aspect_ratio, self._orientation)
             self.notes += self._converter.notes
             self.facts = self._read_facts(first)
+            if self._container.streams.audio and not self._tried.sound:
+                self.notes.append(f"The sound of {path.name} was left out: reading it {self._tried.reason}.")
         except BaseException:
             self._container.close()
             raise
@@ -96,6 +106,8 @@ class VideoFile:
             typical = min(step, (tick - first_tick) / number) if number else step  # a header's rate may be too low
             self.end_s = float((tick + (frame.duration or round(typical))) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
+        if self._last_repeat is not None:
+            self.end_s = max(self.end_s, float(self._last_repeat - self.facts.origin_s))
         self._tell_of_losses(number + 1)
 
     def rewind(self) -> bool:
@@ -138,11 +150,21 @@ class VideoFile:
             if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
             self._tell_of_joins()
+            if packet.size == 0 and packet.pts is not None:  # "the same picture again", of Theora above all
+                base = packet.time_base or self._stream.time_base or Fraction(0)
+                self._last_repeat = (packet.pts + (packet.duration or 0)) * base
+                continue
+            if self._orientation is None:
+                self._orientation = self._read_orientation(packet)
             try:
                 yield from packet.decode()
             except FFmpegError as error:
                 self._damaged += 1
                 logger.debug("%s: a packet cannot be decoded (%s)", self._path.name, error.strerror)
+
+    def _read_orientation(self, first: Packet[VideoStream]) -> Orientation:
+        by_exif = packet_orientation(first) if self._stream.codec_context.name == "mjpeg" else Orientation()
+        return stream_orientation(self._stream) if by_exif == Orientation() else by_exif
 
     def _packets(self) -> Iterator[Packet[Any]]:
         """The packets of pictures and sound, and the empty ones that flush decoders, also after a read error.
@@ -199,7 +221,7 @@ class VideoFile:
     def _read_facts(self, first: VideoFrame) -> DrivingFacts:
         stream = self._stream
         time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+        rate = stream_rate(stream, self._ahead)
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
         # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
         origin_ticks = max(0, start_s // time_base)
@@ -214,7 +236,7 @@ class VideoFile:
             time_base=time_base,
             duration_s=duration_s,
             frames_estimate=stream.frames or round(duration_s * rate),
-            has_audio=bool(self._container.streams.audio),
+            has_audio=self._tried.sound and bool(self._container.streams.audio),
             origin_s=origin_ticks * time_base,
             stream_index=stream.index,
         )
@@ -242,9 +264,15 @@ def _check_file(path: Path) -> None:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg. Raises: OSError, FFmpegError or ValueError, as PyAV has it."""
+    """Open a media file with FFmpeg, after a trial where this is the first time.
+
+    Raises:
+        VideoError: the trial crashed or hung.
+        OSError, FFmpegError, ValueError: as PyAV has it.
+    """
     import av
 
+    check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     container: InputContainer = av.open(f"file:{path}", options=options)
@@ -273,19 +301,3 @@ def _open_container(path: Path) -> InputContainer:
 def _starts_like_mp4(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(8)[4:] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The picture stream; the cover of a song does not count as one."""
-    from av.stream import Disposition
-
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not moving:
-        holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
-        raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
-    if moving[0].codec_context is None:
-        raise VideoError(
-            f"{path.name} holds nothing that can be read here as a video.",
-            remedy="Convert it to MP4 with H.264 and use that.",
-        )
-    return moving[0]
