@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from avatar import __version__, leftovers
+from avatar import __version__, interrupts, leftovers
 from avatar.errors import AvatarError, SetupError, UsageError
 from avatar.foreign_text import MOST_OF_SENTENCE, shown, shown_lines
 from avatar.system_errors import explain
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
     logging.getLogger("py.warnings").setLevel(logging.DEBUG if debug else logging.ERROR)
     with guarded_terminal():
         try:
+            interrupts.begin_work()
             return _run(words) if words else _open(open_window)
         except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
             return stop.code if isinstance(stop.code, int) else FAILED

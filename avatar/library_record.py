@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.atomic import replacing
-from avatar.portrait_crop import Box
+from avatar.portrait_crop import TURNS_DEG, Box
 from avatar.small_files import read_bytes, read_toml
 from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
@@ -36,6 +36,7 @@ class Avatar:
     confirmed: str = ""  # ISO 8601, when the user said that they may use this likeness; empty: not asked yet
     crop: Box | None = None  # the part that is animated; None: as `portrait_crop` thinks best
     marks: Marks | None = None  # of the face, where the user set them by hand
+    turn_deg: int = 0  # by how much the picture is turned clockwise; crop, marks and face are of the turned one
     builtin: bool = False
     problem: str = ""  # why it cannot be used, as half a sentence; empty if it can
     remedy: str = ""
@@ -69,13 +70,17 @@ def read(folder: Path) -> Avatar:
         return Avatar(name, folder, file, problem="its picture is missing", remedy=remedy)
     sha256, source, licence, created, confirmed = (_text(facts, key) for key in _NOTES)
     crop, marks = _crop(facts.get("crop")), _marks(facts.get("marks"))
-    return Avatar(name, folder, file, sha256, source, licence, created, confirmed, crop, marks)
+    return Avatar(
+        name, folder, file, sha256, source, licence, created, confirmed, crop, marks, _turn(facts.get("turn"))
+    )
 
 
 def write(avatar: Avatar) -> None:
     """Write the note. Raises: OSError."""
     facts = {"picture": avatar.file} | {key: getattr(avatar, key) for key in _NOTES}
     lines = [f"{key} = {_quoted(value)}" for key, value in facts.items()]
+    if avatar.turn_deg:
+        lines.append(f"turn = {avatar.turn_deg}")
     if (box := avatar.crop) is not None:
         lines.append(f"crop = [{box.left}, {box.top}, {box.width}, {box.height}]")
     if avatar.marks is not None:
@@ -150,6 +155,11 @@ def _is_file(path: Path) -> bool:
 def _text(facts: dict[str, Any], key: str) -> str:
     value = facts.get(key, "")
     return value if isinstance(value, str) else ""
+
+
+def _turn(value: object) -> int:
+    """A turn in degrees; 0 where the record says nothing sensible."""
+    return next((turn for turn in TURNS_DEG if type(value) is int and value == turn), 0)
 
 
 def _crop(value: object) -> Box | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,8 @@ def add_parser(subparsers: Any) -> None:
         description="Follow the face in a video and store its motion alone, which animate takes in place of a video. "
         "docs/motion-template.md tells what is in it.",
     )
-    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, a GIF, or a folder of pictures")
+    driving = "a video, an animated image, or a folder of pictures"
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help=driving)
     parser.add_argument("-o", "--output", metavar="FILE.masque", type=Path, required=True, help="the template")
 
 
@@ -50,8 +52,11 @@ def run(args: argparse.Namespace) -> int:
     tracker = open_tracker()
     with open_driving(args.driving) as clip, _bar(clip) as bar:
         track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
+        notes = clip.notes
     tracker.close()
     save_template(track, output)
+    for note in notes:
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     seen = int((track.presence > 0).sum())
     name = shown(output, MOST_OF_SENTENCE)
     print(f"{name}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
