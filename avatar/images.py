@@ -25,10 +25,11 @@ from avatar.deep_tiff import eight_bits, is_tiff, needs_unpacking, read_deep_tif
 from avatar.errors import AvatarError, ImageError, OutputError
 from avatar.frames import RgbImage
 from avatar.image_colours import AlphaImage, pixels_of, png_in
+from avatar.limits import MAX_PIXELS
 
 __all__ = ["AlphaImage", "flatten", "load_image", "load_image_alpha", "save_png"]
 
-MAX_PIXELS = 64_000_000
+_ROWS = 256  # blended at a time
 BACKDROP = 128  # what shows through where a picture is transparent: grey favours neither light nor dark hair
 # Formats that hold pixels only: Pillow would start Ghostscript for EPS, and others have no magic number.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
@@ -65,9 +66,13 @@ def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbIm
 
 def flatten(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:
     """Lay a transparent picture on the neutral grey. rgb: (H, W, 3), alpha: (H, W), both uint8."""
-    weight = alpha[..., None].astype(np.uint16)
-    blend = rgb * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
-    return ((blend + 127) // 255).astype(np.uint8)
+    flat = np.empty_like(rgb)
+    for start in range(0, len(rgb), _ROWS):  # at once it would take seven times the room of a large picture
+        rows = slice(start, start + _ROWS)
+        weight = alpha[rows, :, None].astype(np.uint16)
+        blend = rgb[rows] * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
+        flat[rows] = (blend + 127) // 255
+    return flat
 
 
 def save_png(path: Path, rgb: RgbImage) -> None:

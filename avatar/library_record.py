@@ -19,6 +19,7 @@ from avatar.tracking.marks import Marks
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
 _NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
 _FARTHEST_PX = 1_000_000  # no picture is as large: what lies beyond was not written by Masque
+_SMALLEST_PX = 1e-3  # scale of a head
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,8 @@ def read_face(folder: Path) -> Face | None:
         return None
     if not (np.abs(landmarks) < _FARTHEST_PX).all() or not np.isfinite(blendshapes).all():  # NaN is not less either
         return None
-    return Face(landmarks, blendshapes.astype(np.float32), float(presence[0]), pose_of(landmarks))
+    face = Face(landmarks, blendshapes.astype(np.float32), float(presence[0]), pose_of(landmarks))
+    return face if face.pose.scale_px > _SMALLEST_PX else None  # all points in one place are no face
 
 
 def read_order(path: Path) -> list[str]:

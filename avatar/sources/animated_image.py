@@ -17,7 +17,8 @@ from PIL import Image
 
 from avatar.errors import VideoError
 from avatar.frames import Frame, RgbImage
-from avatar.images import MAX_PIXELS, flatten
+from avatar.images import flatten
+from avatar.limits import MAX_PIXELS
 from avatar.sources.facts import DrivingFacts
 from avatar.sources.streams import orientation_by_exif
 
