@@ -85,11 +85,11 @@ def output_format(path: Path) -> tuple[int, int, str]:
     return width, height, pixels.decode("ascii", "replace")
 
 
-def is_busy(path: Path) -> bool:
-    """Whether another program holds a camera: then its format can be read but not set."""
+def is_busy(path: Path, *, output: bool = False) -> bool:
+    """Whether another program holds a camera, or the output of a loopback: its format can be read but not set."""
     try:
         with _opened(path) as device:
-            _ioctl(device, _S_FMT, _format_of(device, _CAPTURE))
+            _ioctl(device, _S_FMT, _format_of(device, _OUTPUT if output else _CAPTURE))
     except OSError as error:
         return error.errno == errno.EBUSY
     return False

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -325,6 +326,24 @@ def test_a_replay_holds_the_last_seconds_and_begins_with_a_whole_picture(tmp_pat
     levels = np.array([level for _, level in found])
     assert levels[-1] == pytest.approx(20 + 198, abs=2.5) and np.allclose(np.diff(levels), 1, atol=1.5)
     ring.close()
+    ring.close()
+
+
+def test_a_replay_keeps_what_it_has_when_its_label_changes_and_not_when_its_size_does(tmp_path: Path) -> None:
+    ring = ReplayRing(SMALL, seconds=2)
+    for number in range(60):
+        if number == 30:
+            ring.use_canvas(replace(SMALL, fit="fit", mirror=True))
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "both.mp4") == pytest.approx(2, abs=0.05)
+    ring.use_canvas(CanvasOptions(96, 54, label=False))
+    with pytest.raises(OutputError, match="nothing to save"):
+        ring.save(tmp_path / "none.mp4")
+    for number in range(60, 75):
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "new.mp4") == pytest.approx(0.5, abs=0.05)
+    with av.open(str(tmp_path / "new.mp4")) as film:
+        assert film.streams.video[0].width == 96
     ring.close()
 
 

@@ -263,13 +263,21 @@ def test_a_stuck_device_that_somebody_reads_is_stuck_too(tmp_path: Path) -> None
     assert "is stuck" in doctor and "is stuck" in start and "have it open" in start
 
 
+@pytest.mark.parametrize(
+    ("status", "signal"), [("0", "None"), ("1", "False"), ("2", "False"), ("0x10000", "False"), ("0x10", "None")]
+)
+def test_the_input_of_a_device_tells_whether_it_has_a_signal(tmp_path: Path, status: str, signal: str) -> None:
+    assert Played(tmp_path, NEW, input=status).run("print(v4l2.has_signal(DEVICE))") == [signal]
+
+
 @pytest.mark.parametrize("caps", ["", "all"], ids=["exclusive", "not-exclusive"])
 def test_a_second_sender_is_refused(tmp_path: Path, module: str, caps: str) -> None:
     played = Played(tmp_path, module, caps=caps)
     with played.beside(SENDS):
         before = len(played.shim.times_s())
-        (said,) = played.run("start(96, 54)")
-    assert "program" in said and "Close" in said, said
+        told, said = played.run("doctor(); start(96, 54)")
+    assert told == "Another program sends to every virtual camera."
+    assert said.startswith("Another program already sends to the virtual camera."), said
     assert len(played.shim.times_s()) > before and set(played.shim.sizes()) == {(64, 36)}
 
 

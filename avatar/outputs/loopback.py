@@ -89,16 +89,18 @@ def choose(devices: tuple[VideoNode, ...]) -> Path | None:
 def use_of(node: VideoNode) -> Use:
     """Tell a device that another program sends to from a free one and from one that is stuck.
 
-    With `exclusive_caps` the device says so itself, but for two cases of v4l2loopback 0.12: a reader that stays keeps it
-    announced as a camera, and one that is stuck looks as if it was sent to as long as somebody reads it. Without,
-    only 0.14 and newer refuse a second sender. In these cases frames are waited for: half a second.
+    With `exclusive_caps` the device says so itself, but for two cases of v4l2loopback 0.12: a reader that stays keeps
+    it announced as a camera, and one that is stuck looks as if it were sent to as long as it is read. Without, only
+    0.14 and newer refuse a second sender. Where nothing else tells, frames are waited for: half a second.
     """
     if node.is_stuck:
         return Use.STUCK
     if node.takes and not node.captures:
         return Use.FREE
     if node.takes:
-        return Use.TAKEN if _module_version() < _ONE_SENDER and v4l2.delivers(node.path) else Use.FREE
+        one_sender = _module_version() >= _ONE_SENDER
+        taken = v4l2.is_busy(node.path, output=True) if one_sender else v4l2.delivers(node.path)
+        return Use.TAKEN if taken else Use.FREE
     return Use.STUCK if not _module_version() and not v4l2.delivers(node.path) else Use.TAKEN
 
 

@@ -6,6 +6,7 @@ Every case runs in a process of its own, forked once everything is imported: imp
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import fcntl
 import json
@@ -16,6 +17,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -67,10 +69,13 @@ def case(name: str, options: str = RECOMMENDED) -> Callable[[Case], Case]:
 
 
 def read_frames(device: int, pipe: Any) -> None:
-    """A call: opens the device and reads, tells what it sees when asked, until it is closed."""
+    """A call: opens the device when told and reads, tells what it sees when asked, until it is closed."""
+    pipe.send("here")
+    if pipe.recv() == "close":
+        return
     capture = cv2.VideoCapture(device, cv2.CAP_V4L2)
     count, mean = 0, None
-    pipe.send(capture.isOpened())
+    pipe.send(capture.isOpened() and capture.read()[0])
     while True:
         done, bgr = capture.read()
         if done:
@@ -108,6 +113,13 @@ def run_another(function: Callable[..., None], *arguments: Any) -> None:
             if link.readlink().name.startswith("video"):
                 os.close(int(link.name))
     function(*arguments)
+
+
+def look(reader: Any) -> None:
+    """Have a call that was started, before our threads were, open the device."""
+    reader.send("open")
+    if not (reader.poll(30) and reader.recv()):
+        raise WrongError("the call does not get a picture")
 
 
 def seen(pipe: Any) -> tuple[int, list[int] | None]:
@@ -156,6 +168,27 @@ def send_some(canvas: CanvasOptions, colour: tuple[int, int, int] = (200, 40, 20
             time.sleep(0.03)
 
 
+@contextlib.contextmanager
+def sending(camera: VirtualCamera) -> Iterator[None]:
+    """Send meanwhile; the camera stays open."""
+    stopping = threading.Event()
+
+    def send() -> None:
+        frame = np.full((camera._shown.shape[0], camera._shown.shape[1], 3), (200, 40, 20), np.uint8)
+        number = 0
+        while not stopping.wait(0.03):
+            camera.send(Frame(frame, number, 0))
+            number += 1
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join()
+
+
 def doctor_says() -> str:
     return "; ".join(f"{check.state}: {check.what}" for check in doctor.look_at_virtual_camera())
 
@@ -170,13 +203,10 @@ def refusal(work: Callable[[], Any]) -> str:
 
 @case("colours arrive")
 def colours() -> str:
-    with contextlib.closing(VirtualCamera(SMALL)) as camera:
-        camera.repeat()
-        with beside(read_frames, 10) as reader:
-            for number in range(40):
-                camera.send(Frame(np.full((180, 320, 3), (200, 40, 20), np.uint8), number, 0))
-                time.sleep(0.03)
-            count, mean = seen(reader)
+    with beside(read_frames, 10) as reader, contextlib.closing(VirtualCamera(SMALL)) as camera, sending(camera):
+        look(reader)
+        time.sleep(1)
+        count, mean = seen(reader)
     if count < 5 or mean is None or max(abs(a - b) for a, b in zip(mean, (200, 40, 20), strict=True)) > 8:
         raise WrongError(f"{count} frames, mean {mean}")
     return f"{count} frames, mean {mean}"
@@ -192,15 +222,12 @@ def starts() -> str:
 
 @case("6 starts while a call keeps the camera open")
 def starts_with_reader() -> str:
-    failed = [refusal(lambda: send_some(SMALL, count=2))]
-    with contextlib.closing(VirtualCamera(SMALL)) as first:
-        first.repeat()
-        with beside(read_frames, 10) as reader:
-            for _ in range(10):
-                first.repeat()
-                time.sleep(0.03)
-            first.close()
-            counts = [seen_while_sending(reader, failed) for _ in range(6)]
+    failed: list[str] = []
+    with beside(read_frames, 10) as reader, contextlib.closing(VirtualCamera(SMALL)) as first:
+        with sending(first):
+            look(reader)
+        first.close()
+        counts = [seen_while_sending(reader, failed) for _ in range(6)]
     if any(failed) or 0 in counts:
         raise WrongError(f"new frames seen {counts}; {next(filter(None, failed), '')}")
     return f"new frames seen after each: {counts}"
@@ -259,13 +286,12 @@ def all_changes() -> str:
 
 @case("100 changes while a call looks")
 def changes_with_reader() -> str:
-    with window_sending() as window:
+    with beside(read_frames, 10) as reader, window_sending() as window:
         switch_on(window)
-        with beside(read_frames, 10) as reader:
-            window.work(0.5)
-            before = seen(reader)[0]
-            ended = window.change_at_random(7, 100, SIZES)
-            saw = seen(reader)[0] - before
+        look(reader)
+        before = seen(reader)[0]
+        ended = window.change_at_random(7, 100, SIZES)
+        saw = seen(reader)[0] - before
         facts = window.captures.state.camera_facts or "off"
     said = f"{facts}; the call saw {saw} frames; {len(window.notices)} notices"
     return check_changes([*ended, *([] if saw > 0 else ["the call saw nothing"])], 100, said)
@@ -273,15 +299,14 @@ def changes_with_reader() -> str:
 
 @case("a size that a call holds")
 def held() -> str:
-    with window_sending() as window:
+    with beside(read_frames, 10) as reader, window_sending() as window:
         switch_on(window)
-        with beside(read_frames, 10):
-            window.work(0.3)
-            window.session.change("canvas", width_px=640, height_px=360)
-            window.until(lambda: bool(window.notices), 8)
-            window.work(0.3)
-            goes_on = window.goes_on()
-            facts, size = window.captures.state.camera_facts or "off", window.session.settings.canvas
+        look(reader)
+        window.session.change("canvas", width_px=640, height_px=360)
+        window.until(lambda: bool(window.notices), 8)
+        window.work(0.3)
+        goes_on = window.goes_on()
+        facts, size = window.captures.state.camera_facts or "off", window.session.settings.canvas
     said = f"{window.notices}; {facts}, {size.width_px} x {size.height_px} set"
     if not goes_on or not any("held" in notice for notice in window.notices):
         raise WrongError(said)
@@ -326,7 +351,8 @@ def taken() -> str:
 
 @case("our device, which may not be opened, among the cameras")
 def forbidden() -> str:
-    list_cameras()  # imports what this user may not read any more in a moment
+    list_cameras()
+    codecs.lookup("ascii")  # imports what this user may not read any more in a moment
     Path(OURS).chmod(0)
     os.setresgid(65534, 65534, 65534)
     os.setgroups([])
@@ -352,11 +378,11 @@ def two_senders() -> str:
 
 @case("not exclusive: while a call looks and nobody sends", NOT_EXCLUSIVE)
 def nobody_sends() -> str:
-    with contextlib.closing(VirtualCamera(SMALL)) as camera:
-        camera.repeat()
-        with beside(read_frames, 10):
-            camera.close()
-            said = refusal(lambda: send_some(SMALL))
+    with beside(read_frames, 10) as reader, contextlib.closing(VirtualCamera(SMALL)) as camera:
+        with sending(camera):
+            look(reader)
+        camera.close()
+        said = refusal(lambda: send_some(SMALL))
     if said:
         raise WrongError(said)
     return "sends"
