@@ -7,7 +7,6 @@ that is asked for is imported, so that `--help` is quick and one command's heavy
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import importlib.util
 import logging
@@ -19,6 +18,7 @@ from types import ModuleType
 
 from avatar import __version__
 from avatar.errors import AvatarError, SetupError, UsageError
+from avatar.system_errors import explain
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
@@ -136,12 +136,10 @@ def _explain(error: BaseException) -> int:
         _say("Stopped.")
     elif isinstance(error, BrokenPipeError):  # `run.py models list | head`: nobody reads on, which is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        _say("The disk is full.", "Free some space and try again.")
+    elif (known := explain(error)) is not None:
+        _say(known.what, known.remedy)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("avatar"):
         _say(f"The package {error.name} is not installed in this Python.", "Start without --no-setup, or install it.")
-    elif isinstance(error, MemoryError):
-        _say("There is not enough memory for this.", "Close other programs, or ask for a smaller --size.")
     else:
         mistake = f"{type(error).__name__}: {error}"
         _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")

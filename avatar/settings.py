@@ -11,13 +11,13 @@ import dataclasses
 import functools
 import json
 import os
-import tempfile
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from avatar.atomic import replacing
 from avatar.errors import SetupError
+from avatar.small_files import read_toml
 
 FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
 THEMES = ("system", "light", "dark")
@@ -168,8 +168,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     path = path or settings_path()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return cast(Settings, _record(table, Settings()))
+        return cast(Settings, _record(read_toml(path), Settings()))
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:
@@ -179,7 +178,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def save_settings(settings: Settings, path: Path | None = None) -> None:
-    """Write the settings, whole or not at all.
+    """Write the settings, whole or not at all; where the file is a link, into the file it points to.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -187,13 +186,8 @@ def save_settings(settings: Settings, path: Path | None = None) -> None:
     path = path or settings_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=".settings.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(_toml(settings))
-            Path(draft).replace(path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        with replacing(path) as part:
+            part.write_text(_toml(settings), encoding="utf-8")
     except OSError as error:
         raise SetupError(
             f"The settings cannot be saved in {path}: {error.strerror}.", remedy="Make that folder writable."

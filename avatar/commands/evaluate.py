@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     from avatar.progress import ProgressBar
 
     driving = named_driving(args.driving)
-    check_json_target(args.json, [driving, args.result])
     source = Library().likeness(args.source)
+    check_json_target(args.json, [source.picture, driving, args.result])
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)

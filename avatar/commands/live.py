@@ -60,16 +60,18 @@ def run(args: argparse.Namespace) -> int:
     from avatar.live.stopping import stop_signals, watch_stdin
     from avatar.live.terminal import Terminal
     from avatar.outputs.recorder import check_recording
+    from avatar.outputs.target import files_named
     from avatar.pipeline import Pipeline
     from avatar.settings import load_settings
     from avatar.sources.open import check_source
 
     settings = load_settings()
     options = options_of(args, settings)
-    check_json_target(args.report)
+    portrait = Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
+    inputs = [portrait, *files_named(options.source, options.model)]
+    check_json_target(args.report, inputs, beside=args.record)
     if args.record is not None:
         check_recording(args.record)
-    Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
     if args.camera is not None:
         check_source(args.camera)
     cv2.setNumThreads(settings.threads)

@@ -96,9 +96,11 @@ def _verify() -> int:
 def _convert(checkpoint: str, output: Path, config: str | None) -> int:
     from avatar.engine.fomm.choice import choose_model
     from avatar.fomm import convert_checkpoint
+    from avatar.outputs.target import check_apart, files_named
 
-    path = choose_model(checkpoint).path
-    size = convert_checkpoint(path, output.expanduser(), config)
+    path, output = choose_model(checkpoint).path, output.expanduser()
+    check_apart([output], [path, *files_named(config)])
+    size = convert_checkpoint(path, output, config)
     print(f"{output}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
@@ -106,11 +108,13 @@ def _convert(checkpoint: str, output: Path, config: str | None) -> int:
 def _export(checkpoint: str, folder: Path, config: str | None, *, half: bool) -> int:
     from avatar.engine.fomm.choice import choose_model
     from avatar.fomm import load_checkpoint
-    from avatar.fomm.onnx_export import check_can_export, export_onnx
+    from avatar.fomm.onnx_export import FILES, check_can_export, export_onnx
+    from avatar.outputs.target import check_apart, files_named
 
     check_can_export()
-    model = load_checkpoint(choose_model(checkpoint).path, config)
-    for path in export_onnx(model, folder.expanduser(), half=half):
+    source, folder = choose_model(checkpoint).path, folder.expanduser()
+    check_apart([folder / name for name in FILES], [source, *files_named(config)])
+    for path in export_onnx(load_checkpoint(source, config), folder, half=half):
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     print(f"Draw with it: python run.py animate SOURCE DRIVING -o OUT --engine fomm --model {folder}", file=sys.stderr)
     return 0

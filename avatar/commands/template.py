@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
-    from avatar.outputs.target import check_folder
+    from avatar.outputs.target import check_apart, check_folder, refuse_special
     from avatar.sources.video import open_driving
     from avatar.tracking import open_tracker
 
@@ -43,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{output} is a folder, not a file.", remedy=f"Try: -o {output / 'motion'}{SUFFIX}")
     if is_template(args.driving):
         raise UsageError(f"{args.driving.name} is a template already.", remedy="Give animate this file as DRIVING.")
+    check_apart([output], [args.driving])
+    refuse_special(output)
     check_folder(output.resolve().parent)
     tracker = open_tracker()
     with open_driving(args.driving) as clip, _bar(clip) as bar:

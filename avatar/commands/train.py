@@ -45,8 +45,10 @@ def run(args: argparse.Namespace) -> int:
     """Train and return the exit code."""
     import dataclasses
 
+    from avatar.outputs.target import check_apart, files_named
     from avatar.training.config import read_recipe
     from avatar.training.pack import load_pack, save_pack
+    from avatar.training.run import CHECKPOINT, METRICS, MODEL, SHEETS
 
     config = read_recipe(args.config)
     if args.steps is not None:
@@ -55,6 +57,8 @@ def run(args: argparse.Namespace) -> int:
         config = dataclasses.replace(config, steps=args.steps)
     output = args.output or Path("runs") / config.name
     path = args.pack or output / "pack.safetensors"
+    written = [output / name for name in (MODEL, CHECKPOINT, METRICS, SHEETS)]
+    check_apart(written, [args.config, path, *files_named(args.data)])
     if args.pack is None and not path.is_file():
         from avatar.training.prepare import prepare
 

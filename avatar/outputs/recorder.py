@@ -16,7 +16,7 @@ from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
 from avatar.outputs.sound_lane import SoundLane
-from avatar.outputs.target import check_folder
+from avatar.outputs.target import check_folder, refuse_special
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +120,7 @@ def check_recording(path: Path) -> None:
         raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
+    refuse_special(path)
     check_folder(path.resolve().parent)
 
 

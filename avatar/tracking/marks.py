@@ -6,7 +6,6 @@ passes through them. More marks make it follow a drawing more closely; eyes that
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +15,7 @@ import numpy as np
 
 from avatar.errors import FaceError, UsageError
 from avatar.frames import FloatArray
+from avatar.small_files import read_toml
 from avatar.tracking.canonical import canonical_face, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.regions import EYES, EyeRegion
@@ -107,7 +107,7 @@ def read_marks(path: Path) -> dict[str, Point]:
         UsageError: it cannot be read, or a line is no mark.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = read_toml(path)
         found = found.get("marks", found)
         return {name: (float(x), float(y)) for name, (x, y) in found.items()}
     except OSError as error:

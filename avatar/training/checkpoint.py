@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avatar.errors import TrainingError
+from avatar.small_files import read_json
 from avatar.training.trainer import Trainer
 
 PART_BYTES = 16_000_000
@@ -66,7 +67,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
     if not (folder / MANIFEST).is_file():
         folder = folder.with_name(folder.name + ".old")  # a run was cut off between two renamings
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         parts = [_part(folder, entry) for entry in manifest["parts"]]
         tensors = load(b"".join(parts))
         step = int(manifest["step"])
