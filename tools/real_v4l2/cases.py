@@ -174,12 +174,10 @@ def sending(camera: VirtualCamera) -> Iterator[None]:
     stopping = threading.Event()
 
     def send() -> None:
-        frame = np.full((camera._shown.shape[0], camera._shown.shape[1], 3), (200, 40, 20), np.uint8)
-        number = 0
         while not stopping.wait(0.03):
-            camera.send(Frame(frame, number, 0))
-            number += 1
+            camera.send(Frame(np.full((180, 320, 3), (200, 40, 20), np.uint8), 0, 0))
 
+    camera.repeat()  # before it, a device is no camera yet
     thread = threading.Thread(target=send)
     thread.start()
     try:
@@ -259,7 +257,7 @@ def window_sending() -> WindowOutputs:
 
 
 def switch_on(window: WindowOutputs) -> None:
-    if not window.switch_on():
+    if not (window.switch_on() and window.goes_on()):
         raise WrongError(f"the camera does not start: {window.problem}")
 
 
