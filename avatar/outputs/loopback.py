@@ -137,7 +137,9 @@ def _ours_first(devices: tuple[VideoNode, ...]) -> list[VideoNode]:
 
 
 def _module_version() -> tuple[int, ...]:
-    """Of the module that is loaded; empty before 0.13, which does not tell."""
+    """Of the module that is loaded; empty before 0.13, which does not tell. Taken for a new one where none is seen."""
+    if not _MODULE.is_dir():  # in a container, say
+        return _ONE_SENDER
     try:
         text = (_MODULE / "version").read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
