@@ -355,6 +355,21 @@ def test_an_output_that_replaces_another_waits_until_that_one_has_closed(rig: Ri
         assert rig.of(OutputFailed) == []
 
 
+def test_the_third_source_waits_for_the_first_even_if_the_second_never_came_to_open(tmp_path: Path) -> None:
+    first, third = FakeSource("first"), FakeSource("third")
+    gate, opened = threading.Event(), threading.Event()
+    first.close = lambda: gate.wait(20)  # type: ignore[assignment]
+    read = third.read
+    third.read = lambda: opened.set() or read()  # type: ignore[func-returns-value, method-assign]
+    with Rig(tmp_path, sources={"camera": first, "second": FakeSource("second"), "third": third}) as rig:
+        rig.wait_for(SourceBack)
+        rig.pipeline.set_source("second")
+        rig.pipeline.set_source("third")
+        assert not opened.wait(0.3) and rig.opened_sources == ["camera"], "the first still holds the device"
+        gate.set()
+        assert opened.wait(10)
+
+
 def test_an_output_with_no_device_to_share_opens_at_once(rig: Rig) -> None:
     first, second = OneDevice(), OneDevice()
     second.gate.set()

@@ -246,6 +246,19 @@ start(96, 54)
     assert "held at 64 x 36 by a program that looks" in refused and "Close its picture there" in refused
 
 
+def test_a_device_that_is_held_in_another_format_gets_no_shreds(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module)
+    code = """
+camera = pyvirtualcam.Camera(64, 36, 30, fmt=pyvirtualcam.PixelFormat.GRAY, device=str(DEVICE))
+camera.send(np.zeros((36, 64), np.uint8))
+held = look()
+camera.close()
+v4l2.revive(DEVICE)
+start()
+"""
+    assert "held at 64 x 36 in the format GREY" in played.run(code)[0] and len(played.shim.sizes()) == 1
+
+
 def test_a_device_that_another_program_left_stuck_is_set_free(tmp_path: Path) -> None:
     assert Played(tmp_path, OLD).run("send_as_others().close(); start()") == ["sent"]
 
