@@ -355,7 +355,7 @@ held = look()
 try:
     camera.use_canvas(CanvasOptions(96, 54, label=False, mirror=True))
 except ChangeRefusedError as error:
-    print(error.what)
+    print(error.what, error.remedy)
 camera.repeat()
 print(camera.facts.split(", ", 1)[1], camera.canvas.mirror)
 os.close(held)
@@ -364,8 +364,9 @@ camera.repeat()
 camera.close()
 """
     played = Played(tmp_path, module)
-    held = "The virtual camera is held at 64 x 36 by a program that looks at it."
-    assert played.run(code) == [held, "64 x 36 at 30 True"]
+    refused, facts = played.run(code)
+    assert refused.startswith("The virtual camera is held at 64 x 36 by a program that looks at it. It goes on at 64")
+    assert "then choose the size again" in refused and facts == "64 x 36 at 30 True"
     assert played.shim.sizes() == [(64, 36), (64, 36), (96, 54)]
 
 

@@ -97,7 +97,9 @@ class VirtualCamera:
             self._open(canvas, device)
         except OutputError as error:
             self._open(kept, device)
-            raise ChangeRefusedError(error.what, remedy=error.remedy) from error
+            goes_on = f"It goes on at {kept.width_px} x {kept.height_px}."
+            remedy = f"{goes_on} Close its picture there (the call, the browser tab), then choose the size again."
+            raise ChangeRefusedError(error.what, remedy=remedy) from error
 
     def close(self) -> None:
         """Let go of the device; safe to call twice."""
