@@ -409,11 +409,14 @@ class MemoryBackend:
     """Keeps frames, and says what it is told to say when it is opened."""
 
     error: ClassVar[Exception | None] = None
+    refused_px: ClassVar[int] = 0  # a width
     opened: ClassVar[list[MemoryBackend]] = []
 
     def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **rest: Any) -> None:
         if self.error is not None:
             raise self.error
+        if width == self.refused_px:
+            raise RuntimeError("could not be configured: Device or resource busy")
         self.size, self.rate, self.closed = (width, height), fps, 0
         self.name = device or "memory"
         self.sent: list[np.ndarray] = []
@@ -438,6 +441,7 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[MemoryBackend]]:
     monkeypatch.setattr(loopback, "look", state)
     monkeypatch.setattr(MemoryBackend, "opened", [])
     monkeypatch.setattr(MemoryBackend, "error", None)
+    monkeypatch.setattr(MemoryBackend, "refused_px", 0)
     yield MemoryBackend
 
 
@@ -477,6 +481,21 @@ def test_a_change_to_an_odd_size_is_refused_and_nothing_is_closed(memory: type[M
         camera.use_canvas(CanvasOptions(321, 181))
     camera.repeat()
     assert len(memory.opened) == 1 and memory.opened[0].closed == 0 and len(memory.opened[0].sent) == 1
+
+
+def test_a_size_that_the_driver_refuses_leaves_the_old_one(memory: type[MemoryBackend]) -> None:
+    """As v4l2loopback 0.13.2 does, which says that it is busy."""
+    camera = VirtualCamera(SMALL)
+    memory.refused_px = 640
+    with pytest.raises(ChangeRefusedError, match="held at 320 x 180 by a program that looks"):
+        camera.use_canvas(CanvasOptions(640, 360, label=False))
+    camera.repeat()
+    assert [backend.closed for backend in memory.opened] == [1, 0] and len(memory.opened[1].sent) == 1
+    memory.error = RuntimeError("gone")
+    with pytest.raises(OutputError) as caught:
+        camera.use_canvas(CanvasOptions(640, 360, label=False))
+    assert not isinstance(caught.value, ChangeRefusedError), "it is over"
+    camera.close()
 
 
 def test_an_unknown_backend_is_refused(memory: type[MemoryBackend]) -> None:

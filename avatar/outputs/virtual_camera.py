@@ -96,10 +96,12 @@ class VirtualCamera:
         try:
             self._open(canvas, device)
         except OutputError as error:
-            self._open(kept, device)
-            goes_on = f"It goes on at {kept.width_px} x {kept.height_px}."
-            remedy = f"{goes_on} Close its picture there (the call, the browser tab), then choose the size again."
-            raise ChangeRefusedError(error.what, remedy=remedy) from error
+            self._open(kept, device)  # so nothing but the new size was in the way
+            raise ChangeRefusedError(
+                _held(kept.width_px, kept.height_px),
+                remedy=f"It goes on at {kept.width_px} x {kept.height_px}. Close its picture there (the call, the "
+                "browser tab), then choose the size again.",
+            ) from error
 
     def close(self) -> None:
         """Let go of the device; safe to call twice."""
@@ -161,9 +163,13 @@ def _check_format(device: Path | None, canvas: CanvasOptions) -> None:
         if (width, height, pixels) != (canvas.width_px, canvas.height_px, _PIXELS):
             form = "" if pixels == _PIXELS else f" in the format {pixels}"
             raise OutputError(
-                f"The virtual camera is held at {width} x {height}{form} by a program that looks at it.",
+                _held(width, height, form),
                 remedy="Close its picture there (the call, the browser tab), start again, then open it there.",
             )
+
+
+def _held(width_px: int, height_px: int, form: str = "") -> str:
+    return f"The virtual camera is held at {width_px} x {height_px}{form} by a program that looks at it."
 
 
 def _open(width: int, height: int, rate: float, device: str | None, backend: str | None) -> Any:
