@@ -143,7 +143,8 @@ def test_a_size_that_is_refused_is_set_back_unless_another_was_chosen_meanwhile(
     assert "The virtual camera is held at 1280 x 720." in desk.notices()
     desk.session.change("canvas", width_px=1920)
     refuse(960)
-    desk.bot.wait(50)
+    desk.app.bridge.tell(events.OutputStarted("virtual-camera", "/dev/video10, 1920 x 720 at 30"))
+    desk.until(lambda: "The virtual camera is held at 1280 x 720." not in desk.notices())
     assert desk.session.settings.canvas.width_px == 1920
 
 

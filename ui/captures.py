@@ -183,8 +183,9 @@ class Captures(QObject):
         match event:
             case OutputStarted(name="virtual-camera", facts=facts):
                 self._set(camera_facts=facts or tr("open"))
+                self._session.cleared.emit(CAMERA)
             case OutputRefused(name="virtual-camera", error=error, wanted=wanted, kept=kept):
-                self._session.notice(Notice(error.what, error.remedy, "error", CAMERA))
+                self._session.notice(Notice(error.what, error.remedy, "warning", CAMERA))
                 self._keep_size(wanted, kept)
             case OutputFailed(name="virtual-camera", error=error):
                 self._set(camera=False, camera_facts="", camera_problem=error)
