@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         )
     terminal.end()
     if args.report is not None:
-        write_json(args.report, result.as_json() | {"options": _facts(options), "machine": _machine()})
+        write_json(args.report, _report(args, options, result))
     return _conclude(result)
 
 
@@ -175,6 +175,20 @@ def _conclude(result: SessionResult) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _report(args: argparse.Namespace, options: LiveOptions, result: SessionResult) -> Any:
+    """What goes into a file that is passed on: names of files without their folders, and no camera's serial number."""
+    from avatar.discretion import discreet_report, known_paths
+
+    report: dict[str, Any] = result.as_json() | {"options": _facts(options), "machine": _machine()}
+    known = known_paths(args.record, args.report, options.avatar, options.model)
+    if Path(options.source).expanduser().exists():
+        known |= known_paths(options.source)
+    elif options.source != "idle":
+        report["statistics"]["source"] = "camera"
+        known |= {options.source: "(camera)"} if len(options.source) > 3 else {}
+    return discreet_report(report, known)
 
 
 def _facts(options: LiveOptions) -> dict[str, Any]:

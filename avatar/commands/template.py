@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
     tracker.close()
     save_template(track, output)
     seen = int((track.presence > 0).sum())
-    print(f"{output}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
+    name = shown(output, MOST_OF_SENTENCE)
+    print(f"{name}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
     return 0
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
+from avatar.foreign_text import quoted, shown
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 
@@ -152,7 +153,7 @@ def _parse(data: bytes, name: str) -> tuple[dict[str, dict[str, Any]], dict[str,
     facts: dict[str, str] = header.get("__metadata__", {})
     for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
-            raise TemplateError(f"{name} holds a path ({text[:60]!r}); templates hold numbers only.", remedy=_BAD)
+            raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
     for unknown in tensors.keys() - {known for known, *_ in _TENSORS}:
         _refuse_carriers(tensors[unknown]["data"], name)
     return tensors, facts
@@ -170,7 +171,7 @@ def _check_version(facts: dict[str, str], name: str) -> None:
 def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
     text = facts.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= largest):
-        raise TemplateError(f"{name} has no usable {key} ({text[:20]!r}).", remedy=_BAD)
+        raise TemplateError(f"{name} has no usable {key} ({quoted(text, 20)}).", remedy=_BAD)
     return int(text)
 
 
@@ -180,7 +181,7 @@ def _array(tensors: dict[str, dict[str, Any]], name: str, shape: tuple[int, ...]
     if raw is None:
         raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
     if raw["dtype"] != tag or tuple(raw["shape"]) != shape:
-        found = f"{raw['dtype']} {list(raw['shape'])}"
+        found = shown(f"{raw['dtype']} {list(raw['shape'])}")
         raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
     return np.frombuffer(raw["data"], dtype).reshape(shape)
 
