@@ -1,7 +1,7 @@
-"""Try the virtual camera on real kernel modules: `python tools/real_v4l2 [FOLDER ...]`, about two minutes a module.
+"""Try the virtual camera on real kernel modules: `python tools/real_v4l2 [FOLDER ...]`, about five minutes a module.
 
 Each FOLDER holds the source of one v4l2loopback (a checkout, or what v4l2loopback-dkms puts into /usr/src); without one
-it is Debian's. Needs Debian, root or not, and PACKAGES of machine.py; no KVM, and nothing is installed or loaded here.
+it is Debian's. Needs Debian and the PACKAGES of machine.py; no KVM, and nothing is loaded or installed here.
 Not part of CI, which tests against the stand-in tests/v4l2_shim.c.
 """
 
