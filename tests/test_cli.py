@@ -218,8 +218,8 @@ def test_what_libraries_have_to_say_is_for_debug(tmp_path: Path) -> None:
     entry = next(at for at in range(entries, len(data), 12) if data[at : at + 2] == (270).to_bytes(2, "little"))
     data[entry + 4 : entry + 8] = (100_000).to_bytes(4, "little")
     (tmp_path / "note.tif").write_bytes(data)
-    load = "from pathlib import Path; from avatar.commands import models; from avatar.images import load_image\n"
-    load += f"models.run = lambda args: load_image(Path({str(tmp_path / 'note.tif')!r})).size == 0\n"
+    load = "from PIL import Image; from avatar.commands import models\n"
+    load += f"models.run = lambda args: Image.open({str(tmp_path / 'note.tif')!r}).load() is None\n"
     load += "import sys; from avatar.cli import main; sys.exit(main(sys.argv[1:]))"
     said = []
     for words in (["models", "list"], ["--debug", "models", "list"]):

@@ -56,7 +56,7 @@ def test_a_repacked_zip_is_read(saved: Path) -> None:
 
 
 def test_packed_members(saved: Path) -> None:
-    refused(repacked(saved, how=zipfile.ZIP_DEFLATED), "holds packed parts")
+    refused(repacked(saved, how=zipfile.ZIP_DEFLATED), "holds compressed parts")
 
 
 def test_one_byte_fewer_than_claimed(saved: Path) -> None:

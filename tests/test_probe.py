@@ -154,9 +154,9 @@ def test_the_child_decodes_every_track_and_imports_little(tmp_path: Path, monkey
         return frames
 
     monkeypatch.setattr(probe_child, "decoded", noted)
-    probe_child.main(str(path), "mov,mp4")
+    probe_child.main(str(path), "mov,mp4", "1000000")
     assert seen.count("VideoFrame") >= 3 and seen.count("AudioFrame") >= 1
-    words = ["probe_child.py", str(path), "mov,mp4"]
+    words = ["probe_child.py", str(path), "mov,mp4", "1000000"]
     code = f"import runpy, sys; sys.argv = {words!r}; runpy.run_path({probe_child.__file__!r}, run_name='__main__')"
     command = [sys.executable, "-I", "-c", f"{code}; print(*sys.modules)"]
     modules = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()

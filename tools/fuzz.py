@@ -403,9 +403,10 @@ def _inside_zip(data: bytes, rng: random.Random) -> bytes:
     name = rng.choice([name for name in members if name.endswith("data.pkl")] * 8 + list(members))
     members[name] = damage(members[name], rng)
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", rng.choice([zipfile.ZIP_STORED] * 9 + [zipfile.ZIP_DEFLATED])) as new:
+    how = rng.choice([zipfile.ZIP_STORED] * 9 + [zipfile.ZIP_DEFLATED])
+    with zipfile.ZipFile(stream, "w") as new:
         for member, content in members.items():
-            new.writestr(member, content)
+            new.writestr(zipfile.ZipInfo(member), content, how)  # dated 1980, not now
     return stream.getvalue()
 
 

@@ -115,7 +115,7 @@ def _check_zip(file: BinaryIO) -> None:
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-            raise OutlineError("holds packed parts, and torch packs nothing")
+            raise OutlineError("holds compressed parts, which torch never writes")
         if len(members) < len(archive.infolist()) or sum(member.file_size for member in members.values()) > size:
             raise OutlineError("is damaged: it claims to hold more than its own size")
         pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]

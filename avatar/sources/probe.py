@@ -107,9 +107,9 @@ def _try(path: str) -> Verdict:
 
 def child_command(path: str) -> list[str]:
     """The command that tries a file."""
-    from avatar.sources.video import FORMATS
+    from avatar.sources.video import FFMPEG_MAX_PIXELS, FORMATS
 
-    return [sys.executable, "-I", str(_CHILD), path, FORMATS]
+    return [sys.executable, "-I", str(_CHILD), path, FORMATS, FFMPEG_MAX_PIXELS]
 
 
 def _crash(code: int) -> str:

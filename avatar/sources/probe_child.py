@@ -14,23 +14,25 @@ PICTURES = 3  # decoded of each video stream
 PACKETS = 100  # read at most
 
 
-def main(path: str, formats: str) -> None:
+def main(path: str, formats: str, max_pixels: str) -> None:
     """Try what can end the process: pictures first, then sound, each in a file opened and closed for it."""
-    sound = decode_first(path, formats, "video", PICTURES)
+    sound = decode_first(path, formats, max_pixels, "video", PICTURES)
     print("pictures", flush=True)
     if sound:
-        decode_first(path, formats, "audio", 1)
+        decode_first(path, formats, max_pixels, "audio", 1)
     print("sound", flush=True)
 
 
-def decode_first(path: str, formats: str, kind: str, count: int) -> bool:
+def decode_first(path: str, formats: str, max_pixels: str, kind: str, count: int) -> bool:
     """Decode the first frames of every stream of a kind; return whether the file has sound."""
     import av
 
-    options = {"protocol_whitelist": "file", "format_whitelist": formats}
+    options = {"protocol_whitelist": "file", "format_whitelist": formats, "max_pixels": max_pixels}
     with av.open(f"file:{path}", options=options) as file:
         streams: Any = [stream for stream in file.streams if stream.type == kind and stream.codec_context is not None]
         missing = {stream.index: count for stream in streams}
+        for stream in streams if kind == "video" else ():
+            stream.codec_context.options = {"max_pixels": max_pixels}
         if kind == "audio":
             for stream in streams:
                 _ = stream.codec_context.layout.nb_channels
@@ -64,6 +66,6 @@ if __name__ == "__main__":
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # type: ignore[attr-defined,unused-ignore]  # nor a core dump
     try:
-        main(*sys.argv[1:3])
+        main(*sys.argv[1:4])
     except Exception:  # outermost frame: the program will meet it and say it in words
         sys.exit(0)

@@ -39,7 +39,7 @@ FORMATS = (
     "mp3,wav,flac,aac,ac3,aiff,caf"
 )
 _NS = 1_000_000_000
-_FFMPEG_LIMIT = 2  # times MAX_CLIP_PIXELS: it counts the padding of its buffers as well
+FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # it counts the padding of its buffers as well
 MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
@@ -70,7 +70,7 @@ class VideoFile:
         try:
             self._stream = choose_stream(self._container, path)
             self._refuse_size(self._stream.width, self._stream.height)  # by the header: nothing was decoded yet
-            self._stream.codec_context.options = {"max_pixels": str(_FFMPEG_LIMIT * MAX_CLIP_PIXELS)}
+            self._stream.codec_context.options = {"max_pixels": FFMPEG_MAX_PIXELS}
             self._stream.thread_type = "AUTO"
             self._orientation: Orientation | None = None  # known from the first packet on
             self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
@@ -285,7 +285,7 @@ def open_input(path: Path) -> InputContainer:
     # The prefix keeps a colon in a name from being read as a protocol.
     # max_pixels: while it looks for the size, FFmpeg decodes.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-    options["max_pixels"] = str(_FFMPEG_LIMIT * MAX_CLIP_PIXELS)
+    options["max_pixels"] = FFMPEG_MAX_PIXELS
     container: InputContainer = av.open(f"file:{path}", options=options)
     return container
 
