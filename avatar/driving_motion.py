@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +28,7 @@ _NS = 1_000_000_000
 class DrivingClip:
     """The times of a clip that was read to its end."""
 
-    times_ns: tuple[int, ...]  # of every frame, as the clip counts them
+    times_ns: Sequence[int]  # of every frame, as the clip counts them
     end_s: float  # when the last frame stops being shown
     facts: DrivingFacts
 
@@ -77,20 +78,20 @@ def read_motion(path: Path, tracker: FaceTracker, report: Callable[[int, int], N
 def read_clip(path: Path, report: Callable[[int, int], None]) -> DrivingClip:
     """Read a clip to its end for its times alone. Arguments and errors as in `read_motion`."""
     with open_driving(path) as driving:
-        times_ns: list[int] = []
+        times_ns = array("q")
         for _ in _noted(driving, times_ns, report):
             pass
-        return DrivingClip(tuple(times_ns), driving.end_s, driving.facts)
+        return DrivingClip(times_ns, driving.end_s, driving.facts)
 
 
 def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
     with open_driving(path) as driving:
-        times_ns: list[int] = []
+        times_ns = array("q")
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        return DrivingMotion(tuple(times_ns), driving.end_s, driving.facts, track)
+        return DrivingMotion(times_ns, driving.end_s, driving.facts, track)
 
 
-def _noted(driving: DrivingVideo, times_ns: list[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
+def _noted(driving: DrivingVideo, times_ns: array[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
     for frame in driving:
         times_ns.append(frame.captured_ns)
         yield frame
@@ -110,5 +111,5 @@ def _of_template(track: MotionTrack) -> DrivingMotion:
         frames_estimate=len(track),
         has_audio=False,
     )
-    times_ns = tuple(round(float(time_s) * _NS) for time_s in track.times_s)
+    times_ns = array("q", (round(float(time_s) * _NS) for time_s in track.times_s))
     return DrivingMotion(times_ns, facts.duration_s, facts, track)

@@ -12,6 +12,7 @@ from avatar.driving_motion import DrivingClip, DrivingMotion, read_motion
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
+from avatar.motion.shots import Shots, cuts_note
 from avatar.performance import Performance
 from avatar.portrait import Level, check_portrait
 from avatar.portrait_source import Likeness, PortraitSource, read_portrait
@@ -31,9 +32,12 @@ def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report
         tracking_s = time.monotonic() - began_s
     reference = _reference(options.reference, motion, face)
     track, engine = motion.track, tools.open_engine(options)
+    shots = Shots(track, reference)
+    if track.cuts:
+        notes.append(cuts_note(len(track.cuts)))
 
     def draw(number: int, _: Frame | None) -> RgbImage:
-        seen = track.face(number) if track.presence[number] > 0 else None
+        seen = shots.face(number) if track.presence[number] > 0 else None
         return engine.animate_face(seen, motion.times_ns[number] * 1e-9)
 
     try:
