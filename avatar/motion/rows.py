@@ -49,7 +49,7 @@ class Rows:
             return
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=scratch_folder())
+                self._file = tempfile.TemporaryFile(dir=scratch_folder())  # noqa: SIM115 - `finish` closes it
                 self._file.write(self._memory)
                 self._memory = bytearray()
             self._file.write(data)

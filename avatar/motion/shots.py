@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -37,10 +38,11 @@ class Shots:
         self._track = track
         pose = track.face(reference).pose
         self._target = _Place(pose.centre_px, pose.scale_px)
-        ends = [0, *track.cuts, len(track)]
+        self._starts = (0, *track.cuts, len(track))
         own = self._number(reference)
         self._places = [
-            None if number == own else _rest(track, *ends[number : number + 2]) for number in range(len(ends) - 1)
+            None if number == own else _rest(track, start, end)
+            for number, (start, end) in enumerate(itertools.pairwise(self._starts))
         ]
 
     def face(self, index: int) -> Face:
@@ -49,6 +51,17 @@ class Shots:
         if place is None:
             return face
         return face.moved(place.centre_px, self._target.centre_px, self._target.scale_px / place.scale_px)
+
+    def around(self, index: int) -> tuple[int, int]:
+        """The first frame of the shot that a frame belongs to, and the first one after it."""
+        number = self._number(index)
+        return self._starts[number], self._starts[number + 1]
+
+    def carry_back(self, point_px: FloatArray, index: int) -> tuple[FloatArray, float]:
+        """Where a point (2,) by the head in the reference frame's shot lies in this frame's, and the zoom there."""
+        place = self._places[self._number(index)] or self._target
+        times = place.scale_px / self._target.scale_px
+        return (point_px - self._target.centre_px[:2]) * np.float32(times) + place.centre_px[:2], times
 
     def _number(self, index: int) -> int:
         return bisect.bisect_right(self._track.cuts, index)

@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from avatar.errors import FaceError, VideoError
 from avatar.frames import FloatArray, Frame
-from avatar.motion.cuts import is_cut
+from avatar.motion.cuts import CutWatch
 from avatar.motion.rows import Rows, chunks, is_mapped, let_go
-from avatar.tracking.scene import SceneWatch
 from avatar.tracking import Face, FaceTracker, pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 
@@ -50,12 +49,15 @@ class MotionTrack:
             self.let_go()
         return Face(landmarks, blendshapes, float(self.presence[index]), pose_of(landmarks))
 
-    def seen_landmarks(self) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray]]:
-        """Frame numbers (N,) and landmarks (N, 478, 3) of the frames with a face, some hundred at a time."""
-        for part in chunks(len(self)):
-            seen = np.flatnonzero(self.presence[part] > 0)
+    def seen_landmarks(
+        self, start: int = 0, end: int | None = None
+    ) -> Iterator[tuple[npt.NDArray[np.intp], FloatArray]]:
+        """Numbers (N,) and landmarks (N, 478, 3) of the frames with a face, some hundred at a time."""
+        for part in chunks((len(self) if end is None else end) - start):
+            here = slice(start + part.start, start + part.stop)
+            seen = np.flatnonzero(self.presence[here] > 0)
             if seen.size:
-                yield part.start + seen, self.landmarks[part][seen]
+                yield here.start + seen, self.landmarks[here][seen]
             self.let_go()
 
     def let_go(self) -> None:
@@ -78,14 +80,19 @@ def track_frames(frames: Iterable[Frame], tracker: FaceTracker, *, name: str = "
         OutputError: a long clip finds no room for its motion on the disk.
     """
     tracker.reset()
-    recorder, watch = _Recorder(), SceneWatch()
+    recorder, cuts = _Recorder(), CutWatch()
     for frame in frames:
-        changed = watch.changed(frame.rgb)
-        if changed:
+        if cuts.scene_changed(frame.rgb):
             tracker.reset()
         recorder.note(frame)
-        recorder.add(tracker.track(frame.rgb, recorder.time_s), changed)
+        recorder.add(tracker.track(frame.rgb, recorder.time_s), cuts)
     return recorder.finish(name)
+
+
+def scale_between(size: tuple[int, int], first: tuple[int, int]) -> float:
+    """From pixels of a frame (width, height) to those of the first: 1 where they have not the same shape."""
+    same_shape = abs(size[0] * first[1] / (size[1] * first[0]) - 1) < SAME_SHAPE
+    return first[0] / size[0] if same_shape else 1.0
 
 
 class _Recorder:
@@ -97,8 +104,6 @@ class _Recorder:
         self._size = (0, 0)
         self._scale = 1.0  # from pixels of this frame to those of the first
         self._known: Face | None = None  # as last seen
-        self._known_s = 0.0
-        self._changed = False  # the picture, since then
         self._cuts: list[int] = []
 
     @property
@@ -108,28 +113,22 @@ class _Recorder:
 
     def note(self, frame: Frame) -> None:
         """Take down time and size of the next frame."""
-        size = (frame.width_px, frame.height_px)
         if not self._times_ns:
-            self._size = size
+            self._size = (frame.width_px, frame.height_px)
         self._times_ns.append(frame.captured_ns)
-        same_shape = abs(size[0] * self._size[1] / (size[1] * self._size[0]) - 1) < SAME_SHAPE
-        self._scale = self._size[0] / size[0] if same_shape else 1.0
+        self._scale = scale_between((frame.width_px, frame.height_px), self._size)
 
-    def add(self, face: Face | None, changed: bool) -> None:
-        """Take down the face in that frame, and whether its picture shows another scene."""
+    def add(self, face: Face | None, cuts: CutWatch) -> None:
+        """Take down the face in that frame, and whether it comes after a cut."""
         number = len(self._presence)
         self._presence.append(0.0 if face is None else face.presence)
-        self._changed = self._changed or changed
         if face is not None:
             face = face if self._scale == 1 else face.scaled(self._scale)
-            missing = 1
-            if self._known is None:
-                missing += number  # frames before the first face repeat it
-            elif is_cut(self._known.pose, face.pose, self.time_s - self._known_s, scene_changed=self._changed):
+            if cuts.is_cut(face, self.time_s):
                 self._cuts.append(number)
-            self._known, self._known_s, self._changed = face, self.time_s, False
-            for _ in range(missing):
+            for _ in range(1 if self._known else 1 + number):  # frames before the first face repeat it
                 self._write(face)
+            self._known = face
         elif self._known is not None:
             self._write(self._known)
 
