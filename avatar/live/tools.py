@@ -17,7 +17,7 @@ def _open_source(spec: str, size: tuple[int, int], rate: int) -> FrameSource:
 
 
 def _open_tracker(smoothing: bool) -> FaceTracker:
-    return open_tracker(smoothing=smoothing)
+    return open_tracker(smoothing=smoothing, live=True)
 
 
 @dataclass(frozen=True)
