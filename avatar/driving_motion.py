@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,8 +13,10 @@ import numpy as np
 from avatar.errors import FaceError
 from avatar.frames import Frame
 from avatar.motion.idle import idle_path
+from avatar.motion.shots import cuts_note
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
+from avatar.motion.upright_clip import open_turned, turn_of_clip
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.video import open_driving
 from avatar.tracking import FaceTracker
@@ -31,6 +33,8 @@ class DrivingClip:
     times_ns: Sequence[int]  # of every frame, as the clip counts them
     end_s: float  # when the last frame stops being shown
     facts: DrivingFacts
+    notes: tuple[str, ...] = field(default=(), kw_only=True)  # sentences worth reading
+    turn_deg: int = field(default=0, kw_only=True)  # by which its frames are turned clockwise, before anything else
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +89,12 @@ def read_clip(path: Path, report: Callable[[int, int], None]) -> DrivingClip:
 
 
 def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
-    with open_driving(path) as driving:
+    turn_deg = turn_of_clip(path, tracker)
+    with open_turned(path, turn_deg) as driving:
         times_ns = array("q")
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        return DrivingMotion(times_ns, driving.end_s, driving.facts, track)
+        notes = (*getattr(driving, "notes", ()), *([cuts_note(len(track.cuts))] if track.cuts else []))
+        return DrivingMotion(times_ns, driving.end_s, driving.facts, track, notes=notes, turn_deg=turn_deg)
 
 
 def _noted(driving: DrivingVideo, times_ns: array[int], report: Callable[[int, int], None]) -> Iterator[Frame]:
@@ -112,4 +118,5 @@ def _of_template(track: MotionTrack) -> DrivingMotion:
         has_audio=False,
     )
     times_ns = array("q", (round(float(time_s) * _NS) for time_s in track.times_s))
-    return DrivingMotion(times_ns, facts.duration_s, facts, track)
+    notes = (cuts_note(len(track.cuts)),) if track.cuts else ()
+    return DrivingMotion(times_ns, facts.duration_s, facts, track, notes=notes)

@@ -17,13 +17,13 @@ from avatar.engine.fomm.engine import FommEngine
 from avatar.engine.fomm.reference import distances
 from avatar.errors import FaceError, UsageError
 from avatar.frames import Frame, RgbImage
-from avatar.motion.shots import Shots, cuts_note
+from avatar.motion.shots import Shots
 from avatar.motion.track import MotionTrack, scale_between
+from avatar.motion.upright_clip import open_turned
 from avatar.perform_warp import existing_frame
 from avatar.performance import Performance
 from avatar.portrait_crop import Box
 from avatar.portrait_source import Likeness, read_portrait
-from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
 
 if TYPE_CHECKING:
@@ -71,11 +71,10 @@ def _prepared(
     reference = _reference(options, clip, face, engine, box, report)
     shots = None if track is None or not track.cuts else Shots(track, reference)
     if track is not None and shots is not None:
-        notes.append(cuts_note(len(track.cuts)))
         own = (part for _, part in track.seen_landmarks(*shots.around(reference)))
         box = square_of_track(own, track.width_px, track.height_px)
     first = (facts.width_px, facts.height_px)
-    picture = _frame_of(options.driving, reference)
+    picture = _frame_of(options.driving, clip.turn_deg, reference)
     engine.calibrate_in(picture, _square_in(picture, first, box, shots, reference))
 
     def draw(number: int, frame: Frame | None) -> RgbImage:
@@ -152,7 +151,7 @@ def _reference(
         return _nearest_face(face, track)
     count = len(clip.times_ns)
     unlike = np.empty(count)
-    for frame in _counted(options.driving, lambda done: report("comparing", done, count)):
+    for frame in _counted(options.driving, clip.turn_deg, lambda done: report("comparing", done, count)):
         unlike[frame.sequence] = distances(engine.source_keypoints, engine.keypoints(frame.rgb, box)[None])[0]
     return int(np.argmin(unlike))
 
@@ -166,15 +165,15 @@ def _nearest_face(face: Face, track: MotionTrack) -> int:
     return nearest
 
 
-def _counted(path: Path, note: Callable[[int], None]) -> Iterator[Frame]:
-    with open_driving(path) as driving:
+def _counted(path: Path, turn_deg: int, note: Callable[[int], None]) -> Iterator[Frame]:
+    with open_turned(path, turn_deg) as driving:
         for number, frame in enumerate(driving):
             yield frame
             note(number + 1)
 
 
-def _frame_of(path: Path, number: int) -> Frame:
-    with open_driving(path) as driving:
+def _frame_of(path: Path, turn_deg: int, number: int) -> Frame:
+    with open_turned(path, turn_deg) as driving:
         for index, frame in enumerate(driving):
             if index == number:
                 return frame

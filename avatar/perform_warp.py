@@ -12,7 +12,7 @@ from avatar.driving_motion import DrivingClip, DrivingMotion, read_motion
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
-from avatar.motion.shots import Shots, cuts_note
+from avatar.motion.shots import Shots
 from avatar.performance import Performance
 from avatar.portrait import Level, check_portrait
 from avatar.portrait_source import Likeness, PortraitSource, read_portrait
@@ -33,8 +33,6 @@ def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report
     reference = _reference(options.reference, motion, face)
     track, engine = motion.track, tools.open_engine(options)
     shots = Shots(track, reference)
-    if track.cuts:
-        notes.append(cuts_note(len(track.cuts)))
 
     def draw(number: int, _: Frame | None) -> RgbImage:
         seen = shots.face(number) if track.presence[number] > 0 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
+    from avatar.motion.upright_clip import open_turned, turn_note, turn_of_clip
     from avatar.outputs.target import check_folder
-    from avatar.sources.video import open_driving
     from avatar.tracking import open_tracker
 
     output: Path = args.output
@@ -44,11 +45,13 @@ def run(args: argparse.Namespace) -> int:
     if is_template(args.driving):
         raise UsageError(f"{args.driving.name} is a template already.", remedy="Give animate this file as DRIVING.")
     check_folder(output.resolve().parent)
-    tracker = open_tracker()
-    with open_driving(args.driving) as clip, _bar(clip) as bar:
-        track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
-    tracker.close()
+    with contextlib.closing(open_tracker()) as tracker:
+        turn_deg = turn_of_clip(args.driving, tracker)
+        with open_turned(args.driving, turn_deg) as clip, _bar(clip) as bar:
+            track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
     save_template(track, output)
+    if turn_deg:
+        print(turn_note(args.driving.name, turn_deg))
     seen = int((track.presence > 0).sum())
     print(f"{output}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
     return 0

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from avatar.errors import AvatarError, CameraError
 from avatar.frames import Frame, LatestFrame
-from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.events import Event, SourceBack, SourceLost, SourceNote
 from avatar.live.statistics import Window
 from avatar.live.worker import Worker
 from avatar.sources.base import FrameSource
@@ -42,6 +42,7 @@ class CaptureThread(Worker):
         self._open_source, self._inbox, self._report, self._before = open_source, inbox, report, before
         self._source: FrameSource | None = None
         self._told_lost = False
+        self._told: set[str] = set()  # notes
         self.frames = Window()
         self.captured = 0
 
@@ -79,12 +80,19 @@ class CaptureThread(Worker):
                 if not delivered:
                     delivered, self._told_lost = True, False
                     self._report(SourceBack(source.name, source.facts))
+                self._tell_notes(source.facts.notes)
                 self._deliver(frame)
 
     def _deliver(self, frame: Frame) -> None:
         self.captured += 1
         self.frames.add(now_s=frame.captured_ns * 1e-9)
         self._inbox.put(frame)
+
+    def _tell_notes(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            if note not in self._told:
+                self._told.add(note)
+                self._report(SourceNote(note))
 
     def _tell_lost(self, error: Exception) -> None:
         if self._stopping.is_set() or self._told_lost:

@@ -28,6 +28,13 @@ class SourceBack:
 
 
 @dataclass(frozen=True)
+class SourceNote:
+    """Something to know about the source, which goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class FaceLost:
     """No face is in the picture any more; the avatar goes over to its idle motion."""
 
@@ -115,6 +122,6 @@ class OutputFailed:
 
 
 Event = (
-    SourceLost | SourceBack | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
+    SourceLost | SourceBack | SourceNote | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
     | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted | OutputFailed
 )  # fmt: skip
