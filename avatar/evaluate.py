@@ -157,9 +157,11 @@ def _counted(frames: Iterable[Frame], progress: Callable[[int], None]) -> Iterat
 def _track(clip: Path, progress: Callable[[int], None]) -> MotionTrack:
     from avatar.motion.upright_clip import open_turned, turn_of_clip
 
-    with contextlib.closing(open_watching_tracker()) as tracker:
-        with open_turned(clip, turn_of_clip(clip, tracker)) as frames:
-            return track_frames(_counted(frames, progress), tracker, name=clip.name)
+    with (
+        contextlib.closing(open_watching_tracker()) as tracker,
+        open_turned(clip, turn_of_clip(clip, tracker)) as frames,
+    ):
+        return track_frames(_counted(frames, progress), tracker, name=clip.name)
 
 
 def _refuse_company(result: DrivingVideo, portrait: RgbImage, driver: MotionTrack, name: str) -> None:

@@ -16,7 +16,7 @@ from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.sources.facts import DrivingVideo
 from avatar.sources.video import open_driving
 from avatar.tracking import FaceTracker
-from avatar.tracking.upright import SURE, is_surely_upright, likeliest_turn, turned, weigh_turns
+from avatar.tracking.upright import SURE, TURNS_DEG, is_surely_upright, likeliest_turn, turned, weigh_turns
 
 VOTES = 5  # frames with a face that have a say
 CLEAR = 15.0  # lead of the first two over all other turns that makes more votes needless; 31 is usual
@@ -106,24 +106,29 @@ def settle_turn(frames: Iterable[RgbImage], tracker: FaceTracker) -> int | None:
         if number < next_look:
             continue
         next_look = number + (EVERY if votes else max(EVERY, number))
-        found = tracker.detect(rgb)
-        if is_surely_upright(found):
+        weights = _weights(rgb, tracker)
+        if weights is None:
             return 0
-        weights = weigh_turns_of_frame(rgb, tracker)
         votes += [weights] if weights.max() > 0 else []
         if len(votes) == VOTES or (len(votes) > 1 and _lead(votes) > CLEAR):
             break
     return likeliest_turn(np.mean(votes, axis=0)) if votes else 0
 
 
-def weigh_turns_of_frame(rgb: RgbImage, tracker: FaceTracker) -> FloatArray:
-    """As `weigh_turns`, at first in a small copy of the frame: most faces in clips are large enough."""
+def _weights(rgb: RgbImage, tracker: FaceTracker) -> FloatArray | None:
+    """As `weigh_turns`; None: surely upright. Most faces in clips are large enough to be seen in a small copy."""
     step = max(rgb.shape) / LOOK_PX
-    if step <= 1:
-        return weigh_turns(rgb, tracker)
     size = (max(1, round(rgb.shape[1] / step)), max(1, round(rgb.shape[0] / step)))
-    weights = weigh_turns(np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), tracker)
-    return weights if weights.max() > SURE else weigh_turns(rgb, tracker)
+    copies = [np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), rgb] if step > 1 else [rgb]
+    weights = np.zeros(len(TURNS_DEG), np.float32)
+    for copy in copies:
+        found = tracker.detect(copy)
+        if is_surely_upright(found):
+            return None
+        weights = weigh_turns(copy, tracker, found)
+        if weights.max() > SURE:
+            break
+    return weights
 
 
 def _lead(votes: list[FloatArray]) -> float:

@@ -59,6 +59,8 @@ def _thumbnail(rgb: RgbImage) -> FloatArray:
 
 
 def _difference(one: FloatArray, other: FloatArray) -> float:
-    """0 for the same picture, about 1 for two that have nothing in common."""
-    contrast = float(np.square(one).sum() + np.square(other).sum())
-    return float(np.square(one - other).sum()) / (contrast + SIDE * SIDE * _NOISE**2)
+    """0 for the same picture, whatever its brightness and contrast; about 1 for two that have nothing in common."""
+    first, second, least = float(np.linalg.norm(one)), float(np.linalg.norm(other)), SIDE * _NOISE
+    if min(first, second) > 2 * least:
+        return 1 - float((one * other).sum()) / (first * second)
+    return float(np.square(one - other).sum()) / (first**2 + second**2 + least**2)
