@@ -192,8 +192,10 @@ def test_a_small_face_that_comes_later_is_found_within_two_seconds(
     assert found[-1]
 
 
-def test_looking_for_small_faces_costs_no_more_than_its_share(face_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracker, empty, looks = FaceTracker(face_model, live=True), paste(1280, 720), []
+def test_looking_for_small_faces_costs_no_more_than_its_share(
+    face_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, empty, looks = FaceTracker(face_model, live=True), paste(1280, 720), list[int]()
     detect = tracker._detector.detect
 
     def counted(rgb: RgbImage, regions: Sequence[Region], *rest: float) -> list[Detection]:

@@ -62,7 +62,7 @@ def test_a_tilted_head_is_left_alone(tracker: FaceTracker, head: RgbImage, degre
 
 def test_without_a_face_nothing_is_turned(tracker: FaceTracker) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (300, 400, 3)).astype(np.uint8)
-    assert how_turned(noise, tracker) is None
+    assert how_turned(noise, tracker) == 0
     assert not weigh_turns(noise, tracker).any()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,7 @@ from avatar.tracking.upright import SURE, TURNS_DEG, is_surely_upright, likelies
 VOTES = 5  # frames with a face that have a say
 CLEAR = 15.0  # lead of the first two over all other turns that makes more votes needless; 31 is usual
 LOOK_PX = 512  # longer side of the copies of frames that are looked at in all positions
+STRAIGHT_DEG = 30.0  # tilt of a head below which a face tells by itself which way up the picture is
 EVERY = 5  # frames between two of them; while there is no face, ever more
 _HOW = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
@@ -34,20 +35,19 @@ class TurnedVideo:
         size = (clip.facts.width_px, clip.facts.height_px)
         width_px, height_px = size[::-1] if turn_deg % 180 else size
         self.facts = replace(clip.facts, width_px=width_px, height_px=height_px)
-
-    @property
-    def end_s(self) -> float:
-        """When the last frame handed out so far stops being shown."""
-        return self._clip.end_s
-
-    @property
-    def notes(self) -> list[str]:
-        """Sentences the user should read about the clip."""
-        return [*getattr(self._clip, "notes", ()), turn_note(self.facts.path.name, self._turn_deg)]
+        self.end_s = 0.0
+        self.notes: list[str] = []
+        self._keep_up()
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in self._clip:
+            self._keep_up()
             yield replace(frame, rgb=turned(frame.rgb, self._turn_deg))
+        self._keep_up()
+
+    def _keep_up(self) -> None:
+        self.end_s = self._clip.end_s
+        self.notes = [*getattr(self._clip, "notes", ()), turn_note(self.facts.path.name, self._turn_deg)]
 
     def rewind(self) -> bool:
         """Get ready to be read from the start again. False: open it afresh."""
@@ -100,38 +100,60 @@ def settle_turn(frames: Iterable[RgbImage], tracker: FaceTracker) -> int | None:
     Returns:
         Degrees clockwise; 0 also where no face is found; None: a face is found and the votes are too faint.
     """
-    votes: list[FloatArray] = []
+    votes: list[_Vote] = []
     next_look = 0
     for number, rgb in enumerate(frames):
         if number < next_look:
             continue
         next_look = number + (EVERY if votes else max(EVERY, number))
-        weights = _weights(rgb, tracker)
-        if weights is None:
+        vote = _vote(rgb, tracker)
+        if vote.certain:
             return 0
-        votes += [weights] if weights.max() > 0 else []
+        votes += [vote] if vote.weights.max() > 0 else []
         if len(votes) == VOTES or (len(votes) > 1 and _lead(votes) > CLEAR):
             break
-    return likeliest_turn(np.mean(votes, axis=0)) if votes else 0
+    return _outcome(votes) if votes else 0
 
 
-def _weights(rgb: RgbImage, tracker: FaceTracker) -> FloatArray | None:
-    """As `weigh_turns`; None: surely upright. Most faces in clips are large enough to be seen in a small copy."""
+@dataclass(frozen=True, eq=False)
+class _Vote:
+    weights: FloatArray  # (4,), see `weigh_turns`
+    straight: bool  # the frame as it is shows a face that is hardly tilted
+    certain: bool = False  # and nothing speaks against it
+
+
+def _vote(rgb: RgbImage, tracker: FaceTracker) -> _Vote:
+    """Look at one frame. Most faces in clips are large enough to be seen in a small copy."""
     step = max(rgb.shape) / LOOK_PX
     size = (max(1, round(rgb.shape[1] / step)), max(1, round(rgb.shape[0] / step)))
     copies = [np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)), rgb] if step > 1 else [rgb]
-    weights = np.zeros(len(TURNS_DEG), np.float32)
+    vote = _Vote(np.zeros(len(TURNS_DEG), np.float32), straight=False)
     for copy in copies:
         found = tracker.detect(copy)
-        if is_surely_upright(found):
-            return None
-        weights = weigh_turns(copy, tracker, found)
-        if weights.max() > SURE:
+        straight = bool(found) and abs(found[0].pose.roll_deg) < STRAIGHT_DEG
+        if straight and is_surely_upright(found):
+            return replace(vote, straight=True, certain=True)
+        vote = _Vote(weigh_turns(copy, tracker, found), straight)
+        if vote.weights.max() > SURE:
             break
-    return weights
+    return vote
 
 
-def _lead(votes: list[FloatArray]) -> float:
+def _outcome(votes: list[_Vote]) -> int | None:
+    """The turn that the votes speak for together.
+
+    A head that leans by 50 degrees leans by 40 to the other side when its clip lies on its side. Where every frame
+    that speaks for upright shows such a head, and another frame speaks clearly for a turn, nobody can tell.
+    """
+    turn_deg = likeliest_turn(np.mean([vote.weights for vote in votes], axis=0))
+    upright = [vote for vote in votes if vote.weights.argmax() == 0]
+    dissent = any(vote.weights.argmax() != 0 and vote.weights.max() > SURE for vote in votes)
+    if turn_deg == 0 and dissent and not any(vote.straight for vote in upright):
+        return None
+    return turn_deg
+
+
+def _lead(votes: list[_Vote]) -> float:
     """By how much the first of the turns is ahead of the second."""
-    second, first = np.sort(np.mean(votes, axis=0))[-2:]
+    second, first = np.sort(np.mean([vote.weights for vote in votes], axis=0))[-2:]
     return float(first - second)

@@ -4,7 +4,7 @@ The landmark network draws an upright face on a chin and a forehead too, so one 
 at in all four positions: the true one is seen more surely, and a face that lies on its side is found from several.
 
     turn_deg = how_turned(rgb, tracker)     # a still
-    if turn_deg is None: ...                # no face, or none that is sure enough
+    if turn_deg is None: ...                # too little of a face that is not upright: do as if there were none
     rgb = turned(rgb, turn_deg)
 
 For a clip, add up `weigh_turns` of some frames and ask `likeliest_turn` about the sum divided by their number.
@@ -37,8 +37,9 @@ def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
         rgb: (H, W, 3) uint8.
         tracker: what it follows is left alone.
     Returns:
-        0, 90, 180 or 270, degrees clockwise, for `turned`; None: no face is found in any position, or only traces
-        of one that is not upright.
+        0, 90, 180 or 270, degrees clockwise, for `turned`; 0 where no face is found in any position; None: there
+        are traces of one that is not upright, too faint to turn a picture for, and a face found in it as it is
+        would be a false one.
     """
     first = tracker.detect(rgb)
     if is_surely_upright(first):
@@ -73,9 +74,7 @@ def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | N
 def likeliest_turn(weights: FloatArray) -> int | None:
     """The turn, as in `how_turned`, that weights of `weigh_turns` speak for."""
     best = int(np.argmax(weights))
-    if weights[best] <= 0:
-        return None
-    if weights[best] <= weights[0] + UPRIGHT_BONUS and weights[0] > 0:
+    if weights[best] <= 0 or (weights[best] <= weights[0] + UPRIGHT_BONUS and weights[0] > 0):
         return 0
     return TURNS_DEG[best] if weights[best] >= SURE else None
 
