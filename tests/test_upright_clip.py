@@ -20,6 +20,7 @@ from avatar.cv import cv2
 from avatar.driving_motion import read_motion
 from avatar.errors import FaceError
 from avatar.frames import RgbImage
+from avatar.live.turn_watch import TurnWatch
 from avatar.live.upright_source import TurnedSource, as_upright
 from avatar.motion.template import load_template
 from avatar.motion.upright_clip import EVERY, VOTES, open_turned, settle_turn, turn_of_clip
@@ -148,6 +149,31 @@ def test_upright_files_and_cameras_stay_as_they_are(face_model: Path, head: RgbI
         assert source is opened
     camera = FakeSource()
     assert as_upright(camera) is camera
+
+
+def watched(tracker: FaceTracker, picture: RgbImage, seconds: float = 10) -> list[str]:
+    watch, notes = TurnWatch(), []
+    tracker.reset()
+    for number in range(round(seconds * 4)):
+        note = watch.note(picture, tracker.track(picture), tracker, 50 + number / 4)
+        notes += [] if note is None else [note]
+    return notes
+
+
+@pytest.mark.parametrize(("turn_deg", "how"), [(90, "lies on its side"), (180, "is upside down")])
+def test_a_camera_that_is_mounted_upside_down_is_told_of_once(
+    tracker: FaceTracker, head: RgbImage, turn_deg: int, how: str
+) -> None:
+    (note,) = watched(tracker, turned(head, turn_deg))
+    assert how in note and "Turn the camera" in note
+
+
+def test_an_upright_camera_is_not_told_of(tracker: FaceTracker, head: RgbImage) -> None:
+    assert watched(tracker, head) == []
+    assert watched(tracker, np.full_like(head, 90)) == []
+    matrix = cv2.getRotationMatrix2D((128, 100), 40, 1)
+    leaning = np.asarray(cv2.warpAffine(head, matrix, (256, 200), borderMode=cv2.BORDER_REPLICATE))
+    assert watched(tracker, leaning) == []
 
 
 def test_a_turned_clip_can_be_played_again(head: RgbImage, tmp_path: Path) -> None:

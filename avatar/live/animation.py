@@ -17,7 +17,7 @@ from avatar.frames import Frame, LatestFrame
 from avatar.live.calibration import Calibration
 from avatar.live.crop import DrivingCrop
 from avatar.live.driver import Driver
-from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost
+from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost, SourceNote
 from avatar.live.gate import Gate
 from avatar.live.mark import as_passed_through
 from avatar.live.moment import Moment
@@ -26,6 +26,7 @@ from avatar.live.stage import Stage
 from avatar.live.statistics import Window
 from avatar.live.tap import Preview, Tap
 from avatar.live.tools import LiveTools
+from avatar.live.turn_watch import TurnWatch
 from avatar.live.worker import Worker
 from avatar.motion.cuts import CutWatch
 from avatar.motion.idle import SIDE_PX, load_idle
@@ -73,6 +74,7 @@ class AnimationThread(Worker):
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
         self._cuts = CutWatch()
+        self._turn = TurnWatch()
         self._camera_size = (0, 0)
         self.calibration = Calibration(
             report, search=options.calibration.search, drift_hint=options.calibration.drift_hint
@@ -97,6 +99,7 @@ class AnimationThread(Worker):
         self._source, self._since_ns = spec, since_ns
         self._cuts.reset()
         self._camera_size = (0, 0)
+        self._turn.reset()
         self._camera_s = time.monotonic()
         self.calibration.forget()
 
@@ -170,6 +173,7 @@ class AnimationThread(Worker):
         self._note_size(frame)
         with self._timed("track"):
             face = self._track(frame) if self.stage.watches_faces else None
+        self._watch_turn(frame, face, now_s)
         box = self._crop.box(face, frame.width_px, frame.height_px, now_s)
         self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
         seen = face if self.stage.needs_face else face or self._stand_in
@@ -195,6 +199,13 @@ class AnimationThread(Worker):
             self.calibration.rebase(face)
             self._crop.start_afresh()
         return face
+
+    def _watch_turn(self, frame: Frame, face: Face | None, now_s: float) -> None:
+        """Tell of a camera that is mounted upside down, once."""
+        if self._tracker is None or not (self.stage.ready and self.stage.needs_face):
+            return
+        if (note := self._turn.note(frame.rgb, face, self._tracker, now_s)) is not None:
+            self._report(SourceNote(note))
 
     def _note_size(self, frame: Frame) -> None:
         """Carry the reference frame over where a source goes on in another size, as calls and browsers do."""
