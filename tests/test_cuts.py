@@ -50,6 +50,14 @@ def test_a_similar_scene_is_a_change_where_all_was_still() -> None:
     assert changes([scene(1)] * 9 + [similar] * 5) == [9]
 
 
+@pytest.mark.parametrize(("after", "expected"), [(2, True), (1, False)])
+def test_a_fade_through_black_is_a_change_where_another_scene_comes_out(after: int, expected: bool) -> None:
+    out = [(scene(1) * (1 - n / 10)).astype(np.uint8) for n in range(11)]
+    come_in = [(scene(after) * (n / 10)).astype(np.uint8) for n in range(11)]
+    found = changes([scene(1)] * 5 + out + come_in + [scene(after)] * 5)
+    assert (len(found) == 1 and found[0] > 15) if expected else found == []
+
+
 def test_lights_fades_noise_and_pans_are_no_changes() -> None:
     random = np.random.default_rng(3)
     base = scene(1).astype(float)

@@ -64,8 +64,8 @@ class CutWatch:
         return changed
 
     def is_cut(self, face: Face | None, time_s: float) -> bool:
-        """Whether the face in that picture is the first after a cut. None: no face is seen."""
-        if face is None:
+        """Whether the face in that picture is the first after a cut. None: no face is seen. One in the dark waits."""
+        if face is None or self._scene.blank:
             return False
         before, elapsed_s = self._pose, time_s - self._seen_s
         cut = before is not None and is_cut(before, face.pose, elapsed_s, scene_changed=self._scene_changed)

@@ -14,7 +14,7 @@ CHANGED = 0.4  # of their contrast: frames of different scenes differ by 0.5 to 
 SUDDEN, SUDDEN_TIMES = 0.1, 6.0  # or this much, and that many times what the frames before differed by
 MEMORY = 8  # frames
 CALM = 3  # frames after a change in which there is no other: a flash is one change
-_NOISE = 4.0  # levels; contrast below this is none
+LEAST_CONTRAST = 2.5  # levels; a picture with less shows nothing
 _COARSE = 128  # pixels per side are enough to make a thumbnail of
 
 
@@ -26,18 +26,21 @@ class SceneWatch:
 
     def reset(self) -> None:
         """Forget the past; the next picture is no change."""
+        self.blank = False  # the last picture is black, or all white
         self._shape: tuple[int, ...] | None = None
         self._before: FloatArray | None = None
         self._differences: collections.deque[float] = collections.deque(maxlen=MEMORY)
 
     def changed(self, rgb: RgbImage) -> bool:
         """Whether this picture (H, W, 3) shows another scene than the one before, or has another size."""
-        now = _thumbnail(rgb)
-        before, shape = self._before, self._shape
-        self._before, self._shape = now, rgb.shape
+        now, before = _thumbnail(rgb), self._before
+        resized, self._shape = self._shape not in (None, rgb.shape), rgb.shape
+        self.blank = bool(np.linalg.norm(now) < LEAST_CONTRAST * SIDE)
+        if self.blank:  # what follows is compared with what was before
+            return resized
+        self._before = now
         if before is None:
-            return False
-        resized = shape != rgb.shape
+            return resized
         difference = _difference(before, now)
         known = self._differences
         usual = max(known, default=0.0)
@@ -60,7 +63,4 @@ def _thumbnail(rgb: RgbImage) -> FloatArray:
 
 def _difference(one: FloatArray, other: FloatArray) -> float:
     """0 for the same picture, whatever its brightness and contrast; about 1 for two that have nothing in common."""
-    first, second, least = float(np.linalg.norm(one)), float(np.linalg.norm(other)), SIDE * _NOISE
-    if min(first, second) > 2 * least:
-        return 1 - float((one * other).sum()) / (first * second)
-    return float(np.square(one - other).sum()) / (first**2 + second**2 + least**2)
+    return 1 - float((one * other).sum()) / float(np.linalg.norm(one) * np.linalg.norm(other))
