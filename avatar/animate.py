@@ -16,7 +16,7 @@ from avatar.frames import RgbImage
 from avatar.library import Library
 from avatar.motion.upright_clip import open_turned
 from avatar.outputs.encoding_thread import EncodingThread
-from avatar.outputs.target import OutputKind, check_target
+from avatar.outputs.target import OutputKind, check_target, files_named
 from avatar.outputs.video_file import open_output
 from avatar.perform_fomm import perform_fomm
 from avatar.perform_warp import perform_warp
@@ -55,7 +55,8 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     """
     tools = tools or Tools()
     source = Library().likeness(options.source)
-    kind = check_target(options.output, [source.picture, options.driving])
+    inputs = [source.picture, options.driving, *files_named(options.model, options.config)]
+    kind = check_target(options.output, inputs)
     perform = perform_fomm if options.engine == "fomm" else perform_warp
     performance = perform(options, source, tools, report)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -16,12 +17,12 @@ STALE_S = 3600.0  # a part that nobody wrote to for so long belongs to no runnin
 
 def part_path(target: Path) -> Path:
     """A hidden, unused name beside `target`, so that the final rename stays on one file system."""
-    return target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+    return target.with_name(f".{_stem(target)}.{secrets.token_hex(4)}.part")
 
 
 def remove_stale_parts(target: Path) -> None:
     """Remove what jobs for `target` left that were killed or lost their power: hidden parts nobody writes to."""
-    for part in target.parent.glob(f".{glob.escape(target.name[:200])}.????????.part"):
+    for part in target.parent.glob(f".{glob.escape(_stem(target))}.????????.part"):
         with contextlib.suppress(OSError):
             if time.time() - part.stat().st_mtime > STALE_S:
                 shutil.rmtree(part) if part.is_dir() else part.unlink()
@@ -37,6 +38,8 @@ def replacing(target: Path) -> Iterator[Path]:
         OSError: whatever the file system says; `target` is then as it was before.
     """
     target = target.resolve()
+    if target.exists() and not target.is_file():  # a device or a pipe would be gone, and a folder stays
+        raise OSError(errno.EINVAL, "It is not a file", str(target))
     part = part_path(target)
     try:
         yield part
@@ -44,6 +47,11 @@ def replacing(target: Path) -> Iterator[Path]:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _stem(target: Path) -> str:
+    """As much of a name as leaves room for what is added to it: file systems count bytes, and take 255."""
+    return target.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
 
 
 def flush_to_disk(path: Path) -> None:

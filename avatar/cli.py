@@ -7,7 +7,6 @@ that is asked for is imported, so that `--help` is quick and one command's heavy
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import importlib.util
 import logging
@@ -16,9 +15,13 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from avatar import __version__
 from avatar.errors import AvatarError, SetupError, UsageError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown, shown_lines
+from avatar.system_errors import explain
+from avatar.terminal_guard import LogFormatter, guarded_terminal
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
@@ -51,16 +54,18 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
     debug = "--debug" in words and words[:1] != ["test"]  # pytest has a --debug of its own
     if debug:
         words.remove("--debug")
-    style = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format=style)
-    try:
-        return _run(words) if words else _open(open_window)
-    except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
-        return stop.code if isinstance(stop.code, int) else FAILED
-    except BaseException as error:
-        if debug:
-            traceback.print_exc()
-        return _explain(error)
+    log = logging.StreamHandler()
+    log.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[log])
+    with guarded_terminal():
+        try:
+            return _run(words) if words else _open(open_window)
+        except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
+            return stop.code if isinstance(stop.code, int) else FAILED
+        except BaseException as error:
+            if debug:
+                print(_traceback(), file=sys.stderr)
+            return _explain(error)
 
 
 def available() -> list[str]:
@@ -111,7 +116,7 @@ def _load(name: str | None) -> ModuleType:
 
 
 def _parser(names: list[str], wanted: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="run.py", description="A live avatar for your webcam: a portrait that moves as you do.",
         epilog="Every command explains itself: run.py COMMAND --help",
     )  # fmt: skip
@@ -127,6 +132,14 @@ def _parser(names: list[str], wanted: str | None, module: ModuleType | None) -> 
     return parser
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser that names wrong arguments in one line; parsers of commands are of its class too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with code 2."""
+        super().error(shown(message, MOST_OF_SENTENCE))
+
+
 def _explain(error: BaseException) -> int:
     """Say on stderr what happened and what to do; return the exit code."""
     if isinstance(error, AvatarError):
@@ -136,19 +149,27 @@ def _explain(error: BaseException) -> int:
         _say("Stopped.")
     elif isinstance(error, BrokenPipeError):  # `run.py models list | head`: nobody reads on, which is no fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    elif isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        _say("The disk is full.", "Free some space and try again.")
+    elif (known := explain(error)) is not None:
+        _say(known.what, known.remedy)
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("avatar"):
         _say(f"The package {error.name} is not installed in this Python.", "Start without --no-setup, or install it.")
-    elif isinstance(error, MemoryError):
-        _say("There is not enough memory for this.", "Close other programs, or ask for a smaller --size.")
     else:
-        mistake = f"{type(error).__name__}: {error}"
+        from avatar.discretion import discreet
+
+        mistake = discreet(shown(f"{type(error).__name__}: {error}", MOST_OF_SENTENCE))  # to be put into a report
         _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")
     return FAILED
 
 
+def _traceback() -> str:
+    """Where the error comes from, as it can be put into a public report."""
+    from avatar.discretion import discreet
+
+    return discreet(shown_lines(traceback.format_exc()))
+
+
 def _say(what: str, remedy: str = "") -> None:
+    what, remedy = shown(what, MOST_OF_SENTENCE), shown(remedy, MOST_OF_SENTENCE)
     print(f"\n{what}" if sys.stderr.isatty() else what, file=sys.stderr)
     if remedy:
         print(remedy, file=sys.stderr)

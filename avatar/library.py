@@ -33,11 +33,12 @@ from avatar.library_builtin import builtin_avatars
 from avatar.library_import import NOTHING_CHOSEN, Choice, Detect, describe, examine, fill, sha256, thumbnail_of
 from avatar.library_names import as_name, check_name, same_name
 from avatar.library_record import Avatar
+from avatar.locks import file_lock
 from avatar.portrait import PortraitReport
 from avatar.portrait_source import Likeness
 from avatar.tracking.face import Face
 
-TRASH, ORDER_FILE = ".trash", "order.toml"
+TRASH, ORDER_FILE, LOCK = ".trash", "order.toml", ".lock"
 INCOMING = ".incoming-"  # prefix of folders that are not complete yet
 STALE_S = 24 * 3600  # an incoming folder this old was left by a crash
 
@@ -144,7 +145,7 @@ class Library:
         report = examine(rgb, detect, choice)
         if not without_face:
             report.raise_if_refused()
-        with _explained(self.folder):
+        with self._changing():
             digest = sha256(picture)
             self._refuse_twin(digest)
             self._free_name(wanted, exact=name is not None)  # refuses a taken name before anything is copied
@@ -167,7 +168,7 @@ class Library:
             LibraryError: there is none of that name, it is built in, or its record cannot be written.
         """
         avatar = _usable(self._own(name))
-        with _explained(self.folder):
+        with self._changing():
             library_record.write(replace(avatar, confirmed=_now()))
         return library_record.read(avatar.folder)
 
@@ -184,7 +185,7 @@ class Library:
         rgb = load_image(avatar.picture)
         report = examine(rgb, detect, choice)
         report.raise_if_refused()
-        with _explained(self.folder):
+        with self._changing():
             digest = sha256(avatar.picture)  # an edited picture is looked at afresh as well
             describe(replace(avatar, sha256=digest, crop=choice.crop, marks=choice.marks), rgb, report.face)
         return Added(library_record.read(avatar.folder), report)
@@ -196,7 +197,7 @@ class Library:
             LibraryError: there is none of that name, or it is built in.
         """
         avatar = self._own(name)
-        with _explained(self.folder):
+        with self._changing():
             trash = self.folder / TRASH
             trash.mkdir(exist_ok=True)
             avatar.folder.rename(trash / f"{avatar.folder.name}.{time.time_ns():020d}")
@@ -211,7 +212,7 @@ class Library:
         removed = sorted((self.folder / TRASH).glob("*"), key=lambda folder: folder.suffix, reverse=True)
         for folder in removed:
             if same_name(name) == same_name(folder.stem):
-                with _explained(self.folder):
+                with self._changing():
                     final = self.folder / self._free_name(folder.stem, exact=True)
                     folder.rename(final)
                 return library_record.read(final)
@@ -227,7 +228,7 @@ class Library:
         if same_name(wanted) != same_name(avatar.name):
             self._free_name(wanted, exact=True)
         names = [wanted if same_name(other.name) == same_name(avatar.name) else other.name for other in self.avatars()]
-        with _explained(self.folder):
+        with self._changing():
             avatar.folder.rename(self.folder / wanted)
             library_record.write_order(self.folder / ORDER_FILE, names)
         return library_record.read(self.folder / wanted)
@@ -240,8 +241,7 @@ class Library:
         """
         first = [self.find(name).name for name in names]
         rest = [avatar.name for avatar in self.avatars() if avatar.name not in first]
-        with _explained(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
+        with self._changing():
             library_record.write_order(self.folder / ORDER_FILE, [*first, *rest])
 
     def thumbnail(self, avatar: Avatar) -> RgbImage:
@@ -296,11 +296,18 @@ class Library:
 
     def _incoming(self) -> Path:
         """An empty folder under a passing name: nobody sees half an avatar."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         incoming = self.folder / f"{INCOMING}{secrets.token_hex(4)}"
         incoming.mkdir()
         return incoming
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Let one program change the library at a time: two imports of one picture would not see each other."""
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with file_lock(self.folder / LOCK):
+                yield
 
     def _publish(self, avatar: Avatar, *, exact: bool) -> Path:
         while True:

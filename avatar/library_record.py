@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from typing import Any
 
 from avatar.atomic import replacing
 from avatar.portrait_crop import Box
+from avatar.small_files import read_bytes, read_toml
 from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
 from avatar.tracking.marks import Marks
 
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
 _NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
+_FARTHEST_PX = 1_000_000  # no picture is as large: what lies beyond was not written by Masque
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def read(folder: Path) -> Avatar:
     """What a folder holds; never fails, since people edit and delete files: `problem` says what is wrong."""
     name = unicodedata.normalize("NFC", folder.name)
     try:
-        facts = tomllib.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))
+        facts = read_toml(folder / RECORD_FILE)
     except (OSError, ValueError) as error:
         missing = isinstance(error, FileNotFoundError)
         file = _picture_without_record(folder)
@@ -62,7 +63,7 @@ def read(folder: Path) -> Avatar:
             return Avatar(name, folder, file)  # a picture in a folder made by hand is an avatar without notes
         return Avatar(name, folder, file, problem=problem, remedy="Remove it and add its picture again.")
     file = Path(_text(facts, "picture")).name  # a path in an edited record must not lead out of the folder
-    if not file or not (folder / file).is_file():
+    if not file or not _is_file(folder / file):
         remedy = "Put the picture back, or remove the avatar and add it again."
         return Avatar(name, folder, file, problem="its picture is missing", remedy=remedy)
     sha256, source, licence, created, confirmed = (_text(facts, key) for key in _NOTES)
@@ -103,20 +104,22 @@ def read_face(folder: Path) -> Face | None:
     from safetensors.numpy import load
 
     try:
-        marks = load((folder / FACE_FILE).read_bytes())
+        marks = load(read_bytes(folder / FACE_FILE))
         landmarks, blendshapes, presence = marks["landmarks"], marks["blendshapes"], marks["presence"]
-    except (OSError, KeyError, SafetensorError):
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
     shapes = (landmarks.shape, blendshapes.shape, presence.shape)
-    if shapes != ((LANDMARKS, 3), (len(BLENDSHAPES),), (1,)) or not np.isfinite(landmarks).all():
+    if shapes != ((LANDMARKS, 3), (len(BLENDSHAPES),), (1,)) or landmarks.dtype != np.float32:
         return None
-    return Face(landmarks, blendshapes, float(presence[0]), pose_of(landmarks))
+    if not (np.abs(landmarks) < _FARTHEST_PX).all() or not np.isfinite(blendshapes).all():  # NaN is not less either
+        return None
+    return Face(landmarks, blendshapes.astype(np.float32), float(presence[0]), pose_of(landmarks))
 
 
 def read_order(path: Path) -> list[str]:
     """Names in the order the user gave them; empty if there is none or it is damaged."""
     try:
-        names = tomllib.loads(path.read_text(encoding="utf-8")).get("order", [])
+        names = read_toml(path).get("order", [])
     except (OSError, ValueError):
         return []
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
@@ -135,6 +138,13 @@ def _picture_without_record(folder: Path) -> str:
     return min(pictures, default="")
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or no name at all
+        return False
+
+
 def _text(facts: dict[str, Any], key: str) -> str:
     value = facts.get(key, "")
     return value if isinstance(value, str) else ""
@@ -145,7 +155,8 @@ def _crop(value: object) -> Box | None:
     if not (isinstance(value, list) and len(value) == 4 and all(type(part) is int for part in value)):
         return None
     box = Box(*value)
-    return box if min(box.left, box.top) >= 0 and min(box.width, box.height) > 0 else None
+    sound = min(box.left, box.top) >= 0 and min(box.width, box.height) > 0 and max(value) < _FARTHEST_PX
+    return box if sound else None
 
 
 def _marks(value: object) -> Marks | None:

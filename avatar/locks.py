@@ -42,6 +42,23 @@ def file_lock(path: Path, *, on_wait: Callable[[], None] | None = None) -> Itera
         os.close(descriptor)  # releases the lock
 
 
+@contextlib.contextmanager
+def free_lock(path: Path) -> Iterator[int]:
+    """Hold the lock at `path` like `file_lock`, but do not wait for it.
+
+    Raises:
+        BlockingIOError: another process, or another block of this one, holds it.
+        OSError: the file cannot be made.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _try_lock(descriptor):
+            raise BlockingIOError(errno.EAGAIN, "it is locked", str(path))
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 if sys.platform == "win32":
     import msvcrt
 

@@ -11,13 +11,14 @@ import dataclasses
 import functools
 import json
 import os
-import tempfile
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from avatar.atomic import replacing
 from avatar.errors import SetupError
+from avatar.foreign_text import quoted
+from avatar.small_files import read_toml
 
 FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
 THEMES = ("system", "light", "dark")
@@ -91,7 +92,7 @@ class CanvasSettings:
         for name in ("width_px", "height_px"):
             _within(self, name, 16, 8192)
         if self.fit not in FITS:
-            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {quoted(self.fit)}")
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class WindowSettings:
         _within(self, "ghost", 0.0, 1.0)
         for name, known in (("theme", THEMES), ("preview", PREVIEWS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {quoted(getattr(self, name))}")
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ class Settings:
     def __post_init__(self) -> None:
         _within(self, "threads", 1, 64)
         if wrong := [key for key, value in self.keys.items() if not isinstance(value, str)]:
-            raise ValueError(f"keys: {wrong[0]} must be a text")
+            raise ValueError(f"keys: {quoted(wrong[0])} must be a text")
 
 
 def settings_path() -> Path:
@@ -168,8 +169,7 @@ def load_settings(path: Path | None = None) -> Settings:
     """
     path = path or settings_path()
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-        return cast(Settings, _record(table, Settings()))
+        return cast(Settings, _record(read_toml(path), Settings()))
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:
@@ -179,7 +179,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def save_settings(settings: Settings, path: Path | None = None) -> None:
-    """Write the settings, whole or not at all.
+    """Write the settings, whole or not at all; where the file is a link, into the file it points to.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -187,13 +187,8 @@ def save_settings(settings: Settings, path: Path | None = None) -> None:
     path = path or settings_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, draft = tempfile.mkstemp(prefix=".settings.", suffix=".part", dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-                stream.write(_toml(settings))
-            Path(draft).replace(path)
-        finally:
-            Path(draft).unlink(missing_ok=True)
+        with replacing(path) as part:
+            part.write_text(_toml(settings), encoding="utf-8")
     except OSError as error:
         raise SetupError(
             f"The settings cannot be saved in {path}: {error.strerror}.", remedy="Make that folder writable."
@@ -207,7 +202,7 @@ def _record(table: Any, defaults: Any) -> Any:
         ValueError: it is no table, or a value has the wrong type or range.
     """
     if not isinstance(table, dict):
-        raise ValueError(f"expected a table, got {table!r}")
+        raise ValueError(f"expected a table, got {quoted(table)}")
     values = {}
     for each in dataclasses.fields(defaults):
         if each.name in table:
@@ -222,7 +217,7 @@ def _as(name: str, value: object, like: object) -> Any:
     if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(like):
-        raise ValueError(f"{name} must be of type {type(like).__name__}, got {value!r}")
+        raise ValueError(f"{name} must be of type {type(like).__name__}, got {quoted(value)}")
     return value
 
 

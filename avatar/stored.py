@@ -17,6 +17,7 @@ from avatar.download import unwritable
 from avatar.errors import WeightsError
 from avatar.locks import file_lock
 from avatar.manifest import Seen, Weight, measure
+from avatar.small_files import read_json
 
 READY, UNCHECKED, DAMAGED, MISSING = "ready", "not checked yet", "damaged", "missing"
 
@@ -133,7 +134,7 @@ class StoredFile:
 
     def _read_note(self) -> dict[str, object]:
         try:
-            note = json.loads(self.note.read_text(encoding="utf-8"))
+            note = read_json(self.note)
         except (OSError, ValueError):
             return {}
         return note if isinstance(note, dict) else {}

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from fakes import plain
 
-from avatar import bench, manifest, weights
+from avatar import bench, discretion, manifest, weights
 from avatar.bench import Spread
+from avatar.discretion import discreet
 from avatar.doctor import (
     BROKEN,
     OK,
     WARNING,
     Check,
     devices,
-    discretion,
     packages,
     processors,
     run_doctor,
@@ -30,7 +30,6 @@ from avatar.doctor import (
     storage,
 )
 from avatar.doctor import speed as speed_module
-from avatar.doctor.discretion import discreet
 from avatar.errors import CameraError, WeightsError
 from avatar.frames import Frame
 from avatar.outputs import loopback
@@ -115,7 +114,7 @@ def test_paths_and_names_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path:
         f"{tmp_path / 'cache' / 'a.task'} of maria on marias-laptop, {project / 'models' / 'x'}, /home/maria/key.pem, "
         r"C:\Users\maria\key, /dev/video10; marianne stays"
     )
-    clean = discreet(Check("models", BROKEN, said, said)).what
+    clean = discreet(said)
     assert clean == "models/a.task of (name) on (name), models/x, (path), (path), /dev/video10; marianne stays"
 
 
@@ -250,7 +249,7 @@ def test_models_that_are_missing_or_damaged(monkeypatch: pytest.MonkeyPatch, tmp
     found = only(storage.look_at_models())
     assert found.state == BROKEN and "face-landmarker is missing" in found.what and "models pull" in found.remedy
     (tmp_path / weights.find("face-landmarker").file).write_bytes(b"damaged")
-    found = discreet(only(storage.look_at_models()))
+    found = only(run_doctor([("models", storage.look_at_models)]))
     assert found.state == BROKEN and found.remedy and str(tmp_path) not in found.what
 
 

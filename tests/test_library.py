@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from motion_samples import make_face
+from safetensors.numpy import save
 
 from avatar import library_import, library_record
 from avatar.errors import FaceError, ImageError, LibraryError, UsageError
 from avatar.frames import RgbImage
 from avatar.images import save_png
-from avatar.library import Library, library_folder
+from avatar.library import LOCK, ORDER_FILE, Library, library_folder
 from avatar.library_builtin import ASTRONAUT, GALLERY
 from avatar.library_import import Choice
 from avatar.library_names import as_name, check_name, same_name
@@ -246,7 +247,7 @@ def test_a_picture_that_changes_while_it_is_copied(
     monkeypatch.setattr(shutil, "copyfile", lambda source, target: Path(target).write_bytes(b"half"))
     with pytest.raises(LibraryError, match="changed while"):
         library.add(picture(tmp_path), detect=one_face)
-    assert list(library.folder.iterdir()) == []
+    assert [entry.name for entry in library.folder.iterdir()] == [LOCK]
 
 
 def test_an_unfinished_import_is_not_listed_and_swept_up_later(library: Library, tmp_path: Path) -> None:
@@ -281,6 +282,82 @@ def test_two_imports_at_once_both_arrive(library: Library, tmp_path: Path) -> No
     for thread in threads:
         thread.join()
     assert {f"p{shade}" for shade in range(6)} <= set(names(library))
+
+
+def test_one_picture_imported_four_times_at_once_is_kept_once(library: Library, tmp_path: Path) -> None:
+    file, answers = picture(tmp_path), []
+    everybody_looked = threading.Barrier(4)
+
+    def detect(rgb: RgbImage) -> list[Face]:
+        everybody_looked.wait(timeout=20)  # the longest part of an import: nobody has stored anything yet
+        return [make_face()]
+
+    def add() -> None:
+        try:
+            answers.append(library.add(file, detect=detect).avatar.name)
+        except LibraryError as error:
+            answers.append(error.what)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == ["This picture is there already, as mona."] * 3 + ["mona"]
+    assert names(library) == [ASTRONAUT, *GALLERY, "mona"]
+
+
+ODD_RECORDS = {
+    "a number too large for a place": 'picture = "p.png"\n[marks]\nchin = [1, ' + "9" * 400 + "]\n",
+    "a number of 5000 digits": 'picture = "p.png"\ncrop = [0, 0, 1, ' + "9" * 5000 + "]\n",
+    "lists in lists": 'picture = "p.png"\ncrop = ' + "[" * 5000 + "\n",
+    "keys in keys": 'picture = "p.png"\ncrop.' + "a." * 900 + "a = 1\n",
+    "no text": b"\xff\xfe\x00",
+    "a name too long": 'picture = "' + "n" * 300 + '.png"\n',
+    "a name that is none": 'picture = "a\\u0000b.png"\n',
+    "longer than any record": 'picture = "p.png"\n' + "# nothing\n" * 200_000,
+}
+
+
+@pytest.mark.parametrize("kind", ODD_RECORDS)
+def test_an_odd_record_costs_only_its_own_avatar(library: Library, tmp_path: Path, kind: str) -> None:
+    library.add(picture(tmp_path), detect=one_face)
+    text = ODD_RECORDS[kind]
+    odd = library.folder / "odd"
+    odd.mkdir()
+    picture(odd, "p.png")
+    (odd / "avatar.toml").write_bytes(text if isinstance(text, bytes) else text.encode())
+    found = {avatar.name: avatar for avatar in library.avatars()}
+    assert list(found) == [ASTRONAUT, *GALLERY, "mona", "odd"]
+    assert found["odd"].problem and found["odd"].remedy and not found["mona"].problem
+    assert library.likeness("mona").face is not None
+    with pytest.raises(LibraryError, match="odd cannot be used"):
+        library.likeness("odd")
+    assert library.remove("odd").name == "odd"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.timeout(30)
+def test_a_pipe_in_the_library_is_not_waited_for(library: Library, tmp_path: Path) -> None:
+    library.add(picture(tmp_path), detect=one_face)
+    for name in ("avatar.toml", "face.safetensors"):
+        file = library.folder / "mona" / name
+        file.unlink()
+        os.mkfifo(file)
+    os.mkfifo(library.folder / ORDER_FILE)
+    assert library.find("mona").problem == "its avatar.toml is damaged"
+    assert library_record.read_face(library.folder / "mona") is None
+
+
+def test_places_that_no_picture_has_are_no_places(library: Library, tmp_path: Path) -> None:
+    avatar = library.add(picture(tmp_path), detect=one_face).avatar
+    record = avatar.folder / "avatar.toml"
+    record.write_text(record.read_text() + f"crop = [0, 0, {2**62}, {2**62}]\n")
+    assert library.find("mona").crop is None
+    for landmarks in (np.full((478, 3), 1e30, np.float32), np.zeros((478, 3), bool)):
+        marks = {"landmarks": landmarks, "blendshapes": np.zeros(52, np.float32), "presence": np.ones(1, np.float32)}
+        (avatar.folder / "face.safetensors").write_bytes(save(marks))
+        assert library_record.read_face(avatar.folder) is None
 
 
 def test_remove_and_restore(library: Library, tmp_path: Path) -> None:

@@ -81,3 +81,25 @@ def test_a_failed_save_leaves_what_was_there(tmp_path: Path) -> None:
 def test_the_users_folder_is_the_place_without_an_override(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MASQUE_SETTINGS")
     assert settings_path().name == "settings.toml" and "masque" in str(settings_path())
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('avatar = "rusty"\n', encoding="utf-8-sig")
+    assert load_settings(path).avatar == "rusty"
+
+
+def test_a_link_to_the_settings_stays_a_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "dotfiles.toml", tmp_path / "settings.toml"
+    link.symlink_to(real)
+    for avatar in ("rusty", "bolt"):  # the first one makes the file
+        save_settings(Settings(avatar=avatar), link)
+        assert link.is_symlink() and load_settings(real).avatar == avatar
+
+
+@pytest.mark.parametrize("text", ["threads" + ".a" * 900 + " = 1", "a = " + "[" * 5000, "threads = " + "9" * 5000])
+def test_settings_that_no_parser_likes_are_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(SetupError, match="cannot be used"):
+        load_settings(path)

@@ -22,6 +22,7 @@ from ui.background import Lane
 from ui.import_dialog import LIKENESS, ImportDialog
 from ui.language import tr
 from ui.marks_editor import MarksDialog
+from ui.plain_text import unformatted
 from ui.session import Notice, Session
 
 
@@ -83,7 +84,7 @@ class AvatarJobs(QObject):
             self.choose(entries[row].avatar.name)
 
     def _ask_likeness(self, avatar: Avatar) -> bool:
-        text = tr("May you use the likeness of {name}?", name=avatar.name)
+        text = unformatted(tr("May you use the likeness of {name}?", name=avatar.name))
         box = QMessageBox(QMessageBox.Question, tr("Before it is shown"), text, QMessageBox.NoButton, self._window)
         box.setInformativeText(tr(LIKENESS))
         yes = box.addButton(tr("Yes, I may"), QMessageBox.AcceptRole)
@@ -150,7 +151,8 @@ class AvatarJobs(QObject):
         if entry is None:
             return
         old = entry.avatar.name
-        new, ok = QInputDialog.getText(self._window, tr("Rename"), tr("New name for {name}:", name=old), text=old)
+        question = unformatted(tr("New name for {name}:", name=old))
+        new, ok = QInputDialog.getText(self._window, tr("Rename"), question, text=old)
         if ok and new.strip() and new.strip() != old:
             self._avatars.rename(old, new.strip(), self._follow_name(old))
 

@@ -12,6 +12,7 @@ from PyQt5 import sip
 from PyQt5.QtCore import QObject, pyqtSignal
 
 from avatar.errors import AvatarError
+from avatar.system_errors import explain
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +62,15 @@ class Lane(QObject):
             except AvatarError as error:
                 answer = (failed, error)
             except Exception as error:  # outermost frame of the thread
-                logger.exception("A job of %s failed", self._name)
-                answer = (failed, AvatarError(f"Masque made a mistake of its own: {type(error).__name__}: {error}"))
+                answer = (failed, explain(error) or self._mistake(error))
             try:
                 self._finished.emit(*answer)
             except RuntimeError:  # the window is gone
                 return
+
+    def _mistake(self, error: Exception) -> AvatarError:
+        logger.exception("A job of %s failed", self._name, exc_info=error)
+        return AvatarError(f"Masque made a mistake of its own: {type(error).__name__}: {error}")
 
     def _answer(self, callback: Callable[[Any], None], value: Any) -> None:
         owner = getattr(callback, "__self__", None)

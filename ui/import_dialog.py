@@ -10,7 +10,6 @@ from PyQt5.QtWidgets import (
     QDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QScrollArea,
@@ -29,6 +28,7 @@ from ui.avatars import Avatars, Checked, Import
 from ui.language import later, tr
 from ui.marks_editor import MarksDialog
 from ui.picture_editor import PictureEditor
+from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.theme import current
 
@@ -57,7 +57,7 @@ class ImportDialog(QDialog):
         self._look_soon.timeout.connect(self._look)
         self.editor.cropped.connect(self._cropped)
         self.editor.face_chosen.connect(self._choose_face)
-        self.verdict = QLabel(tr("Looking for a face…"))
+        self.verdict = PlainLabel(tr("Looking for a face…"))
         self.verdict.setObjectName("Heading")
         self.verdict.setWordWrap(True)
         self._remarks = QVBoxLayout()
@@ -230,11 +230,11 @@ def remark_row(remark: Remark) -> QWidget:
     """A remark with its sign: colour is never the only difference."""
     sign_name, colour = _SIGNS[remark.level]
     row = QWidget()
-    sign = QLabel()
+    sign = PlainLabel()
     sign.setPixmap(icons.pixmap(sign_name, 20, getattr(current(), colour), row.devicePixelRatioF()))
     words = QVBoxLayout()
     words.setSpacing(1)
-    what = QLabel(remark.what)
+    what = PlainLabel(remark.what)
     what.setWordWrap(True)
     words.addWidget(what)
     if remark.remedy:

@@ -16,6 +16,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from avatar.small_files import read_json
+
 STAMP = "masque-setup.json"
 
 
@@ -92,7 +94,7 @@ class Environment:
 
     def _stamp(self) -> dict[str, str]:
         try:
-            stamp = json.loads((self.folder / STAMP).read_text(encoding="utf-8"))
+            stamp = read_json(self.folder / STAMP)
         except (OSError, ValueError):
             return {}
         return stamp if isinstance(stamp, dict) else {}

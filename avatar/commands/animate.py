@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.errors import UsageError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.progress import ProgressBar, rounded
 
 if TYPE_CHECKING:
@@ -97,11 +98,12 @@ def run_job(options: AnimateOptions, *, show_notes: bool = True) -> int:
         with _stopped_by_kill(), _Progress() as progress:
             result = animate(options, progress.report)
     except KeyboardInterrupt:
-        left = f"{options.output} is untouched." if existed else f"{options.output} was not written."
+        name = shown(options.output, MOST_OF_SENTENCE)
+        left = f"{name} is untouched." if existed else f"{name} was not written."
         print(f"\nStopped; {left}", file=sys.stderr)
         return FAILED
     for note in result.notes if show_notes else ():
-        print(note, file=sys.stderr)
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     print(closing_line(result))
     return 0
 
@@ -150,7 +152,7 @@ def closing_line(result: AnimateResult) -> str:
     return (
         f"{result.engine} on {result.device}{precision}: {result.frames} frames{unseen} of "
         f"{result.width_px} x {result.height_px} in {total_s:.1f} s, "
-        f"{rounded(result.frames / max(total_s, 1e-9))} frames/s: {result.output}"
+        f"{rounded(result.frames / max(total_s, 1e-9))} frames/s: {shown(result.output, MOST_OF_SENTENCE)}"
     )
 
 

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown, typed
+
 if TYPE_CHECKING:
     from avatar.library_import import Choice
     from avatar.portrait import PortraitReport
@@ -81,12 +83,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(library: Any, args: argparse.Namespace) -> int:
     avatars = library.avatars()
-    width = max((len(avatar.name) for avatar in avatars), default=0)
+    width = max((len(shown(avatar.name)) for avatar in avatars), default=0)
     for avatar in avatars:
         asked = "not confirmed that you may use it" if avatar.needs_confirming and not avatar.problem else ""
         notes = [avatar.problem, "built in" if avatar.builtin else "", avatar.source, avatar.licence, asked]
-        print(f"{avatar.name:<{width}}  {'; '.join(note for note in notes if note)}".rstrip())
-    print(f"\nFolder: {library.folder}")
+        print(f"{shown(avatar.name):<{width}}  {'; '.join(shown(note) for note in notes if note)}".rstrip())
+    print(f"\nFolder: {shown(library.folder, MOST_OF_SENTENCE)}")
     return 0
 
 
@@ -110,12 +112,12 @@ def _add(library: Any, args: argparse.Namespace) -> int:
             )  # fmt: skip
         except AvatarError as error:  # the other files are still added
             failed += 1
-            print(f"{file}: {error.what}\n{error.remedy}", file=sys.stderr)
+            print(f"{shown(file)}: {error.what}\n{error.remedy}", file=sys.stderr)
             continue
-        print(f"{added.avatar.name} is added.")
+        print(f"{shown(added.avatar.name)} is added.")
         _print_remarks(added.report)
         if not confirmed:
-            print(f"- Once you may use this likeness: python run.py avatars confirm {_quoted(added.avatar.name)}")
+            print(f"- Once you may use this likeness: python run.py avatars confirm {typed(added.avatar.name)}")
     tracker.close()
     return 1 if failed else 0
 
@@ -126,7 +128,7 @@ def _change(library: Any, args: argparse.Namespace) -> int:
     choice = _choice(args)
     with contextlib.closing(open_tracker()) as tracker:
         changed = library.change(args.name, choice, detect=functools.partial(find_faces, tracker=tracker))
-    print(f"{changed.avatar.name} is changed.")
+    print(f"{shown(changed.avatar.name)} is changed.")
     _print_remarks(changed.report)
     return 0
 
@@ -165,18 +167,18 @@ def _asked_for_the_right(count: int) -> bool:
 
 
 def _confirm(library: Any, args: argparse.Namespace) -> int:
-    print(f"It is noted that you may use {library.confirm(args.name).name}.")
+    print(f"It is noted that you may use {shown(library.confirm(args.name).name)}.")
     return 0
 
 
 def _remove(library: Any, args: argparse.Namespace) -> int:
     avatar = library.remove(args.name)
-    print(f"{avatar.name} is removed. To undo: python run.py avatars restore {_quoted(avatar.name)}")
+    print(f"{shown(avatar.name)} is removed. To undo: python run.py avatars restore {typed(avatar.name)}")
     return 0
 
 
 def _restore(library: Any, args: argparse.Namespace) -> int:
-    print(f"{library.restore(args.name).name} is back.")
+    print(f"{shown(library.restore(args.name).name)} is back.")
     return 0
 
 
@@ -190,7 +192,7 @@ def _check(library: Any, args: argparse.Namespace) -> int:
     with contextlib.closing(open_tracker()) as tracker:
         report = check_portrait(rgb, [source.face] if source.face else find_faces(rgb, tracker))
     verdict = "can be animated" if report.ok else "cannot be animated"
-    print(f"{args.file}: {report.width_px}x{report.height_px}, {verdict}.")
+    print(f"{shown(args.file)}: {report.width_px}x{report.height_px}, {verdict}.")
     if report.face is not None:
         from avatar.portrait import ear_to_ear_px
 
@@ -205,8 +207,4 @@ def _check(library: Any, args: argparse.Namespace) -> int:
 
 def _print_remarks(report: PortraitReport) -> None:
     for remark in report.remarks:
-        print(f"- {remark}")
-
-
-def _quoted(name: str) -> str:
-    return f'"{name}"' if " " in name else name
+        print(f"- {shown(remark, MOST_OF_SENTENCE)}")

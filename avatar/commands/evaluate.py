@@ -31,6 +31,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
+    from avatar.discretion import discreet_report
     from avatar.driving_motion import named_driving
     from avatar.evaluate import evaluate
     from avatar.json_report import check_json_target, write_json
@@ -39,12 +40,12 @@ def run(args: argparse.Namespace) -> int:
     from avatar.progress import ProgressBar
 
     driving = named_driving(args.driving)
-    check_json_target(args.json, [driving, args.result])
     source = Library().likeness(args.source)
+    check_json_target(args.json, [source.picture, driving, args.result])
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)
     print(evaluation.table())
     if args.json is not None:
-        write_json(args.json, evaluation.as_json())
+        write_json(args.json, discreet_report(evaluation.as_json()))
     return 0

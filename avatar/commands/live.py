@@ -60,16 +60,18 @@ def run(args: argparse.Namespace) -> int:
     from avatar.live.stopping import stop_signals, watch_stdin
     from avatar.live.terminal import Terminal
     from avatar.outputs.recorder import check_recording
+    from avatar.outputs.target import files_named
     from avatar.pipeline import Pipeline
     from avatar.settings import load_settings
     from avatar.sources.open import check_source
 
     settings = load_settings()
     options = options_of(args, settings)
-    check_json_target(args.report)
+    portrait = Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
+    inputs = [portrait, *files_named(options.source, options.model)]
+    check_json_target(args.report, inputs, beside=args.record)
     if args.record is not None:
         check_recording(args.record)
-    Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
     if args.camera is not None:
         check_source(args.camera)
     cv2.setNumThreads(settings.threads)
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         )
     terminal.end()
     if args.report is not None:
-        write_json(args.report, result.as_json() | {"options": _facts(options), "machine": _machine()})
+        write_json(args.report, _report(args, options, result))
     return _conclude(result)
 
 
@@ -167,6 +169,20 @@ def _conclude(result: SessionResult) -> int:
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+def _report(args: argparse.Namespace, options: LiveOptions, result: SessionResult) -> Any:
+    """What goes into a file that is passed on: names of files without their folders, and no camera's serial number."""
+    from avatar.discretion import discreet_report, known_paths
+
+    report: dict[str, Any] = result.as_json() | {"options": _facts(options), "machine": _machine()}
+    known = known_paths(args.record, args.report, options.avatar, options.model)
+    if Path(options.source).expanduser().exists():
+        known |= known_paths(options.source)
+    elif options.source != "idle":
+        report["statistics"]["source"] = "camera"
+        known |= {options.source: "(camera)"} if len(options.source) > 3 else {}
+    return discreet_report(report, known)
 
 
 def _facts(options: LiveOptions) -> dict[str, Any]:

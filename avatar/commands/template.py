@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.progress import ProgressBar
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
     from avatar.motion.upright_clip import open_turned, turn_note, turn_of_clip
-    from avatar.outputs.target import check_folder
+    from avatar.outputs.target import check_apart, check_folder, refuse_special
     from avatar.tracking import open_tracker
 
     output: Path = args.output
@@ -44,6 +45,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{output} is a folder, not a file.", remedy=f"Try: -o {output / 'motion'}{SUFFIX}")
     if is_template(args.driving):
         raise UsageError(f"{args.driving.name} is a template already.", remedy="Give animate this file as DRIVING.")
+    check_apart([output], [args.driving])
+    refuse_special(output)
     check_folder(output.resolve().parent)
     with contextlib.closing(open_tracker()) as tracker:
         turn_deg = turn_of_clip(args.driving, tracker)
@@ -53,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     if turn_deg:
         print(turn_note(args.driving.name, turn_deg))
     seen = int((track.presence > 0).sum())
-    print(f"{output}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
+    name = shown(output, MOST_OF_SENTENCE)
+    print(f"{name}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")
     return 0
 
 

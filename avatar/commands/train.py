@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import UsageError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 _HELP = """\
 CONFIG   a recipe, such as recipes/face.yaml: folders of clips, pairs and stills, networks, losses, steps
@@ -45,8 +46,10 @@ def run(args: argparse.Namespace) -> int:
     """Train and return the exit code."""
     import dataclasses
 
+    from avatar.outputs.target import check_apart, files_named
     from avatar.training.config import read_recipe
     from avatar.training.pack import load_pack, save_pack
+    from avatar.training.run import CHECKPOINT, METRICS, MODEL, SHEETS
 
     config = read_recipe(args.config)
     if args.steps is not None:
@@ -55,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         config = dataclasses.replace(config, steps=args.steps)
     output = args.output or Path("runs") / config.name
     path = args.pack or output / "pack.safetensors"
+    written = [output / name for name in (MODEL, CHECKPOINT, METRICS, SHEETS)]
+    check_apart(written, [args.config, path, *files_named(args.data)])
     if args.pack is None and not path.is_file():
         from avatar.training.prepare import prepare
 
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         what = f"The pack holds pictures of {pack.size} px, the recipe asks for {config.size}."
         raise UsageError(what, remedy=remedy)
     if args.prepare:
-        print(f"{path}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
+        print(f"{shown(path, MOST_OF_SENTENCE)}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
         return 0
     return _train(args, config, path, output)
 
@@ -83,9 +88,10 @@ def _train(args: argparse.Namespace, config: Any, pack: Path, output: Path) -> i
     try:
         result = train(config, pack, options, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"\nStopped. {output} holds the last checkpoint, if there was one: go on with --resume.")
+        name = shown(output, MOST_OF_SENTENCE)
+        print(f"\nStopped. {name} holds the last checkpoint, if there was one: go on with --resume.")
         return 1
-    print(f"{result.steps} steps in {result.seconds:.0f} s: {output / MODEL}")
+    print(f"{result.steps} steps in {result.seconds:.0f} s: {shown(output / MODEL, MOST_OF_SENTENCE)}")
     return 0
 
 

@@ -13,6 +13,7 @@ from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
+from avatar.foreign_text import first_line, quoted
 
 
 def load_checkpoint(
@@ -69,7 +70,8 @@ def _check_fit(path: Path, weights: Weights, structure: ModelConfig, named: str)
 
 def _check_numbers(path: Path, weights: Weights) -> None:
     if bad := [name for name, x in weights.items() if x.is_floating_point() and not _finite(x)]:
-        names = ", ".join(bad[:SHOWN_KEYS]) + (f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else "")
+        names = ", ".join(map(quoted, bad[:SHOWN_KEYS]))
+        names += f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else ""
         raise WeightsError(
             f"{path} holds NaN or infinite numbers in {names}.",
             remedy=f"The file is damaged, or its training went astray. {GET_ONE}",
@@ -86,9 +88,8 @@ def usable_device(device: str | torch.device) -> torch.device:
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise EngineError(
-            f"The device {str(device)!r} cannot be used here: {why.rstrip('.')}.",
+            f"The device {str(device)!r} cannot be used here: {first_line(error)}.",
             remedy="Choose auto or cpu; python run.py doctor says what is there.",
         ) from error
     return place

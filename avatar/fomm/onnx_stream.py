@@ -19,6 +19,7 @@ from avatar.fomm.dense_motion import DenseMotion
 from avatar.fomm.layout import from_layout
 from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
 from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
+from avatar.foreign_text import first_line
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, Transfer
 
@@ -170,10 +171,8 @@ class OnnxStream:
         try:
             return self._ort.InferenceSession(str(path), settings, providers=providers)
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise WeightsError(
-                f"{path} cannot be opened by ONNX Runtime: {first[:200]}", remedy="Export the model again."
-            ) from error
+            what = f"{path} cannot be opened by ONNX Runtime: {first_line(error)}."
+            raise WeightsError(what, remedy="Export the model again.") from error
 
     def _config(self, path: Path) -> Any:
         metadata = self._generator.get_modelmeta().custom_metadata_map

@@ -16,6 +16,7 @@ from torch import Tensor
 from avatar.errors import WeightsError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
+from avatar.foreign_text import quoted, shown
 
 PARTS = ("generator", "kp_detector")
 CONFIG_KEY = "config"  # in the metadata of our own .safetensors: the config as JSON, in the authors' layout
@@ -57,7 +58,7 @@ def _read_pickle(path: Path) -> WeightFile:
     except Exception as error:  # torch raises what its unpickler happens to meet
         if called := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise WeightsError(
-                f"{path} asks to run code when it is opened ({called[1]}). It was not run.",
+                f"{path} asks to run code when it is opened ({shown(called[1])}). It was not run.",
                 remedy=f"Do not open it elsewhere either. {_FETCH_AGAIN}",
             ) from error
         raise WeightsError(f"{path} is damaged or no checkpoint at all.", remedy=_FETCH_AGAIN) from error
@@ -79,7 +80,7 @@ def _read_safetensors(path: Path) -> WeightFile:
             metadata = stream.metadata() or {}
             weights = {name: stream.get_tensor(name) for name in stream.keys() if name.startswith(PARTS)}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged: {error}.", remedy=_FETCH_AGAIN) from error
+        raise WeightsError(f"{path} is damaged: {quoted(error, 200)}.", remedy=_FETCH_AGAIN) from error
     if not weights:
         raise WeightsError(f"{path} is not a checkpoint of a First Order Motion Model.", remedy=GET_ONE)
     return WeightFile(_tensors(path, weights), _stored_config(path, metadata))
@@ -99,12 +100,12 @@ def _tensors(path: Path, values: Mapping[str, object]) -> dict[str, Tensor]:
     strange = [name for name, x in values.items() if not isinstance(x, Tensor) or x.layout != torch.strided]
     strange += [name for name, x in values.items() if isinstance(x, Tensor) and (x.is_complex() or x.is_quantized)]
     if strange:
-        raise WeightsError(f"{path} holds something else than weights under {strange[0]}.", remedy=_FETCH_AGAIN)
+        raise WeightsError(f"{path} holds something else than weights under {quoted(strange[0])}.", remedy=_FETCH_AGAIN)
     return {name: x for name, x in values.items() if isinstance(x, Tensor)}
 
 
 def _inventory(content: object) -> str:
     if not isinstance(content, Mapping):
         return f"it holds a {type(content).__name__}"
-    names = [str(name) for name in content]
+    names = [quoted(name, 40) for name in content]
     return f"it holds {', '.join(names[:5]) or 'nothing'}{', ...' if len(names) > 5 else ''}"

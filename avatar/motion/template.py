@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
+from avatar.foreign_text import quoted, shown
 from avatar.motion.rows import Rows, chunks
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
@@ -215,7 +216,7 @@ def _parse(file: IO[bytes], path: Path) -> tuple[dict[str, _Tensor], dict[str, s
     facts: dict[str, str] = header.pop("__metadata__", None) or {}
     for text in (*header, *facts, *facts.values()):
         if "/" in text or "\\" in text:
-            raise TemplateError(f"{name} holds a path ({text[:60]!r}); templates hold numbers only.", remedy=_BAD)
+            raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
     begin = 8 + header_bytes
     tensors = {
         key: _Tensor(raw["dtype"], tuple(raw["shape"]), *(begin + offset for offset in raw["data_offsets"]))
@@ -238,7 +239,7 @@ def _check_version(facts: dict[str, str], name: str) -> None:
 def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
     text = facts.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= largest):
-        raise TemplateError(f"{name} has no usable {key} ({text[:20]!r}).", remedy=_BAD)
+        raise TemplateError(f"{name} has no usable {key} ({quoted(text, 20)}).", remedy=_BAD)
     return int(text)
 
 
@@ -253,7 +254,7 @@ class _Array:
         if tensor is None:
             raise TemplateError(f"{path_name} lacks {name}.", remedy=_BAD)
         if tensor.dtype != tag or tensor.shape != shape:
-            found = f"{tensor.dtype} {list(tensor.shape)}"
+            found = shown(f"{tensor.dtype} {list(tensor.shape)}")
             raise TemplateError(f"{path_name}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
         self._file, self._begin, self._shape, self._dtype = file, tensor.begin, shape, np.dtype(dtype)
 

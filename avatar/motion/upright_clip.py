@@ -12,6 +12,7 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.errors import FaceError
+from avatar.foreign_text import shown
 from avatar.frames import FloatArray, Frame, RgbImage
 from avatar.sources.facts import DrivingVideo
 from avatar.sources.video import open_driving
@@ -68,7 +69,7 @@ class TurnedVideo:
 
 def turn_note(name: str, turn_deg: int) -> str:
     """Say that a clip is turned, and why."""
-    return f"The face in {name} {_HOW[turn_deg]}, so the frames are turned by {turn_deg} degrees."
+    return f"The face in {shown(name)} {_HOW[turn_deg]}, so the frames are turned by {turn_deg} degrees."
 
 
 def open_turned(path: Path, turn_deg: int) -> DrivingVideo:

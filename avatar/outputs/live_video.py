@@ -41,7 +41,7 @@ class LiveVideo:
     """One encoder and the file it writes; used on one thread."""
 
     def __init__(
-        self, file: Path | Sink, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False
+        self, file: Path | Sink, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False, mark: str = ""
     ) -> None:
         """Open the file.
 
@@ -51,6 +51,7 @@ class LiveVideo:
             width_px, height_px: of every frame; an odd size is padded.
             rate: frames per second.
             sound: there will be sound, mono at RATE_HZ.
+            mark: stands behind our name in the file's comment.
         Raises:
             OSError, FFmpegError: it cannot be written.
         """
@@ -67,7 +68,7 @@ class LiveVideo:
             container_options={"movflags": flags, "flush_packets": "1"},
         )  # fmt: skip
         try:
-            self._container.metadata["comment"] = MADE_BY
+            self._container.metadata["comment"] = f"{MADE_BY} {mark}".rstrip()
             video: Any = self._container.add_stream("libx264", rate=rate, options=_CODEC | {"g": str(rate)})
             video.width, video.height, video.pix_fmt = width_px + width_px % 2, height_px + height_px % 2, "yuv420p"
             video.codec_context.thread_count = 1

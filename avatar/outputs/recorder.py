@@ -8,15 +8,17 @@ import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from avatar.credentials import get_ready_to_sign, sign
+from avatar.credentials import get_ready_to_sign, sign_or_remember
 from avatar.errors import OutputError, UsageError
+from avatar.foreign_text import shown, typed
 from avatar.frames import Frame
 from avatar.media import load_av
 from avatar.outputs.canvas import CanvasOptions, compose_frame
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
 from avatar.outputs.sound_lane import SoundLane
-from avatar.outputs.target import check_folder
+from avatar.outputs.target import check_folder, refuse_special
+from avatar.unsigned import BegunRecording, remember
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Recorder:
         self._sound = SoundLane(microphone()) if microphone is not None else None
         self._ended = False
         self._composite = microphone is not None  # real sound or pictures are part of it
+        self._begun: BegunRecording | None = None
         size = f"{self._canvas.width_px} x {self._canvas.height_px}"
         self.facts = f"{path.name}, {size} at {rate}{' with sound' if self._sound else ''}"
 
@@ -64,7 +67,11 @@ class Recorder:
         with self._errors_explained():
             if self._video is None:
                 size = (self._canvas.width_px, self._canvas.height_px)
-                self._video = LiveVideo(self._path, *size, self._rate, sound=self._sound is not None)
+                self._begun = BegunRecording(composite=self._composite)
+                sound, mark = self._sound is not None, self._begun.mark
+                self._video = LiveVideo(self._path, *size, self._rate, sound=sound, mark=mark)
+            if frame.passed_through and self._begun is not None:
+                self._begun.add_recorded()
             self._composite |= frame.passed_through
             self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
             if self._sound is not None:
@@ -85,12 +92,18 @@ class Recorder:
     def _sign(self) -> None:
         """Say in the file what made it; a stop may take two seconds, and a long file takes longer."""
         if self._path.stat().st_size <= _SIGNED_AT_ONCE:
-            sign(self._path, composite=self._composite)
+            known = sign_or_remember(self._path, composite=self._composite)
         else:
-            logger.warning('%s is not signed yet: python run.py verify --sign "%s"', self._path.name, self._path)
+            known = remember(self._path, composite=self._composite)
+            command = f"python run.py verify --sign {typed(self._path)}"
+            logger.warning("%s is not signed yet: %s", shown(self._path.name), command)
+        if self._begun is not None:
+            self._begun.end(known_otherwise=known)
 
     def _end(self) -> None:
         self._ended = True
+        if self._begun is not None:
+            self._begun.end(known_otherwise=self._video is None)
         if self._sound is not None:
             self._sound.close()
 
@@ -120,6 +133,7 @@ def check_recording(path: Path) -> None:
         raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
+    refuse_special(path)
     check_folder(path.resolve().parent)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.atomic import replacing
-from avatar.credentials import sign
+from avatar.credentials import sign_or_remember
 from avatar.errors import OutputError
 from avatar.frames import Frame
 from avatar.media import load_av
@@ -53,7 +53,7 @@ class ReplayRing:
             raise OutputError("There is nothing to save yet.", remedy="Wait for the first avatar frame.")
         with write_errors_explained(path), replacing(path) as part:
             length_s = self._copy(remembered, part)
-        sign(path, composite=self._composite)
+        sign_or_remember(path, composite=self._composite)
         return length_s
 
     def close(self) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 
 from avatar.atomic import part_path
 from avatar.errors import OutputError, UsageError
+from avatar.library_names import same_name
 
 OUR_FRAME = re.compile(r"\d{6}\.png")  # what PngFolderWriter calls its files
 
@@ -41,7 +43,7 @@ def kind_of(path: Path) -> OutputKind:
     )
 
 
-def check_target(path: Path, inputs: Iterable[Path]) -> OutputKind:
+def check_target(path: Path, inputs: Sequence[Path]) -> OutputKind:
     """Refuse a result that could not be written or would overwrite what it is made from.
 
     Raises:
@@ -49,15 +51,45 @@ def check_target(path: Path, inputs: Iterable[Path]) -> OutputKind:
         OutputError: no such folder, not writable, or a folder that holds other things.
     """
     kind = kind_of(path)
-    for given in inputs:
-        if _is_same(path, given):
-            raise UsageError(f"{path} is itself an input.", remedy="Give the result a name of its own.")
+    check_apart([path], inputs)
     if kind is OutputKind.PNG_FOLDER:
         refuse_foreign_folder(path)
     elif path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'result.mp4'}.")
+    else:
+        refuse_special(path)
     check_folder(path.resolve().parent)
     return kind
+
+
+def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuse outputs that would replace an input or each other, also by a link, another case or a folder around them.
+
+    Args:
+        outputs: files and folders that are replaced; not folders that are only added to.
+        inputs: whatever is read, there or not.
+
+    Raises:
+        UsageError: two of them are one.
+    """
+    for output in outputs:
+        for given in inputs:
+            if _is_same(output, given) or _holds(output, given):
+                raise UsageError(f"{output} is itself an input.", remedy="Give the result a name of its own.")
+    for one, other in itertools.combinations(outputs, 2):
+        if _is_same(one, other) or _is_same_folded(one, other) or _holds(one, other) or _holds(other, one):
+            raise UsageError(f"{one} and {other} are one place.", remedy="Give each result a name of its own.")
+
+
+def files_named(*words: str | Path | None) -> list[Path]:
+    """The files and folders among options that take a file or something else: a model, a camera, a portrait."""
+    return [path for word in words if word and (path := Path(word).expanduser()).exists()]
+
+
+def refuse_special(path: Path) -> None:
+    """Raise OutputError for a device, a pipe or a socket: a result that takes its name would put an end to it."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path} is not a file but a device or a pipe.", remedy="Give the result a name of its own.")
 
 
 def refuse_foreign_folder(path: Path) -> None:
@@ -120,3 +152,12 @@ def _is_same(path: Path, given: Path) -> bool:
         return path.samefile(given)
     except OSError:  # one of them does not exist, or is written as a way through a folder that does not
         return path.resolve() == given.resolve()
+
+
+def _is_same_folded(one: Path, other: Path) -> bool:
+    """Whether two names that may not exist yet are one on a disk that tells neither case nor accents apart."""
+    return same_name(str(one.resolve())) == same_name(str(other.resolve()))
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    return any(_is_same(folder, parent) for parent in path.resolve().parents)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatar import v4l2
+from avatar.foreign_text import shown
 from avatar.media import load_av
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,6 @@ def _named_apart(cameras: Iterable[CameraInfo]) -> Iterator[CameraInfo]:
     """Number the second and later camera of a name."""
     seen: Counter[str] = Counter()
     for camera in cameras:
-        seen[camera.name] += 1
-        again = seen[camera.name]
-        yield camera if again == 1 else replace(camera, name=f"{camera.name} ({again})")
+        name = shown(camera.name)  # as the driver has it
+        seen[name] += 1
+        yield replace(camera, name=name if seen[name] == 1 else f"{name} ({seen[name]})")

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from avatar.errors import TrainingError
+from avatar.foreign_text import first_line
+from avatar.small_files import read_json
 from avatar.training.trainer import Trainer
 
 PART_BYTES = 16_000_000
@@ -66,7 +68,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
     if not (folder / MANIFEST).is_file():
         folder = folder.with_name(folder.name + ".old")  # a run was cut off between two renamings
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
         parts = [_part(folder, entry) for entry in manifest["parts"]]
         tensors = load(b"".join(parts))
         step = int(manifest["step"])
@@ -107,7 +109,7 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The checkpoint in {folder} is of another recipe: {str(error).splitlines()[0]}",
+            f"The checkpoint in {folder} is of another recipe: {first_line(error)}.",
             remedy="Resume with the recipe it was made by, or start without --resume.",
         ) from error
 

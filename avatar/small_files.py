@@ -1,0 +1,91 @@
+"""Reads the small TOML and JSON files that Masque keeps and people edit or copy. Standard library only.
+
+Whatever such a file has become (a pipe, gigabytes, nested without end, numbers that fit nowhere), the answer is
+OSError or ValueError, so that one odd file costs only itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 1_000_000  # the largest of ours, settings with every key changed, has 10 kB
+_DEEPEST = 64  # levels; ours have three. Even printing a value of some thousand fails
+_MOST_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
+_LARGEST = 2**63 - 1  # TOML's integers have 64 bits; larger ones overflow in whatever uses them
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a TOML file, with or without a byte-order mark.
+
+    Raises:
+        OSError: it is missing, may not be read, or is no regular file.
+        ValueError: it is too large or no TOML, or holds a number that is too large.
+    """
+    text = _text(path)
+    if sum(line.count(".") ** 2 for line in text.split("\n")) > _MOST_DOTS_SQUARED:
+        raise ValueError("it is nested too deep")
+    try:
+        table = tomllib.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_bounds(table)
+    return table
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file, with or without a byte-order mark. Raises as `read_toml` does."""
+    text = _text(path)
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_bounds(value)
+    return value
+
+
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """Read a regular file of at most `most` bytes; one that grows meanwhile too.
+
+    Raises:
+        OSError: it is missing, may not be read, or is no regular file: a pipe would wait, a device never ends.
+        ValueError: it is larger.
+    """
+    _require_regular(path.stat().st_mode, path)  # before opening: that alone can wait, or move a device
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as stream:
+        _require_regular(os.fstat(descriptor).st_mode, path)
+        data = stream.read(most + 1)
+    if len(data) > most:
+        raise ValueError(f"it is larger than {most:,} bytes")
+    return data
+
+
+def _text(path: Path) -> str:
+    return read_bytes(path).decode("utf-8-sig")
+
+
+def _require_regular(mode: int, path: Path) -> None:
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def _check_bounds(value: object) -> None:
+    """Raise ValueError where a value is nested too deep or holds an integer of more than 64 bits."""
+    level: list[object] = [value]
+    for _ in range(_DEEPEST):
+        inner: list[object] = []
+        for each in level:
+            if isinstance(each, dict | list):
+                inner += each.values() if isinstance(each, dict) else each
+            elif isinstance(each, int) and not -_LARGEST <= each <= _LARGEST:
+                raise ValueError("it holds a number that is too large")
+        if not inner:
+            return
+        level = inner
+    raise ValueError("it is nested too deep")
