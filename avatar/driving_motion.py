@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +24,8 @@ from avatar.tracking import FaceTracker
 MIN_FACES = 3  # frames with a face; fewer are chance finds or a glimpse
 _FINE = Fraction(1, 90_000)  # s; the grain of times where a template sets them
 _NS = 1_000_000_000
+_SLOWEST = 0.01  # frames per second; nobody counts on a slide show's rate
+_RATE_SLACK = 0.05  # a header's rate this close is kept: 30000/1001 says more than a count of frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def read_motion(path: Path, tracker: FaceTracker, report: Callable[[int, int], N
     """Read a template, or follow the face through a clip without keeping its pictures.
 
     Args:
-        path: a video, a GIF, a folder of pictures or a template.
+        path: a video, an animated image, a folder of pictures or a template.
         tracker: is reset first.
         report: told how many frames of how many (0 = unknown) are done.
     Raises:
@@ -85,7 +87,7 @@ def read_clip(path: Path, report: Callable[[int, int], None]) -> DrivingClip:
         times_ns = array("q")
         for _ in _noted(driving, times_ns, report):
             pass
-        return DrivingClip(times_ns, driving.end_s, driving.facts)
+        return DrivingClip(times_ns, driving.end_s, _measured(driving, times_ns), notes=tuple(driving.notes))
 
 
 def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None]) -> DrivingMotion:
@@ -93,8 +95,18 @@ def _of_clip(path: Path, tracker: FaceTracker, report: Callable[[int, int], None
     with open_turned(path, turn_deg) as driving:
         times_ns = array("q")
         track = track_frames(_noted(driving, times_ns, report), tracker, name=path.name)
-        notes = (*getattr(driving, "notes", ()), *([cuts_note(len(track.cuts))] if track.cuts else []))
-        return DrivingMotion(times_ns, driving.end_s, driving.facts, track, notes=notes, turn_deg=turn_deg)
+        notes = (*driving.notes, *([cuts_note(len(track.cuts))] if track.cuts else []))
+        facts = _measured(driving, times_ns)
+        return DrivingMotion(times_ns, driving.end_s, facts, track, notes=notes, turn_deg=turn_deg)
+
+
+def _measured(driving: DrivingVideo, times_ns: array[int]) -> DrivingFacts:
+    """The facts with the true rate where the header is wrong or says nothing: an encoder plans by it."""
+    facts, length_s = driving.facts, driving.end_s - times_ns[0] * 1e-9
+    true = len(times_ns) / length_s if length_s > 0 else 0.0
+    if true == 0 or abs(float(facts.rate) / true - 1) <= _RATE_SLACK:
+        return facts
+    return replace(facts, rate=Fraction(max(true, _SLOWEST)).limit_denominator(1001))
 
 
 def _noted(driving: DrivingVideo, times_ns: array[int], report: Callable[[int, int], None]) -> Iterator[Frame]:

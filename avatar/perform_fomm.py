@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ from avatar.perform_warp import existing_frame
 from avatar.performance import Performance
 from avatar.portrait_crop import Box
 from avatar.portrait_source import Likeness, read_portrait
+from avatar.result_size import plan_size
+from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
+from avatar.tracking.upright import turned
 
 if TYPE_CHECKING:
     from avatar.animate_job import AnimateOptions, Report, Tools
@@ -55,12 +59,24 @@ def _prepared(
 ) -> Performance:
     notes: list[str] = []
     with contextlib.closing(tools.open_tracker()) as tracker:
-        portrait = read_portrait(source, tracker, "none")
+        portrait = read_portrait(source, tracker, "none", options.turn_deg)
+        notes += portrait.turn_notes()
+        if portrait.turn_deg and isinstance(options.crop, Box):  # it is of the picture as it is stored
+            stored = turned(portrait.rgb, -portrait.turn_deg)
+            part = options.crop.turned(portrait.turn_deg, stored.shape[1], stored.shape[0])
+            engine.options = replace(engine.options, crop=part)
         face = next(iter(portrait.faces), None) if engine.follows_faces else None
-        engine.set_source(Frame(portrait.rgb, 0, 0), face)
+        height, width = portrait.rgb.shape[:2]
+        with open_driving(options.driving) as driving:  # for what its header says; the true rate takes a whole reading
+            planned = plan_size(options, width, height, driving.facts)
+        engine.set_source(Frame(portrait.rgb, 0, 0), face, size=planned.side_px)
         began_s = time.monotonic()
         clip = _looked_through(options.driving, tracker if engine.follows_faces else None, report, notes)
         tracking_s = time.monotonic() - began_s
+        measured = plan_size(options, width, height, clip.facts)
+        if measured.side_px != planned.side_px:
+            engine.set_source(Frame(portrait.rgb, 0, 0), face, size=measured.side_px)
+    notes += measured.notes
     if engine.follows_faces and face is None and engine.choice is not None and engine.choice.kind == FACES:
         notes.append(f"No face was found in {source.picture.name}, so all of it is animated.")
     track = clip.track if isinstance(clip, DrivingMotion) else None

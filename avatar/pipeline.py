@@ -152,6 +152,10 @@ class Pipeline:
         """Show the camera's picture in place of the avatar, in a red frame; not while frozen."""
         self._gate.pass_through(on)
 
+    def in_place_of(self, frame: Frame) -> Frame:
+        """Return an avatar frame itself if it may be seen now, else what outputs show instead."""
+        return self._gate.in_place_of(frame)
+
     def add_output(self, name: str, output: Callable[[], Output]) -> None:
         """Send avatar frames to one more output, which is opened, used and closed on a thread of its own.
 
@@ -163,7 +167,7 @@ class Pipeline:
         with self._lock:
             if not self._stopped:
                 inbox = self.avatar_frames.subscribe()
-                self._outputs[name] = OutputThread(name, output, inbox, self._tell, self._gate.may_send)
+                self._outputs[name] = OutputThread(name, output, inbox, self._tell, self._gate)
                 self._outputs[name].start()
 
     def remove_output(self, name: str) -> None:

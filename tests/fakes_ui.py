@@ -51,6 +51,9 @@ class FakePipeline:
         self.calls.append(("add_output", name))
         self.outputs[name] = output
 
+    def in_place_of(self, frame: Frame) -> Frame:
+        return frame
+
     def remove_output(self, name: str) -> None:
         self.calls.append(("remove_output", name))
         self.outputs.pop(name, None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes import make_face
 
 from avatar.cv import cv2
 from avatar.frames import RgbImage
 from avatar.images import load_image
 from avatar.library_builtin import MADE_HERE
-from avatar.tracking import FaceTracker
+from avatar.tracking import Face, FaceTracker
 from avatar.tracking.upright import TURNS_DEG, how_turned, likeliest_turn, turned, weigh_turns
 
 
@@ -64,6 +66,20 @@ def test_without_a_face_nothing_is_turned(tracker: FaceTracker) -> None:
     noise = np.random.default_rng(3).integers(0, 256, (300, 400, 3)).astype(np.uint8)
     assert how_turned(noise, tracker) == 0
     assert not weigh_turns(noise, tracker).any()
+
+
+def test_a_faint_face_that_is_tilted_is_none() -> None:
+    class Tracker(FaceTracker):
+        def __init__(self, presence: float, roll: float) -> None:
+            self.face = dataclasses.replace(make_face(roll=roll), presence=presence)
+
+        def detect(self, rgb: RgbImage) -> list[Face]:
+            return [self.face] if rgb[0, 0, 0] else []  # as the picture is, and in no other position
+
+    picture = np.zeros((20, 20, 3), np.uint8)
+    picture[0, 0] = 1
+    assert how_turned(picture, Tracker(0.97, 44)) is None
+    assert how_turned(picture, Tracker(0.97, 20)) == how_turned(picture, Tracker(0.99999, 44)) == 0
 
 
 def test_in_doubt_a_picture_is_upright_and_traces_turn_nothing() -> None:

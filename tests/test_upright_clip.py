@@ -102,7 +102,7 @@ def test_a_template_holds_the_turned_motion(
 
     clip = clip_of(head, tmp_path / "clip.mp4", 180)
     assert template_command.run(argparse.Namespace(driving=clip, output=tmp_path / "a.masque")) == 0
-    assert "is upside down" in capsys.readouterr().out
+    assert "is upside down" in capsys.readouterr().err
     assert abs(load_template(tmp_path / "a.masque").face(0).pose.roll_deg) < 25
 
 

@@ -14,6 +14,7 @@ from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, QSlider, QWidget
 
 from avatar.errors import EngineError, OutputError
+from avatar.frames import Frame
 from avatar.live import events
 from avatar.live.statistics import LiveStatistics
 from avatar.settings import CropSettings, MotionSettings, load_settings
@@ -394,6 +395,23 @@ def test_a_snapshot_is_written_as_others_see_it(desk: Desk, tmp_path: Any) -> No
     desk.press(Qt.Key_S, Qt.ControlModifier)
     desk.until(lambda: list(tmp_path.glob("*.png")) and any("Saved" in text for text in desk.notices()))
     assert load_image(next(tmp_path.glob("*.png"))).shape == (180, 320, 3)
+
+
+def test_a_snapshot_of_a_frame_that_is_forbidden_by_now_shows_what_others_see(
+    desk: Desk, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Freeze and Snapshot in quick succession: the window still has the camera's last frame."""
+    from avatar.images import load_image
+
+    desk.session.change("window", captures=str(tmp_path))
+    desk.session.change("canvas", width_px=320, height_px=180, label=False)
+    desk.pipeline.show(200)
+    desk.until(lambda: desk.window.stage.avatar.frame is not None)
+    cover = Frame(np.full((64, 64, 3), 30, np.uint8), 0, 0)
+    monkeypatch.setattr(desk.pipeline, "in_place_of", lambda frame: cover)
+    desk.press(Qt.Key_S, Qt.ControlModifier)
+    desk.until(lambda: list(tmp_path.glob("*.png")) and any("Saved" in text for text in desk.notices()))
+    assert load_image(next(tmp_path.glob("*.png"))).max() == 30
 
 
 def test_save_the_last_half_minute_keeps_it_first(desk: Desk) -> None:

@@ -96,6 +96,7 @@ class Captures(QObject):
         if frame is None:
             self._session.notice(Notice(tr("There is no picture yet."), level="warning"))
             return
+        frame = self._session.pipeline.in_place_of(frame)  # the window may not have heard yet that others see no camera
         canvas = canvas_options(self._session.settings.canvas)
 
         def save() -> Path:

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         check_recording(args.record)
     if args.camera is not None:
-        check_source(args.camera)
+        check_source(args.camera, remembered=settings.camera.source)
     cv2.setNumThreads(settings.threads)
     terminal = Terminal()
     with stop_signals() as stopped, watch_stdin() as closed:
@@ -163,6 +163,8 @@ def _conclude(result: SessionResult) -> int:
         latency = statistics.latency
         late = f", {latency.p50_ms:.0f} ms from capture to send (95 %: {latency.p95_ms:.0f})" if latency else ""
         print(f"{statistics.drawn} frames in {result.seconds:.1f} s{late}.")
+    elif not result.problems:
+        print("Stopped before there was an avatar.", file=sys.stderr)
     code = FAILED if result.problems or not statistics.drawn else DONE
     if not result.clean:
         sys.stdout.flush()

@@ -142,6 +142,7 @@ class AnimationThread(Worker):
         except Exception as error:  # outermost frame of the thread: nothing above would see it
             logger.exception("Animation stopped")
             failure = error if isinstance(error, AvatarError) else EngineError(f"Animation stopped: {error}.")
+            self._gate.cover()
             self._report(EngineFailed(failure, ""))
         finally:
             if self._tracker is not None:
@@ -160,6 +161,7 @@ class AnimationThread(Worker):
             self._camera_s = now_s
             self._follow(frame, now_s)
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:
+            self._gate.cover()  # the last frame of a camera that is gone, where the engine has nothing to put there
             self._animate(None, time.monotonic_ns(), now_s)
         else:
             self.calibration.pass_time(now_s)
@@ -178,7 +180,7 @@ class AnimationThread(Worker):
         self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
         seen = face if self.stage.needs_face else face or self._stand_in
         moment = None if seen is None else Moment.of(seen, frame.rgb, box)
-        if self._gate.passing_through:
+        if self._gate.passes(frame.captured_ns):
             self._publish(as_passed_through(frame, self.stage.wanted.canvas))
             self.calibration.observe(moment, now_s)
         else:

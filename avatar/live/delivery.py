@@ -9,6 +9,7 @@ from collections.abc import Callable
 from avatar.errors import AvatarError, OutputError
 from avatar.frames import Frame, LatestFrame
 from avatar.live.events import Event, OutputFailed, OutputStarted
+from avatar.live.gate import Gate
 from avatar.live.statistics import OutputStatistics, Window
 from avatar.live.worker import Worker
 from avatar.outputs.base import Output, PacedOutput
@@ -27,7 +28,7 @@ class OutputThread(Worker):
         open_output: Callable[[], Output],
         inbox: LatestFrame,
         report: Callable[[Event], None],
-        may_send: Callable[[Frame], bool],
+        gate: Gate,
     ) -> None:
         """Get ready.
 
@@ -36,16 +37,17 @@ class OutputThread(Worker):
             open_output: is called on this thread.
             inbox: a mailbox of its own, closed at the stop.
             report: is told when it is open and when it broke.
-            may_send: asked at the last moment, so that a frame that may no longer be seen is not sent.
+            gate: asked at the last moment, so that a frame that may no longer be seen is neither sent nor repeated.
         """
         super().__init__(f"masque-output-{name}")
         self.name, self._open_output, self.inbox = name, open_output, inbox
-        self._report, self._may_send = report, may_send
+        self._report, self._gate = report, gate
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
         self.sent = self.repeated = 0
         self.oldest_ms = 0.0
         self._opened_ns = 0
         self._sequence = -1  # of the newest frame that was sent
+        self._last: Frame | None = None  # what a paced output repeats
         self.failed = False
 
     def statistics(self) -> OutputStatistics:
@@ -87,20 +89,29 @@ class OutputThread(Worker):
             if self._stopping.is_set():
                 return
             if frame is None or not self._send(output, frame):
-                output.repeat()
-                self.repeated += 1
-                self.calls.add()
+                self._repeat(output)
             now_s = time.monotonic()
             if now_s > ends_s + period_s:  # the machine slept, or the device did
                 ends_s = now_s
             self._stopping.wait(max(0.0, ends_s - now_s))
             ends_s += period_s
 
+    def _repeat(self, output: PacedOutput) -> None:
+        """Send the last frame again, or what is shown in its place if it may no longer be seen."""
+        if self._last is not None and (instead := self._gate.in_place_of(self._last)) is not self._last:
+            self._last = instead
+            output.send(instead)
+        else:
+            output.repeat()
+        self.repeated += 1
+        self.calls.add()
+
     def _send(self, output: Output, frame: Frame) -> bool:
-        if not self._may_send(frame):
+        if not self._gate.may_send(frame):
             return False
         began_ns = time.monotonic_ns()
         age_ms = (began_ns - frame.captured_ns) * 1e-6
+        self._last = frame
         output.send(frame)
         ended_ns = time.monotonic_ns()
         self.sent += 1

@@ -50,6 +50,7 @@ class AvatarReady:
 
     name: str
     took_ms: float
+    notes: tuple[str, ...] = ()  # what is worth knowing about its picture
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,8 @@ def as_text(event: Event) -> str:
             text = f"{what} {remedy}".strip()
         case events.SourceBack(name, facts):
             text = f"Camera: {name}, {facts.width_px} x {facts.height_px}."
+        case events.AvatarReady(notes=notes):
+            text = " ".join(notes)
         case events.SourceNote(note):
             text = note
         case events.AvatarRefused(name, error):

@@ -10,14 +10,13 @@ room. Nor can a fixed-point number be NaN or infinite.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +24,7 @@ import numpy.typing as npt
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
 from avatar.foreign_text import quoted, shown
+from avatar.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
 from avatar.motion.rows import Rows, chunks
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
@@ -32,8 +32,6 @@ from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 FORMAT, VERSION = "masque-motion", 1
 SUFFIX = ".masque"
 STEPS = 16384  # fixed-point steps per longer side of the picture: int16 then reaches 1.5 sides past each border
-MAX_BYTES = 256 * 2**20  # about 50 minutes at 30 fps
-MAX_HEADER_BYTES = 64 * 1024
 MAX_SIDE_PX = 32768
 MAX_TIME_S = 1e6
 FULL_SCALE = 65535  # of the 16-bit coefficients and presences
@@ -49,16 +47,6 @@ _CUTS = "cuts"  # U32 (C,): MotionTrack.cuts; only in templates of clips that ha
 _BAD = "Ask for a new copy, or make one from a video: python run.py template CLIP -o FILE.masque"
 
 
-@dataclass(frozen=True)
-class _Tensor:
-    """Where a tensor lies in the file."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int  # bytes from the start of the file
-    end: int
-
-
 def save_template(track: MotionTrack, path: Path) -> None:
     """Store a track's motion; neither its name nor any path is written. The old file stays until the new one is whole.
 
@@ -67,7 +55,8 @@ def save_template(track: MotionTrack, path: Path) -> None:
         OutputError: the file cannot be written.
     """
     _check_motion(track.times_s, track.presence, "The motion")
-    if len(track) * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) * 2 > MAX_BYTES - MAX_HEADER_BYTES - 8 * len(track):
+    frame_bytes = 2 * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) + 8
+    if len(track) * frame_bytes > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES:
         raise TemplateError(
             f"{len(track)} frames are too many for one template.", remedy="Cut the clip into parts below 50 minutes."
         )
@@ -78,7 +67,7 @@ def save_template(track: MotionTrack, path: Path) -> None:
     try:
         with replacing(path) as part, part.open("wb") as file:
             file.write(len(padded).to_bytes(8, "little") + padded)
-            for data in _stored(track):
+            for data in _stored_bytes(track):
                 file.write(data)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -88,7 +77,7 @@ def save_template(track: MotionTrack, path: Path) -> None:
 
 
 def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
-    """The header of a safetensors file with the tensors of `_stored`, in their order: widest numbers first."""
+    """The header of a safetensors file with the tensors of `_stored_bytes`, in their order: widest numbers first."""
     tags = {name: (tag, dtype, (len(track), *shape)) for name, tag, dtype, shape in _TENSORS}
     tags[_CUTS] = ("U32", "<u4", (len(track.cuts),))
     header: dict[str, Any] = {"__metadata__": facts}
@@ -100,7 +89,7 @@ def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
     return header
 
 
-def _stored(track: MotionTrack) -> Iterator[bytes]:
+def _stored_bytes(track: MotionTrack) -> Iterator[bytes]:
     """The bytes of the tensors, a little at a time."""
     yield track.times_s.astype("<f8").tobytes()
     yield np.array(track.cuts, "<u4").tobytes()
@@ -122,24 +111,22 @@ def load_template(path: Path) -> MotionTrack:
         TemplateError: missing, damaged, from a later version, or no template at all.
     """
     with _opened(path) as file:
-        tensors, facts = _parse(file, path)
+        tensors, facts = _parse(path, file)
         if facts.get("format") != FORMAT:
             raise TemplateError(f"{path.name} is a safetensors file, but not a motion template.", remedy=_BAD)
         _check_version(facts, path.name)
         width_px, height_px = (_whole_number(facts, key, MAX_SIDE_PX, path.name) for key in ("width_px", "height_px"))
         steps = _whole_number(facts, "steps", 2**20, path.name)
-        count = _whole_number(facts, "frames", MAX_BYTES, path.name)
-        arrays = {name: _Array(file, tensors, name, (count, *shape), path.name) for name, _, _, shape in _TENSORS}
+        count = _whole_number(facts, "frames", MAX_TEMPLATE_BYTES, path.name)
+        for name, tag, _, shape in _TENSORS:
+            _check_tensor(tensors, name, tag, (count, *shape), path.name)
         centre, longer = _frame_of(width_px, height_px)
-        times_s, presence = arrays["times_s"].read(), (arrays["presence"].read() / FULL_SCALE).astype(np.float32)
+        times_s = _numbers(file, tensors["times_s"], slice(0, count), path.name)
+        presence = _floats(file, tensors["presence"], path.name, 1 / FULL_SCALE)
         _check_motion(times_s, presence, path.name)
-        landmarks, blendshapes = Rows((LANDMARKS, 3)), Rows((len(BLENDSHAPES),))
-        for part in chunks(count):
-            landmarks.extend((arrays["landmarks"].read(part) * (longer / steps) + centre).astype(np.float32))
-            blendshapes.extend((arrays["blendshapes"].read(part) / FULL_SCALE).astype(np.float32))
         return MotionTrack(
-            landmarks=landmarks.finish(),
-            blendshapes=blendshapes.finish(),
+            landmarks=_floats(file, tensors["landmarks"], path.name, longer / steps, centre),
+            blendshapes=_floats(file, tensors["blendshapes"], path.name, 1 / FULL_SCALE),
             presence=presence,
             times_s=times_s.astype(np.float64),
             width_px=width_px,
@@ -166,65 +153,77 @@ def _check_motion(times_s: npt.NDArray[np.float64], presence: npt.NDArray[np.flo
         raise TemplateError(f"{what} has times that do not run forwards.", remedy=_BAD)
 
 
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
-    """The file, open for reading. Whatever goes wrong while it is read is a TemplateError."""
+@dataclass(frozen=True)
+class _Stored:
+    """One tensor as the header describes it."""
+
+    tag: str  # type, in safetensors' words
+    shape: tuple[int, ...]
+    start: int  # in the file, bytes
+    length: int  # bytes
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, not larger than a template may be."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes to it
+        raise TemplateError(f"{path} cannot be read: it is no file.", remedy="Check the name and try again.")
     try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
-                largest = MAX_BYTES // 2**20
-                raise TemplateError(f"{path.name} is larger than {largest} MB, too large for a template.", remedy=_BAD)
-            yield file
+        file = path.open("rb")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise TemplateError(f"{path} cannot be read: {reason}.", remedy="Check the name and try again.") from error
+    if os.fstat(file.fileno()).st_size > MAX_TEMPLATE_BYTES:
+        file.close()
+        largest = MAX_TEMPLATE_BYTES // 2**20
+        raise TemplateError(f"{path.name} is larger than {largest} MB, too large for a template.", remedy=_BAD)
+    return file
 
 
-def _refuse_carriers(file: IO[bytes], begin: int, end: int, name: str) -> None:
-    """Refuse a part of the file that is a pickle or a zip.
-
-    Pickles can run code when read and zips can hold anything, so neither has a place in a template.
-    """
-    file.seek(begin)
-    start = file.read(min(4, end - begin))
-    file.seek(max(begin, end - 1))
-    last = file.read(1)
-    if start == b"PK\x03\x04":
+def _refuse_carriers(head: bytes, last: bytes, name: str) -> None:
+    """Pickles can run code when read and zips can hold anything, so neither has a place in a template."""
+    if head[:4] == b"PK\x03\x04":
         raise TemplateError(f"{name} holds a zip archive; templates never do, so it was not opened.", remedy=_BAD)
-    if start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and last == b".":
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and last == b".":
         raise TemplateError(f"{name} holds a Python pickle, which can run code; it was not opened.", remedy=_BAD)
 
 
-def _parse(file: IO[bytes], path: Path) -> tuple[dict[str, _Tensor], dict[str, str]]:
-    """The tensors by name, and the facts of the header; everything that safetensors itself refuses is refused."""
+def _read_at(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
+
+
+def _parse(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, str]]:
+    """Where the tensors are, and the facts of the header; everything that safetensors itself refuses is refused."""
     from safetensors import SafetensorError, safe_open
 
     name, size = path.name, os.fstat(file.fileno()).st_size
-    start = file.read(9)
-    if start[8:] != b"{":
-        _refuse_carriers(file, 0, size, name)
-    header_bytes = int.from_bytes(start[:8], "little")
-    if start[8:] != b"{" or not 2 <= header_bytes <= MAX_HEADER_BYTES:
+    head = _read_at(file, 0, 9)
+    header_bytes = int.from_bytes(head[:8], "little")
+    if head[8:9] != b"{":
+        _refuse_carriers(head, _read_at(file, max(0, size - 1), 1), name)
+    if not 2 <= header_bytes <= MAX_TEMPLATE_HEADER_BYTES or head[8:9] != b"{":
         raise TemplateError(f"{name} is not a motion template.", remedy=_BAD)
     try:
-        with safe_open(path, framework="np"):  # checks the header, and reads nothing else
-            pass
-        file.seek(8)
-        header: dict[str, Any] = json.loads(file.read(header_bytes))
-    except (SafetensorError, ValueError, RecursionError) as error:
+        with safe_open(path, framework="numpy"):  # checks the header, and that the file holds what it names
+            header = json.loads(_read_at(file, 8, header_bytes))
+        facts: dict[str, str] = header.pop("__metadata__", None) or {}
+        tensors = {key: _stored(value, 8 + header_bytes, size) for key, value in header.items()}
+    except (SafetensorError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD) from error
-    facts: dict[str, str] = header.pop("__metadata__", None) or {}
-    for text in (*header, *facts, *facts.values()):
+    for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
             raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
-    begin = 8 + header_bytes
-    tensors = {
-        key: _Tensor(raw["dtype"], tuple(raw["shape"]), *(begin + offset for offset in raw["data_offsets"]))
-        for key, raw in header.items()
-    }
     for unknown in tensors.keys() - {_CUTS, *(known for known, *_ in _TENSORS)}:
-        _refuse_carriers(file, tensors[unknown].begin, tensors[unknown].end, name)
+        start, end = tensors[unknown].start, tensors[unknown].start + tensors[unknown].length
+        _refuse_carriers(_read_at(file, start, min(4, end - start)), _read_at(file, end - 1, end > start), name)
     return tensors, facts
+
+
+def _stored(entry: Mapping[str, Any], data_start: int, size: int) -> _Stored:
+    begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end <= size - data_start:
+        raise ValueError("a tensor lies outside the file")
+    return _Stored(entry["dtype"], tuple(entry["shape"]), data_start + begin, end - begin)
 
 
 def _check_version(facts: dict[str, str], name: str) -> None:
@@ -243,41 +242,43 @@ def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> i
     return int(text)
 
 
-class _Array:
-    """One tensor of the file, read in parts."""
-
-    def __init__(
-        self, file: IO[bytes], tensors: dict[str, _Tensor], name: str, shape: tuple[int, ...], path_name: str
-    ) -> None:
-        tag, dtype = next((tag, dtype) for known, tag, dtype, _ in _TENSORS if known == name)
-        tensor = tensors.get(name)
-        if tensor is None:
-            raise TemplateError(f"{path_name} lacks {name}.", remedy=_BAD)
-        if tensor.dtype != tag or tensor.shape != shape:
-            found = shown(f"{tensor.dtype} {list(tensor.shape)}")
-            raise TemplateError(f"{path_name}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
-        self._file, self._begin, self._shape, self._dtype = file, tensor.begin, shape, np.dtype(dtype)
-
-    def read(self, part: slice | None = None) -> npt.NDArray[Any]:
-        """Rows of the tensor; None: all of it."""
-        start, stop = (0, self._shape[0]) if part is None else (part.start, part.stop)
-        row = math.prod(self._shape[1:])
-        self._file.seek(self._begin + start * row * self._dtype.itemsize)
-        data = self._file.read((stop - start) * row * self._dtype.itemsize)
-        return np.frombuffer(data, self._dtype).reshape(stop - start, *self._shape[1:])
+def _check_tensor(tensors: Mapping[str, _Stored], name: str, tag: str, shape: tuple[int, ...], file: str) -> None:
+    stored = tensors.get(name)
+    if stored is None:
+        raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
+    if stored.tag != tag or stored.shape != shape or stored.length != math.prod(shape) * int(tag[1:]) // 8:
+        found = shown(f"{stored.tag} {list(stored.shape)}")
+        raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
 
 
-def _cuts(file: IO[bytes], tensors: dict[str, _Tensor], count: int, name: str) -> tuple[int, ...]:
-    tensor = tensors.get(_CUTS)
-    if tensor is None:
+def _numbers(file: BinaryIO, stored: _Stored, frames: slice, name: str) -> npt.NDArray[Any]:
+    """The numbers of some frames, read from the file."""
+    dtype = np.dtype(next(dtype for _, tag, dtype, _ in _TENSORS if tag == stored.tag))
+    shape = (frames.stop - frames.start, *stored.shape[1:])
+    row = dtype.itemsize * math.prod(stored.shape[1:])
+    data = _read_at(file, stored.start + frames.start * row, shape[0] * row)
+    if len(data) != shape[0] * row:
+        raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _floats(
+    file: BinaryIO, stored: _Stored, name: str, scale: float, centre: npt.NDArray[np.float64] | float = 0.0
+) -> npt.NDArray[np.float32]:
+    """All numbers of a tensor, scaled and moved, in float32; the file is read in parts."""
+    rows = Rows(stored.shape[1:])
+    for part in chunks(stored.shape[0]):
+        rows.extend((_numbers(file, stored, part, name) * scale + centre).astype(np.float32))
+    return rows.finish()
+
+
+def _cuts(file: BinaryIO, tensors: Mapping[str, _Stored], count: int, name: str) -> tuple[int, ...]:
+    stored = tensors.get(_CUTS)
+    if stored is None:
         return ()
-    file.seek(tensor.begin)
-    cuts = np.frombuffer(file.read(4 * min(count, math.prod(tensor.shape))), "<u4") if tensor.dtype == "U32" else None
-    if cuts is None or len(tensor.shape) != 1 or len(cuts) != tensor.shape[0] or not _rise(cuts, count):
-        raise TemplateError(f"{name} has cuts that do not fit its frames.", remedy=_BAD)
-    return tuple(cuts.tolist())
+    if stored.tag == "U32" and len(stored.shape) == 1 and stored.shape[0] < count:
+        cuts = np.frombuffer(_read_at(file, stored.start, stored.length), "<u4").astype(np.int64)
+        if len(cuts) == stored.shape[0] and (np.diff(cuts, prepend=0, append=count) > 0).all():
+            return tuple(cuts.tolist())
+    raise TemplateError(f"{name} has cuts that do not fit its frames.", remedy=_BAD)
 
-
-def _rise(cuts: npt.NDArray[np.uint32], count: int) -> bool:
-    steps = np.diff(cuts.astype(np.int64), prepend=0, append=count)
-    return bool((steps > 0).all())

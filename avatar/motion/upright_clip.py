@@ -48,7 +48,7 @@ class TurnedVideo:
 
     def _keep_up(self) -> None:
         self.end_s = self._clip.end_s
-        self.notes = [*getattr(self._clip, "notes", ()), turn_note(self.facts.path.name, self._turn_deg)]
+        self.notes = [*self._clip.notes, turn_note(self.facts.path.name, self._turn_deg)]
 
     def rewind(self) -> bool:
         """Get ready to be read from the start again. False: open it afresh."""

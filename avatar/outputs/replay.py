@@ -31,7 +31,6 @@ class ReplayRing:
         # one second more, because a replay can only begin at a frame that stands by itself, and there is one a second
         self._fragments = _Fragments((seconds + 1) * rate)
         self._video: LiveVideo | None = None
-        self._composite = False  # the camera's own pictures were let through at some time
         self.facts = f"the last {seconds} s"
 
     def send(self, frame: Frame) -> None:
@@ -39,8 +38,8 @@ class ReplayRing:
         if self._video is None:
             size = (self._canvas.width_px, self._canvas.height_px)
             self._video = LiveVideo(self._fragments, *size, self._rate)
-        self._composite |= frame.passed_through
-        self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
+        passage = frame.passage if frame.passed_through else None
+        self._video.add(compose_frame(frame, self._canvas), frame.captured_ns, passage=passage)
 
     def save(self, path: Path) -> float:
         """Write what is remembered to an MP4, whole or not at all; return how many seconds it holds.
@@ -49,11 +48,12 @@ class ReplayRing:
             OutputError: nothing was sent yet, or the place cannot be written to.
         """
         remembered = self._fragments.snapshot()
+        camera_until = -1 if self._video is None else self._video.camera_until
         if not remembered:
             raise OutputError("There is nothing to save yet.", remedy="Wait for the first avatar frame.")
         with write_errors_explained(path), replacing(path) as part:
-            length_s = self._copy(remembered, part)
-        sign_or_remember(path, composite=self._composite)
+            first, length_s = self._copy(remembered, part)
+        sign_or_remember(path, composite=camera_until >= first)  # whether the camera is still in it
         return length_s
 
     def close(self) -> None:
@@ -62,8 +62,12 @@ class ReplayRing:
             self._video.abandon()
         self._fragments.clear()
 
-    def _copy(self, remembered: bytes, part: Path) -> float:
-        """Copy the packets of the last seconds, from one that stands by itself, without encoding them again."""
+    def _copy(self, remembered: bytes, part: Path) -> tuple[int, float]:
+        """Copy the packets of the last seconds, from one that stands by itself, without encoding them again.
+
+        Returns:
+            The place of the first frame in the show, and the length in seconds.
+        """
         import av
 
         with (
@@ -82,7 +86,7 @@ class ReplayRing:
             for packet in packets[first:]:
                 packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, stream
                 file.mux(packet)
-            return float((packets[-1].dts + tick) * source.time_base)
+            return round(origin / tick), float((packets[-1].dts + tick) * source.time_base)
 
 
 class _Fragments:

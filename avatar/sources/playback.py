@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from avatar.errors import AvatarError, CameraError
 from avatar.frames import Frame, RgbImage
 from avatar.images import load_image
+from avatar.letterbox import letterboxed
 from avatar.sources.base import SourceFacts
 from avatar.sources.facts import DrivingVideo
 from avatar.sources.video import open_driving
@@ -67,10 +69,14 @@ class Clip(_Playing):
             frame = self._next()
         except AvatarError as error:
             raise CameraError(error.what, remedy=error.remedy) from error
+        if new := [note for note in self._clip.notes if note not in self.facts.notes]:
+            self.facts = replace(self.facts, notes=(*self.facts.notes, *new))
         now_ns = time.monotonic_ns()
         if self._zero_ns is None or now_ns - self._zero_ns - frame.captured_ns > _BEHIND_NS:
             self._zero_ns = now_ns - frame.captured_ns
-        return self._sent(frame.rgb, self._zero_ns + frame.captured_ns)
+        # As a camera it has one size: the landmarks of one frame are compared with those of another.
+        rgb = letterboxed(frame.rgb, self.facts.width_px, self.facts.height_px)
+        return self._sent(rgb, self._zero_ns + frame.captured_ns)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

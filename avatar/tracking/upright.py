@@ -24,6 +24,7 @@ from avatar.tracking.tracker import FaceTracker
 
 TURNS_DEG = (0, 90, 180, 270)
 MAX_TILT_DEG = 60.0  # people tilt their heads by up to 45 degrees; a picture is turned for more than this only
+FAINT_TILT_DEG = 30.0  # what is seen faintly and tilted further than that is an ear or a collar
 SURE = 8.0  # weight below which nothing is turned: wallpaper and ears reach 6
 CERTAIN = 18.5  # above this one look is enough: of 498 faces seen the wrong way up the surest reached 17.1
 UPRIGHT_BONUS = 1.0  # in doubt a picture is as it should be
@@ -44,7 +45,9 @@ def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
     first = tracker.detect(rgb)
     if is_surely_upright(first):
         return 0
-    return likeliest_turn(weigh_turns(rgb, tracker, first))
+    found = likeliest_turn(weigh_turns(rgb, tracker, first))
+    faint = bool(first) and _logit(first[0].presence) < SURE
+    return None if found == 0 and faint and abs(first[0].pose.roll_deg) > FAINT_TILT_DEG else found
 
 
 def is_surely_upright(faces: Sequence[Face]) -> bool:
