@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import stat
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,8 +57,7 @@ def load_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
 
 def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbImage, AlphaImage | None]:
     """Like `load_image`, with the colours not yet blended and the transparency apart; None where all is opaque."""
-    with _explained(path, max_pixels), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's remarks on odd files are of no use to anybody
+    with _explained(path, max_pixels):
         picture, space = _decoded(path, max_pixels)
         return pixels_of(_upright(picture), space)
 

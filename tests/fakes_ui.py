@@ -47,7 +47,7 @@ class FakePipeline:
 
         return note
 
-    def add_output(self, name: str, output: Callable[[], Any]) -> None:
+    def add_output(self, name: str, output: Callable[[], Any], *, at_once: bool = False) -> None:
         self.calls.append(("add_output", name))
         self.outputs[name] = output
 

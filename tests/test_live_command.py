@@ -57,6 +57,10 @@ def test_the_first_camera_drives_where_none_is_named(
     assert parsed([]).source == "usb-1"
     cameras = ()
     assert parsed([]).source == "idle" and "no camera" in capsys.readouterr().err
+    cameras = (CameraInfo("video9", "OBS", 9, is_virtual=True),)  # perhaps what we send to
+    assert parsed([]).source == "idle" and "only camera is virtual (OBS)" in capsys.readouterr().err
+    cameras = (*cameras, CameraInfo("usb-2", "Other", 2))
+    assert parsed([]).source == "usb-2"
 
 
 @pytest.mark.parametrize(

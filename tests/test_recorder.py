@@ -552,6 +552,24 @@ def test_a_replay_holds_the_last_seconds_and_begins_with_a_whole_picture(tmp_pat
     ring.close()
 
 
+def test_a_replay_keeps_what_it_has_when_its_label_changes_and_not_when_its_size_does(tmp_path: Path) -> None:
+    ring = ReplayRing(SMALL, seconds=2)
+    for number in range(60):
+        if number == 30:
+            ring.use_canvas(replace(SMALL, fit="fit", mirror=True))
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "both.mp4") == pytest.approx(2, abs=0.05)
+    ring.use_canvas(CanvasOptions(96, 54, label=False))
+    with pytest.raises(OutputError, match="nothing to save"):
+        ring.save(tmp_path / "none.mp4")
+    for number in range(60, 75):
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "new.mp4") == pytest.approx(0.5, abs=0.05)
+    with av.open(str(tmp_path / "new.mp4")) as film:
+        assert film.streams.video[0].width == 96
+    ring.close()
+
+
 def test_the_memory_of_a_replay_does_not_grow() -> None:
     ring = ReplayRing(SMALL, seconds=1)
     sizes = []

@@ -134,12 +134,18 @@ def _first(given: Any, usual: Any) -> Any:
 def _first_camera() -> str:
     """Where neither the command line nor the settings name one; without any camera the avatar idles."""
     from avatar.live.options import IDLE
-    from avatar.sources.camera_list import list_cameras
+    from avatar.sources.camera_list import list_cameras, usual_camera
 
     cameras = list_cameras()
-    if not cameras:
-        print("There is no camera, so the avatar idles. Name a video with --camera to drive it.", file=sys.stderr)
-    return cameras[0].id if cameras else IDLE
+    usual = usual_camera(cameras)
+    if usual is not None:
+        return usual.id
+    if cameras:
+        what = f"The only camera is virtual ({cameras[0].name}), so the avatar idles. Name it with --camera to use it."
+    else:
+        what = "There is no camera, so the avatar idles. Name a video with --camera to drive it."
+    print(what, file=sys.stderr)
+    return IDLE
 
 
 def _outputs(args: argparse.Namespace, options: LiveOptions) -> dict[str, Callable[[], Output]]:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 
 from avatar.errors import AvatarError, OutputError
-from avatar.frames import Frame, LatestFrame
-from avatar.live.events import Event, OutputFailed, OutputStarted
+from avatar.frames import Frame, Latest, LatestFrame
+from avatar.live.events import Event, OutputFailed, OutputRefused, OutputStarted
 from avatar.live.gate import Gate
 from avatar.live.statistics import OutputStatistics, Window
 from avatar.live.worker import Worker
-from avatar.outputs.base import Output, PacedOutput
+from avatar.outputs.base import CanvasOutput, ChangeRefusedError, Output, PacedOutput
+from avatar.settings import CanvasSettings
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class OutputThread(Worker):
         inbox: LatestFrame,
         report: Callable[[Event], None],
         gate: Gate,
+        before: OutputThread | None = None,
     ) -> None:
         """Get ready.
 
@@ -38,8 +40,10 @@ class OutputThread(Worker):
             inbox: a mailbox of its own, closed at the stop.
             report: is told when it is open and when it broke.
             gate: asked at the last moment, so that a frame that may no longer be seen is neither sent nor repeated.
+            before: the output of that name before, already asked to stop: two of them may share one device.
         """
-        super().__init__(f"masque-output-{name}")
+        super().__init__(f"masque-output-{name}", before)
+        self._canvas: Latest[CanvasSettings] = Latest()  # asked for and not in use yet
         self.name, self._open_output, self.inbox = name, open_output, inbox
         self._report, self._gate = report, gate
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
@@ -56,12 +60,18 @@ class OutputThread(Worker):
             self.latency.timing(), self.calls.rate(), self.sent, self.inbox.replaced, self.repeated
         )
 
+    def use_canvas(self, canvas: CanvasSettings) -> None:
+        """Have the output compose on another canvas from one of the next frames on; from any thread."""
+        self._canvas.put(canvas)
+
     def _wake(self) -> None:
         self.inbox.close()
 
     def _run(self) -> None:
         output: Output | None = None
         try:
+            if not self._wait_for_turn():
+                return
             output = self._open_output()
             self._opened_ns = time.monotonic_ns()
             self._report(OutputStarted(self.name, str(getattr(output, "facts", ""))))
@@ -70,13 +80,15 @@ class OutputThread(Worker):
             else:
                 self._feed(output)
         except Exception as error:  # outermost frame of the thread: nothing above would see it
-            self._tell_failed(error)
+            if output is not None or not self._stopping.is_set():  # else it is wanted no more
+                self._tell_failed(error)
         finally:
             self.inbox.close()
             self._close(output)
 
     def _feed(self, output: Output) -> None:
         while not self._stopping.is_set():
+            self._change_canvas(output)
             frame = self.inbox.take(timeout_s=0.5)
             if frame is not None and not self._is_stale(frame):  # a recording would begin with seconds of it
                 self._send(output, frame)
@@ -88,6 +100,7 @@ class OutputThread(Worker):
             frame = self.inbox.take(timeout_s=max(0.0, ends_s - time.monotonic()))
             if self._stopping.is_set():
                 return
+            self._change_canvas(output)
             if frame is None or not self._send(output, frame):
                 self._repeat(output)
             now_s = time.monotonic()
@@ -105,6 +118,18 @@ class OutputThread(Worker):
             output.repeat()
         self.repeated += 1
         self.calls.add()
+
+    def _change_canvas(self, output: Output) -> None:
+        canvas = self._canvas.take(timeout_s=0)
+        if canvas is None or not isinstance(output, CanvasOutput):
+            return
+        facts = output.facts
+        try:
+            output.use_canvas(canvas)
+        except ChangeRefusedError as error:
+            self._report(OutputRefused(self.name, error, canvas, output.canvas))
+        if output.facts != facts:
+            self._report(OutputStarted(self.name, output.facts))
 
     def _send(self, output: Output, frame: Frame) -> bool:
         if not self._gate.may_send(frame):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatar.errors import AvatarError
+from avatar.settings import CanvasSettings
 from avatar.sources.base import SourceFacts
 
 
@@ -115,6 +116,16 @@ class OutputStarted:
 
 
 @dataclass(frozen=True)
+class OutputRefused:
+    """An output cannot change its canvas now, and goes on with another."""
+
+    name: str
+    error: AvatarError
+    wanted: CanvasSettings
+    kept: CanvasSettings  # in use
+
+
+@dataclass(frozen=True)
 class OutputFailed:
     """An output could not be opened, or broke; it is closed."""
 
@@ -124,5 +135,6 @@ class OutputFailed:
 
 Event = (
     SourceLost | SourceBack | SourceNote | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
-    | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted | OutputFailed
+    | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted
+    | OutputRefused | OutputFailed
 )  # fmt: skip

@@ -82,7 +82,7 @@ def as_text(event: Event) -> str:
             text = f"{error} Going on with {fallback}." if fallback else str(error)
         case events.OutputStarted(name, facts):
             text = f"{name.capitalize()}: {facts}." if facts else ""
-        case events.OutputFailed(_, error):
+        case events.OutputFailed(_, error) | events.OutputRefused(_, error):
             text = str(error)
         case events.CalibrationRefused(why):
             text = why

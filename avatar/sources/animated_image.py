@@ -18,7 +18,7 @@ from PIL import Image
 from avatar.errors import VideoError
 from avatar.frames import Frame, RgbImage
 from avatar.images import flatten
-from avatar.limits import MAX_PIXELS
+from avatar.limits import MAX_CLIP_PIXELS
 from avatar.sources.facts import DrivingFacts
 from avatar.sources.streams import orientation_by_exif
 
@@ -108,10 +108,10 @@ class AnimatedImage:
 
     def _read_facts(self) -> DrivingFacts:
         picture = self._picture
-        if picture.width * picture.height > MAX_PIXELS:
+        if picture.width * picture.height > MAX_CLIP_PIXELS:
             raise VideoError(
                 f"{self._path.name} is {picture.width} x {picture.height} pixels; the limit is "
-                f"{MAX_PIXELS / 1e6:.0f} megapixels.",
+                f"{MAX_CLIP_PIXELS / 1e6:.0f} megapixels.",
                 remedy="Scale it down first: 1080 lines are plenty to follow a face.",
             )
         self._skipped = int(getattr(picture, "default_image", False))  # shown only where animations are not known
