@@ -15,6 +15,7 @@ from avatar.cv import cv2
 from avatar.frames import RgbImage
 from avatar.letterbox import letterboxed
 from avatar.library import Library
+from avatar.motion.upright_clip import open_turned
 from avatar.outputs.encoding_thread import EncodingThread
 from avatar.outputs.sound_choice import check_sound_track
 from avatar.outputs.target import OutputKind, check_target, files_named
@@ -22,7 +23,6 @@ from avatar.outputs.video_file import open_output
 from avatar.perform_fomm import perform_fomm
 from avatar.perform_warp import perform_warp
 from avatar.performance import Performance
-from avatar.sources.video import open_driving
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _frames(options: AnimateOptions, performance: Performance) -> Generator[RgbI
     facts = performance.clip.facts
     with contextlib.ExitStack() as opened:
         shown = options.side_by_side or performance.needs_pictures
-        pictures = iter(opened.enter_context(open_driving(options.driving))) if shown else None
+        turn_deg = performance.clip.turn_deg
+        pictures = iter(opened.enter_context(open_turned(options.driving, turn_deg))) if shown else None
         for number in range(len(performance.clip.times_ns)):
             frame = None if pictures is None else next(pictures)
             drawn = performance.draw(number, frame)

@@ -158,9 +158,12 @@ def _counted(frames: Iterable[Frame], progress: Callable[[int], None]) -> Iterat
 
 
 def _track(clip: Path, progress: Callable[[int], None], notes: list[str]) -> MotionTrack:
-    from avatar.sources.video import open_driving
+    from avatar.motion.upright_clip import open_turned, turn_of_clip
 
-    with contextlib.closing(open_watching_tracker()) as tracker, open_driving(clip) as frames:
+    with (
+        contextlib.closing(open_watching_tracker()) as tracker,
+        open_turned(clip, turn_of_clip(clip, tracker)) as frames,
+    ):
         track = track_frames(_counted(frames, progress), tracker, name=clip.name)
         notes += frames.notes
         return track

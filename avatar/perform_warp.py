@@ -13,6 +13,7 @@ from avatar.driving_motion import DrivingClip, DrivingMotion, read_motion
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
+from avatar.motion.shots import Shots
 from avatar.performance import Performance
 from avatar.portrait import Level, check_portrait
 from avatar.portrait_source import Likeness, PortraitSource, read_portrait
@@ -36,9 +37,10 @@ def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report
     planned = plan_size(options, width, height, motion.facts)
     notes += planned.notes
     track, engine = motion.track, tools.open_engine(replace(options, size=planned.side_px))
+    shots = Shots(track, reference)
 
     def draw(number: int, _: Frame | None) -> RgbImage:
-        seen = track.face(number) if track.presence[number] > 0 else None
+        seen = shots.face(number) if track.presence[number] > 0 else None
         return engine.animate_face(seen, motion.times_ns[number] * 1e-9)
 
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
+    from avatar.motion.upright_clip import open_turned, turn_of_clip
     from avatar.outputs.target import check_apart, check_folder, refuse_special
-    from avatar.sources.video import open_driving
     from avatar.tracking import open_tracker
 
     output: Path = args.output
@@ -49,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
     check_apart([output], [args.driving])
     refuse_special(output)
     check_folder(output.resolve().parent)
-    tracker = open_tracker()
-    with open_driving(args.driving) as clip, _bar(clip) as bar:
+    with (
+        contextlib.closing(open_tracker()) as tracker,
+        open_turned(args.driving, turn_of_clip(args.driving, tracker)) as clip,
+        _bar(clip) as bar,
+    ):
         track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
         notes = clip.notes
-    tracker.close()
     save_template(track, output)
     for note in notes:
         print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)

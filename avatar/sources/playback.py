@@ -58,6 +58,11 @@ class Clip(_Playing):
         self._frames: Iterator[Frame] = iter(self._clip)
         self._zero_ns: int | None = None  # monotonic time of the clip's own 0
 
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return self._path
+
     def read(self) -> Frame:
         """Wait for the next picture. Raises: CameraError: it cannot be read, or opened again where it must be."""
         try:
@@ -100,6 +105,11 @@ class Still(_Playing):
         self._rgb = load_image(path)
         self._due_ns = time.monotonic_ns()
         super().__init__(path, self._rgb.shape[1], self._rgb.shape[0], _STILL_RATE)
+
+    @property
+    def picture(self) -> RgbImage:
+        """What it sends."""
+        return self._rgb
 
     def read(self) -> Frame:
         """Wait a tenth of a second for the same picture again. Raises: CameraError: it was closed."""

@@ -43,11 +43,16 @@ def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
         would be a false one.
     """
     first = tracker.detect(rgb)
-    if first and abs(first[0].pose.roll_deg) < MAX_TILT_DEG and _logit(first[0].presence) > CERTAIN:
+    if is_surely_upright(first):
         return 0
     found = likeliest_turn(weigh_turns(rgb, tracker, first))
     faint = bool(first) and _logit(first[0].presence) < SURE
     return None if found == 0 and faint and abs(first[0].pose.roll_deg) > FAINT_TILT_DEG else found
+
+
+def is_surely_upright(faces: Sequence[Face]) -> bool:
+    """Whether what `detect` found in a picture as it is leaves no doubt that it is upright."""
+    return bool(faces) and abs(faces[0].pose.roll_deg) < MAX_TILT_DEG and _logit(faces[0].presence) > CERTAIN
 
 
 def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | None = None) -> FloatArray:
