@@ -250,16 +250,16 @@ def test_a_picture_that_changes_while_it_is_copied(
     assert [entry.name for entry in library.folder.iterdir()] == [LOCK]
 
 
-def test_an_unfinished_import_is_not_listed_and_swept_up_later(library: Library, tmp_path: Path) -> None:
+def test_an_unfinished_import_is_not_listed_and_an_import_removes_no_other(library: Library, tmp_path: Path) -> None:
     library.folder.mkdir()
-    old, new = library.folder / ".incoming-old", library.folder / ".incoming-new"
-    for folder in (old, new):
+    folders = [library.folder / f".incoming-{name}" for name in ("0123abcd", "of-mine")]
+    for folder in folders:
         folder.mkdir()
         picture(folder)
-    os.utime(old, (0, 0))
+        os.utime(folder, (0, 0))
     assert names(library) == [ASTRONAUT, *GALLERY]
     library.add(picture(tmp_path), detect=one_face)
-    assert new.is_dir() and not old.exists()
+    assert all(folder.is_dir() for folder in folders), "`leftovers` tells ours from others'"
 
 
 def test_name_collisions(library: Library, tmp_path: Path) -> None:
