@@ -2,8 +2,8 @@
 # aiortc sends the numbers of a decoded frame as they are and drops what they mean.
 # PyAV's frames know their colour space and range. VP8 carries BT.601 of limited range only. aiortc converts frames whose
 # format is not yuv420p, by asking PyAV for that format, which keeps a full range that is marked as such; everything else
-# goes out unread. A clip decoded by PyAV, so nearly any HD clip, arrives with shifted greens and reds; the full-range
-# picture of a webcam (Motion JPEG) arrives with more contrast, shadows darker and lights brighter by a tenth.
+# goes out unread. A clip decoded by PyAV, so most HD clips, arrives with shifted greens and reds; the full-range
+# picture of a webcam (Motion JPEG) arrives with more contrast, shadows and lights off by 10 to 14 of 255 levels.
 # The same frames converted to RGB24 first arrive right.
 # Why it matters: a program that draws an avatar in RGB and passes clips or the camera on as they come shows two skins for
 # one face in one call, and nothing of it can be seen at the sender's end.

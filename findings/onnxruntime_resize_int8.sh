@@ -36,7 +36,8 @@ def halve(image, **attributes):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    return session.run(None, {"x": image})[0].ravel().tolist(), ReferenceEvaluator(model).run(None, {"x": image})[0].ravel().tolist()
+    by_runtime, by_reference = (run.run(None, {"x": image})[0] for run in (session, ReferenceEvaluator(model)))
+    return by_runtime.ravel().tolist(), by_reference.ravel().tolist()
 
 
 flat = np.full((1, 1, 1, 8), -100, np.int8)

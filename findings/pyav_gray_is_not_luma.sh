@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # PyAV: asking a decoded frame for "gray" does not give the brightness that the video stores.
 # A YUV frame has brightness as a plane of its own, so gray looks like a copy of it, stretched to the full range. For a
-# frame marked BT.709, as nearly every HD video is, FFmpeg's scaler computes RGB from all three planes and weighs it
+# frame marked BT.709, as most HD video is, FFmpeg's scaler computes RGB from all three planes and weighs it
 # again by the weights of BT.601, the default for the target. Pure green comes out 34 of 255 levels darker than stored,
 # red 21 brighter. The same pixels marked BT.601 come out as stored.
 # Why it matters: motion, cuts, exposure and faces are found on gray frames. Thresholds that fit one camera's clips are

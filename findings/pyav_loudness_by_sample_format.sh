@@ -4,7 +4,7 @@
 # 5.1 to stereo: speech in the centre arrives 7.7 dB apart. From mono to stereo and back, integers lose half, floats none.
 # FFmpeg scales a mix down so that it cannot overflow, but does so only where the result is integer. It goes by the
 # result's format: integers in and floats out is loud, floats in and integers out is quiet.
-# Why it matters: the format follows from the codec (AAC and MP3 take floats, FLAC and PCM integers, Opus either), so one
+# Why it matters: the format follows from the codec (AAC takes floats, FLAC integers, Opus either), so one
 # voice is recorded 3 dB apart in two kinds of file, and is clipped in one of them. Level meters, voice detection and
 # lips driven by loudness shift with the format of a stream.
 # Seen with av 18.1.0 (FFmpeg 8).
