@@ -16,13 +16,14 @@ import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
 
-from avatar import __version__
+from avatar import __version__, leftovers
 from avatar.errors import AvatarError, SetupError, UsageError
 from avatar.system_errors import explain
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
 NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
+SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # commands that take away what killed jobs left, as the window does
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",
@@ -70,6 +71,7 @@ def available() -> list[str]:
 
 def _open(open_window: OpenWindow | None) -> int:
     """Open the desktop app; where there is no screen, say so and animate the built-in portrait into a video."""
+    leftovers.sweep()
     if open_window is not None:
         try:
             return open_window()
@@ -90,6 +92,8 @@ def _run(words: list[str]) -> int:
         args = parser.parse_args(words)
     if module is None:
         parser.error("a command is needed")
+    if wanted in SWEEPS:
+        leftovers.sweep()
     if wanted in NEED_FACE_MODEL:
         _fetch_needed()
     return int(module.run(args))

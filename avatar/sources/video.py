@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
-from avatar.images import MAX_PIXELS
+from avatar.limits import MAX_CLIP_PIXELS
 from avatar.media import load_av
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
@@ -34,6 +34,7 @@ FORMATS = (
     "mp3,wav,flac,aac,ac3,aiff,caf"
 )
 _NS = 1_000_000_000
+_FFMPEG_LIMIT = 2  # times MAX_CLIP_PIXELS: it counts the padding of its buffers as well
 MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
@@ -59,6 +60,8 @@ class VideoFile:
         self._container = _open_container(path)
         try:
             self._stream = _video_stream(self._container, path)
+            self._refuse_size(self._stream.width, self._stream.height)  # by the header: nothing was decoded yet
+            self._stream.codec_context.options = {"max_pixels": str(_FFMPEG_LIMIT * MAX_CLIP_PIXELS)}
             self._stream.thread_type = "AUTO"
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
@@ -66,6 +69,7 @@ class VideoFile:
             first = self._ahead[0]
             self._first_pts = first.pts
             self._converter = RgbConverter(first, self._stream.sample_aspect_ratio)
+            self._refuse_size(self._converter.width_px, self._converter.height_px)  # oblong pixels were made square
             self.facts = self._read_facts(first)
         except BaseException:
             self._container.close()
@@ -166,12 +170,17 @@ class VideoFile:
                 f"{self._path.name} holds a single picture, so nothing moves in it.",
                 remedy="Choose a clip of a second or more in which a face is seen.",
             )
-        width, height = self._ahead[0].width, self._ahead[0].height
-        if width * height > MAX_PIXELS:
-            raise VideoError(
-                f"{self._path.name} is {width} x {height} pixels; the limit is {MAX_PIXELS / 1e6:.0f} megapixels.",
-                remedy="Scale it down first: 1080 lines are plenty to follow a face.",
-            )
+
+    def _refuse_size(self, width: int, height: int) -> None:
+        if width * height > MAX_CLIP_PIXELS:
+            size = f"{width} x {height} pixels; the limit is {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
+        elif width * height == 0:  # FFmpeg was told the limit too
+            size = f"of no known size, or larger than {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
+        else:
+            return
+        raise VideoError(
+            f"{self._path.name} is {size}.", remedy="Scale it down first: 1080 lines are plenty to follow a face."
+        )
 
     def _read_facts(self, first: VideoFrame) -> DrivingFacts:
         stream = self._stream
@@ -219,7 +228,9 @@ def open_input(path: Path) -> InputContainer:
     import av
 
     # The prefix keeps a colon in a name from being read as a protocol.
+    # max_pixels: while it looks for the size, FFmpeg decodes.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    options["max_pixels"] = str(_FFMPEG_LIMIT * MAX_CLIP_PIXELS)
     container: InputContainer = av.open(f"file:{path}", options=options)
     return container
 
