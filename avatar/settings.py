@@ -17,9 +17,8 @@ from typing import Any, cast
 
 from avatar.atomic import replacing
 from avatar.errors import SetupError
-from avatar.small_files import read_toml
-
 from avatar.limits import MAX_CANVAS_PIXELS
+from avatar.small_files import read_toml
 
 FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
 THEMES = ("system", "light", "dark")

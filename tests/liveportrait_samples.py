@@ -89,9 +89,8 @@ def split(model: LivePortraitModel) -> dict[str, dict[str, Tensor]]:
         torch.manual_seed(len(name))
         left = nn.functional.normalize(torch.randn(x.shape[0]), dim=0)
         right = nn.functional.normalize(x.flatten(1).T @ left, dim=0)
-        sigma = left @ (x.flatten(1) @ right)
+        left /= left @ (x.flatten(1) @ right)  # so that folding gives x
         generator |= {f"{name}_orig": 3.0 * x, f"{name}_u": left, f"{name}_v": right}
-        parts["sigma"] = parts.get("sigma", {}) | {name: 3.0 * sigma}
     return parts
 
 

@@ -12,8 +12,9 @@ from avatar.fomm.config import ModelConfig
 from avatar.fomm.cost import check_cost
 from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
+from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
+from avatar.state_files import BATCH_COUNT
 
 
 def load_checkpoint(
