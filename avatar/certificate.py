@@ -40,7 +40,7 @@ def signing_path() -> Path:
 
 
 def load_signing_key() -> SigningKey | None:
-    """The one that is here, if it is whole and still valid."""
+    """The one that is here, if it is whole and valid now: not over, and not from a clock that was ahead."""
     try:
         text = signing_path().read_bytes()
     except OSError:
@@ -78,7 +78,8 @@ def _is_valid(certificate: bytes) -> bool:
     from cryptography.x509 import load_pem_x509_certificate
 
     with contextlib.suppress(ValueError):
-        return load_pem_x509_certificate(certificate).not_valid_after_utc > _now()
+        read = load_pem_x509_certificate(certificate)
+        return read.not_valid_before_utc <= _now() < read.not_valid_after_utc
     return False
 
 

@@ -15,15 +15,18 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import NoReturn
 
-from avatar import __version__, leftovers
+from avatar import __version__, interrupts, leftovers
 from avatar.errors import AvatarError, SetupError, UsageError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown, shown_lines
 from avatar.system_errors import explain
+from avatar.terminal_guard import LogFormatter, guarded_terminal
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
 NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
-SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # commands that take away what killed jobs left, as the window does
+SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # like the window, these remove what killed jobs left
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",
@@ -52,16 +55,21 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
     debug = "--debug" in words and words[:1] != ["test"]  # pytest has a --debug of its own
     if debug:
         words.remove("--debug")
-    style = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format=style)
-    try:
-        return _run(words) if words else _open(open_window)
-    except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
-        return stop.code if isinstance(stop.code, int) else FAILED
-    except BaseException as error:
-        if debug:
-            traceback.print_exc()
-        return _explain(error)
+    log = logging.StreamHandler()
+    log.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[log])
+    logging.captureWarnings(True)  # of libraries, about files and about themselves: with --debug
+    logging.getLogger("py.warnings").setLevel(logging.DEBUG if debug else logging.ERROR)
+    with guarded_terminal():
+        try:
+            interrupts.begin_work()
+            return _run(words) if words else _open(open_window)
+        except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
+            return stop.code if isinstance(stop.code, int) else FAILED
+        except BaseException as error:
+            if debug:
+                print(_traceback(), file=sys.stderr)
+            return _explain(error)
 
 
 def available() -> list[str]:
@@ -115,7 +123,7 @@ def _load(name: str | None) -> ModuleType:
 
 
 def _parser(names: list[str], wanted: str | None, module: ModuleType | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="run.py", description="A live avatar for your webcam: a portrait that moves as you do.",
         epilog="Every command explains itself: run.py COMMAND --help",
     )  # fmt: skip
@@ -129,6 +137,14 @@ def _parser(names: list[str], wanted: str | None, module: ModuleType | None) -> 
         else:
             subparsers.add_parser(name, help=COMMANDS[name], add_help=False)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that names wrong arguments in one line; parsers of commands are of its class too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end with code 2."""
+        super().error(shown(message, MOST_OF_SENTENCE))
 
 
 def _explain(error: BaseException) -> int:
@@ -145,12 +161,22 @@ def _explain(error: BaseException) -> int:
     elif isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("avatar"):
         _say(f"The package {error.name} is not installed in this Python.", "Start without --no-setup, or install it.")
     else:
-        mistake = f"{type(error).__name__}: {error}"
+        from avatar.discretion import discreet
+
+        mistake = discreet(shown(f"{type(error).__name__}: {error}", MOST_OF_SENTENCE))  # to be put into a report
         _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")
     return FAILED
 
 
+def _traceback() -> str:
+    """Where the error comes from, as it can be put into a public report."""
+    from avatar.discretion import discreet
+
+    return discreet(shown_lines(traceback.format_exc()))
+
+
 def _say(what: str, remedy: str = "") -> None:
+    what, remedy = shown(what, MOST_OF_SENTENCE), shown(remedy, MOST_OF_SENTENCE)
     print(f"\n{what}" if sys.stderr.isatty() else what, file=sys.stderr)
     if remedy:
         print(remedy, file=sys.stderr)

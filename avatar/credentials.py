@@ -15,6 +15,8 @@ from avatar import __version__
 from avatar.atomic import replacing
 from avatar.certificate import load_signing_key, own_signing_key
 from avatar.errors import OutputError, SetupError, UsageError
+from avatar.foreign_text import quoted, shown
+from avatar.unsigned import remember
 
 logger = logging.getLogger(__name__)
 
@@ -32,18 +34,18 @@ _OFFLINE = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 
 @dataclass(frozen=True)
 class Credentials:
-    """What the note in a file says."""
+    """What the note in a file says: the words of whoever signed it, to be shown by `avatar.foreign_text` alone."""
 
     generator: str  # the program that signed it
-    kind: str  # IPTC's digital source type, its last word
+    kind: str  # IPTC's digital source type, its last word; another vocabulary's in full
     signer: str
     from_here: bool  # signed with this installation's own certificate
     problems: tuple[str, ...]  # why the note or the file cannot be believed; empty: unchanged since it was signed
 
     @property
     def about(self) -> str:
-        """The kind for people."""
-        return _KINDS.get(self.kind, self.kind or "of unknown origin")
+        """The kind for people; empty: the file names none that is known here."""
+        return _KINDS.get(self.kind, "")
 
 
 def get_ready_to_sign() -> None:
@@ -81,12 +83,21 @@ def sign(path: Path, *, composite: bool = False) -> bool:
         ):
             builder.sign(signer, MIME[path.suffix.lower()], plain, signed)
     except ImportError:
-        logger.info("%s carries no Content Credentials: c2pa-python is not installed.", path.name)
+        logger.info("%s carries no Content Credentials: c2pa-python is not installed.", shown(path.name))
         return False
     except Exception as error:  # a show must not end because its note could not be written
-        logger.warning("%s carries no Content Credentials: %s", path.name, error)
+        logger.warning("%s carries no Content Credentials: %s", shown(path.name), shown(error, 300))
         return False
     return True
+
+
+def sign_or_remember(path: Path, *, composite: bool) -> bool:
+    """Sign a file that was just made; where that fails, put it on record, so that it can be signed later.
+
+    Returns:
+        Whether either was done.
+    """
+    return sign(path, composite=composite) or remember(path, composite=composite)
 
 
 def read_credentials(path: Path) -> Credentials | None:
@@ -113,14 +124,14 @@ def read_credentials(path: Path) -> Credentials | None:
             c2pa.Context(c2pa.Settings.from_dict(_OFFLINE | trust)) as context,
             c2pa.Reader(path, context=context) as reader,
         ):
-            return _read(json.loads(reader.json()), trusted=reader.get_validation_state() == "Trusted")
+            return _read(json.loads(reader.json()), str(reader.get_validation_state()))
     except c2pa.C2paError.ManifestNotFound:
         return None
     except c2pa.C2paError.NotSupported as error:
         raise UsageError(f"{path.name} is not a kind of file that carries Content Credentials.", remedy="") from error
-    except (c2pa.C2paError, ValueError, KeyError, TypeError) as error:
+    except (c2pa.C2paError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise OutputError(
-            f"The Content Credentials of {path.name} cannot be read: {error}.",
+            f"The Content Credentials of {shown(path.name)} cannot be read: {quoted(error, 300)}.",
             remedy="The file was damaged or changed.",
         ) from error
 
@@ -135,19 +146,21 @@ def _manifest(kind: str) -> dict[str, Any]:
     }
 
 
-def _read(report: dict[str, Any], *, trusted: bool) -> Credentials:
+def _read(report: dict[str, Any], state: str) -> Credentials:
+    """Sum up c2pa's report and its verdict: "Trusted", "Valid" (signed by somebody unknown) or "Invalid"."""
     manifest = report["manifests"][report["active_manifest"]]
     generator = (manifest.get("claim_generator_info") or [{}])[0]
     signature = manifest.get("signature_info") or {}
     statuses = report.get("validation_status") or []
+    problems = [str(status.get("explanation") or status["code"]) for status in statuses if status["code"] != _UNTRUSTED]
+    if not problems and state not in ("Trusted", "Valid"):
+        problems = ["its signature does not hold"]
     return Credentials(
         generator=f"{generator.get('name', 'an unnamed program')} {generator.get('version', '')}".strip(),
         kind=_kind_of(manifest),
         signer=str(signature.get("common_name") or signature.get("issuer") or "nobody"),
-        from_here=trusted,
-        problems=tuple(
-            str(status.get("explanation") or status["code"]) for status in statuses if status["code"] != _UNTRUSTED
-        ),
+        from_here=state == "Trusted",
+        problems=tuple(problems),
     )
 
 
@@ -156,5 +169,5 @@ def _kind_of(manifest: dict[str, Any]) -> str:
         if str(assertion.get("label", "")).startswith("c2pa.actions"):
             for action in assertion["data"].get("actions") or []:
                 if kind := action.get("digitalSourceType"):
-                    return str(kind).rpartition("/")[2]
+                    return str(kind).removeprefix(_SOURCE_TYPE)
     return ""

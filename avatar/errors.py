@@ -18,13 +18,18 @@
 
 from __future__ import annotations
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
+
 
 class AvatarError(Exception):
-    """One sentence that says what happened, one that says what to do about it."""
+    """One sentence that says what happened, one that says what to do about it.
+
+    Each is one visible line of bounded length, whatever a file's name or value in it holds.
+    """
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
-        super().__init__(f"{what} {remedy}".strip())
-        self.what, self.remedy = what, remedy
+        self.what, self.remedy = shown(what, MOST_OF_SENTENCE), shown(remedy, MOST_OF_SENTENCE)
+        super().__init__(f"{self.what} {self.remedy}".strip())
 
 
 class UsageError(AvatarError):

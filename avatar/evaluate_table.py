@@ -10,6 +10,7 @@ from typing import Any
 
 from avatar.evaluate import GAIN_RANGE, SHARPNESS_TARGET, TARGETS, Evaluation
 from avatar.evaluate_motion import CHANNELS, Channel
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.json_report import write_json
 
 
@@ -34,10 +35,10 @@ class Pair:
     def line(self) -> str:
         """The pair in one line, for the terminal."""
         if self.evaluation is None:
-            return f"{self.name}: {self.failure}"
+            return shown(f"{self.name}: {self.failure}", MOST_OF_SENTENCE)
         found = self.evaluation.channels.values()
         words = [f"{channel.name} {channel.correlation:.2f}" for channel in found if channel.correlation is not None]
-        return f"{self.name}: {' '.join(words)} draw {self.draw_ms[0]:.1f} ms"
+        return f"{shown(self.name)}: {' '.join(words)} draw {self.draw_ms[0]:.1f} ms"
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers for a JSON file."""
@@ -118,7 +119,7 @@ def _channel_table(summaries: Sequence[Summary]) -> str:
         met = item.met if item.name in TARGETS else ""
         rows.append(
             f"| {item.name} | {item.correlation:.3f} | {_target(item)} | {gain} "
-            f"| {item.lowest:.2f} ({item.lowest_pair}) | {item.pairs} | {met} | {_clear(item)} |"
+            f"| {item.lowest:.2f} ({_words(item.lowest_pair)}) | {item.pairs} | {met} | {_clear(item)} |"
         )
     return "\n".join(rows)
 
@@ -164,13 +165,18 @@ def _pair_table(pairs: Sequence[Pair]) -> str:
     rows = [f"| clip | portrait | {' | '.join(CHANNELS)} | sharp |", "|---" * (len(CHANNELS) + 3) + "|"]
     for pair in pairs:
         if pair.evaluation is None:
-            rows.append(f"| {pair.clip} | {pair.portrait} | {pair.failure} |")
+            rows.append(f"| {_words(pair.clip)} | {_words(pair.portrait)} | {_words(pair.failure)} |")
             continue
         cells = [_cell(pair.evaluation.channels[name]) for name in CHANNELS]
         sharpness = pair.evaluation.sharpness
         cells.append("" if sharpness is None else f"{sharpness:.2f}")
-        rows.append(f"| {pair.clip} | {pair.portrait} | {' | '.join(cells)} |")
+        rows.append(f"| {_words(pair.clip)} | {_words(pair.portrait)} | {' | '.join(cells)} |")
     return "Correlation x gain of every pair; empty where the driver does not move the channel.\n\n" + "\n".join(rows)
+
+
+def _words(text: str) -> str:
+    """Return the names of files as they may stand in a cell."""
+    return shown(text, 200).replace("|", "\\|")
 
 
 def _cell(channel: Channel) -> str:

@@ -43,7 +43,7 @@ def write_json(path: Path, report: Any) -> None:
             path.write_text(text, encoding="utf-8")
             return
         with replacing(path) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # lone surrogates, as JSON has them
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror or error}.", remedy=_REMEDY) from error
 

@@ -18,7 +18,6 @@ from avatar.errors import AvatarError
 from avatar.limits import STALE_DOWNLOAD_S, STALE_DRAFT_S
 
 _MODEL_DRAFT = re.compile(r"\..+\.[0-9a-f]{32}\.part")  # of `stored.StoredFile.draft`
-_SETTINGS_DRAFT = re.compile(r"\.settings\.\w{8}\.part")  # of `settings.save_settings`
 _INCOMING = re.compile(r"\.incoming-[0-9a-f]{8}")  # folders of `library.Library.add`
 
 
@@ -47,7 +46,9 @@ def _drafts() -> Iterator[tuple[Path, float]]:
     for folder in (library, *avatars):
         yield from ((path, STALE_DRAFT_S) for path in _named(folder, PART))
     yield from ((path, STALE_DRAFT_S) for path in _named(library, _INCOMING))
-    yield from ((path, STALE_DRAFT_S) for path in _named(settings_path().parent, _SETTINGS_DRAFT))
+    settings = settings_path()  # in a folder that may hold others' files
+    drafts = _named(settings.parent, PART)
+    yield from ((path, STALE_DRAFT_S) for path in drafts if path.name.startswith(f".{settings.name}."))
 
 
 def _named(folder: Path, pattern: re.Pattern[str]) -> list[Path]:

@@ -21,9 +21,9 @@ MAX_CANVAS_PIXELS = 4096 * 2160
 # Networks. The published models have 60 million weights, 240 MB in float32.
 MAX_WEIGHT_BYTES = 768 * 2**20  # of one model's weights in float32, and of one ONNX file
 MAX_WHOLE_BYTES = 2**30  # of a checkpoint whose kind can only be read as a whole (torch before 1.6)
-MAX_OUTLINE_BYTES = 4 * 2**20  # of the list of a checkpoint's tensors: a pickle or a header; the longest known has 0.3 MB
+MAX_OUTLINE_BYTES = 2 * 2**20  # of the list of a checkpoint's tensors: a pickle or a header; the longest known: 0.3 MB
 MAX_FACE_NETWORK_BYTES = 64 * 2**20  # of each of the face tracker's networks; the largest has 3 MB
-MAX_DIRECTORY_BYTES = 4 * 2**20  # of a zip's list of members
+MAX_DIRECTORY_BYTES = 2 * 2**20  # of a zip's list of members
 MAX_ACTIVATION_BYTES = 256 * 2**20  # of the largest intermediate result for one image; published: 17 MB
 MAX_MULTIPLICATIONS = 2 * 10**12  # for one image, seconds of work on two cores; published: 6 * 10**10
 

@@ -82,8 +82,8 @@ class Weight:
     def second_remedy(self) -> str:
         """What to do after `pull` failed."""
         again = f"Check the network and proxy settings and run: python run.py models pull {self.name}"
-        by_hand = f"Or get {self.file} elsewhere, then: python run.py models import {self.name} FILE"
-        return f"{again}\n{by_hand}"
+        by_hand = f"or get {self.file} elsewhere, then: python run.py models import {self.name} FILE"
+        return f"{again} - {by_hand}"
 
     def mismatch(self, seen: Seen) -> str | None:
         """Say in words how a file differs from what it should be; None when it does not."""

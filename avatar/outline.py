@@ -8,6 +8,7 @@ first, with placeholders for objects, and everything that a state dict does not 
 
 from __future__ import annotations
 
+import functools
 import io
 import pickletools
 import sys
@@ -31,6 +32,7 @@ _STORAGES = {f"torch.{kind}Storage": size for kind, size in _ITEM_BYTES.items()}
 _ORDERED_DICT, _TENSOR, _PARAMETER = (
     "collections.OrderedDict", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter",
 )  # fmt: skip
+_LONGEST_NAME = 200  # characters
 _HARMLESS_PACKAGES = ("torch", "collections", "builtins", "_codecs")  # named by torch.save for what is no weight
 
 
@@ -103,7 +105,7 @@ def check_outline(path: Path) -> bool:
             return False
     except OutlineError:
         raise
-    except (_NoOutlineError, zipfile.BadZipFile, ValueError, LookupError, TypeError, ArithmeticError, EOFError) as error:
+    except (_NoOutlineError, zipfile.BadZipFile, ValueError, LookupError, TypeError, EOFError) as error:
         raise OutlineError("is damaged or no checkpoint at all") from error
 
 
@@ -113,7 +115,7 @@ def _check_zip(file: BinaryIO) -> None:
     with zipfile.ZipFile(file) as archive:
         members = {member.filename: member for member in archive.infolist()}
         if any(member.compress_type != zipfile.ZIP_STORED for member in members.values()):
-            raise OutlineError("holds packed parts, and torch packs nothing")
+            raise OutlineError("holds compressed parts, which torch never writes")
         if len(members) < len(archive.infolist()) or sum(member.file_size for member in members.values()) > size:
             raise OutlineError("is damaged: it claims to hold more than its own size")
         pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
@@ -186,11 +188,11 @@ class _Outline:
             "SETITEM": lambda _: self._set_items(self._pop(2)), "SETITEMS": lambda _: self._set_items(self._to_mark()),
             "BINPUT": self._put, "LONG_BINPUT": self._put, "BINGET": self._get, "LONG_BINGET": self._get,
             "EMPTY_DICT": lambda _: self._stack.append(_Mapping()), "STOP": lambda _: None, "PROTO": lambda _: None,
-            "EMPTY_LIST": lambda _: self._stack.append(_Sequence()), "EMPTY_SET": lambda _: self._stack.append(_Thing()),
-            "NONE": self._stack_none, "NEWTRUE": lambda _: self._stack.append(True),
-            "NEWFALSE": lambda _: self._stack.append(False), "EMPTY_TUPLE": lambda _: self._stack.append(()),
+            "EMPTY_LIST": lambda _: self._stack.append(_Sequence()), "EMPTY_TUPLE": lambda _: self._stack.append(()),
+            "EMPTY_SET": lambda _: self._stack.append(_Thing()), "NONE": lambda _: self._stack.append(None),
+            "NEWTRUE": lambda _: self._stack.append(True), "NEWFALSE": lambda _: self._stack.append(False),
         }  # fmt: skip
-        self._do |= {f"TUPLE{n}": lambda _, n=n: self._stack.append(self._pop(n)) for n in (1, 2, 3)}
+        self._do |= {f"TUPLE{count}": functools.partial(self._tuple, count) for count in (1, 2, 3)}
         constants = ("BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE", "SHORT_BINSTRING", "LONG1")
         self._do |= dict.fromkeys(constants, self._push)
 
@@ -217,8 +219,8 @@ class _Outline:
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
-    def _stack_none(self, _: object) -> None:
-        self._stack.append(None)
+    def _tuple(self, count: int, _: object) -> None:
+        self._stack.append(self._pop(count))
 
     def _pop(self, count: int) -> tuple[object, ...]:
         if len(self._stack) < count:
@@ -251,6 +253,8 @@ class _Outline:
 
     def _name(self, argument: object) -> None:
         name = str(argument).replace(" ", ".", 1).replace("__builtin__.", "builtins.", 1)  # as protocol 2 has it
+        if not (name.isascii() and name.isprintable() and len(name) < _LONGEST_NAME):
+            raise _NoOutlineError
         if name.split(".")[0] not in _HARMLESS_PACKAGES:
             raise ForeignNameError(name)
         self._stack.append(_Name(name))
@@ -272,8 +276,6 @@ class _Outline:
         elif called.name == _PARAMETER and isinstance(arguments[0], _Tensor):
             self._stack.append(arguments[0])
         elif called.name == "torch.Size" and len(arguments) == 1 and _is_integers(arguments[0]):
-            self._stack.append(_Thing())
-        elif called.name == "torch.device" and all(isinstance(value, str | int) for value in arguments):
             self._stack.append(_Thing())
         else:
             raise OutlineError(f"holds something else than weights: {called.name}")

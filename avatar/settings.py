@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from avatar.atomic import replacing
 from avatar.errors import SetupError
+from avatar.foreign_text import quoted
 from avatar.limits import MAX_CANVAS_PIXELS
 from avatar.small_files import read_toml
 
@@ -95,7 +96,7 @@ class CanvasSettings:
             limit = f"{MAX_CANVAS_PIXELS / 1e6:.1f} megapixels (4096 x 2160)"
             raise ValueError(f"the canvas is {self.width_px} x {self.height_px}, and the limit is {limit}")
         if self.fit not in FITS:
-            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {self.fit!r}")
+            raise ValueError(f"fit must be one of {', '.join(FITS)}, got {quoted(self.fit)}")
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class WindowSettings:
         _within(self, "ghost", 0.0, 1.0)
         for name, known in (("theme", THEMES), ("preview", PREVIEWS)):
             if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise ValueError(f"{name} must be one of {', '.join(known)}, got {quoted(getattr(self, name))}")
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ class Settings:
     def __post_init__(self) -> None:
         _within(self, "threads", 1, 64)
         if wrong := [key for key, value in self.keys.items() if not isinstance(value, str)]:
-            raise ValueError(f"keys: {wrong[0]} must be a text")
+            raise ValueError(f"keys: {quoted(wrong[0])} must be a text")
 
 
 def settings_path() -> Path:
@@ -205,7 +206,7 @@ def _record(table: Any, defaults: Any) -> Any:
         ValueError: it is no table, or a value has the wrong type or range.
     """
     if not isinstance(table, dict):
-        raise ValueError(f"expected a table, got {table!r}")
+        raise ValueError(f"expected a table, got {quoted(table)}")
     values = {}
     for each in dataclasses.fields(defaults):
         if each.name in table:
@@ -220,7 +221,7 @@ def _as(name: str, value: object, like: object) -> Any:
     if isinstance(like, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(like):
-        raise ValueError(f"{name} must be of type {type(like).__name__}, got {value!r}")
+        raise ValueError(f"{name} must be of type {type(like).__name__}, got {quoted(value)}")
     return value
 
 

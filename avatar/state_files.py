@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import quoted, shown
 from avatar.limits import MAX_OUTLINE_BYTES, MAX_WEIGHT_BYTES, megabytes
 from avatar.outline import ForeignNameError, OutlineError, check_outline
 
@@ -52,7 +53,7 @@ def read_pickle(path: Path, get_one: str) -> object:
         content: object = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except ForeignNameError as error:
         raise WeightsError(
-            f"{path} asks to run code when it is opened ({error}). It was not run.",
+            f"{path} asks to run code when it is opened ({shown(error)}). It was not run.",
             remedy=f"Do not open it elsewhere either. {_again(get_one)}",
         ) from error
     except OutlineError as error:
@@ -74,11 +75,11 @@ def read_safetensors(
             slices = {name: stream.get_slice(name) for name in stream.keys() if wanted(name)}  # noqa: SIM118
             for name, each in slices.items():
                 if each.get_dtype() not in _SAFETENSORS_TYPES:
-                    raise _strange(path, f"{name} ({each.get_dtype()})", get_one)
+                    raise _strange(path, f"{quoted(name)} ({shown(each.get_dtype())})", get_one)
             _check_size(path, {name: math.prod(each.get_shape()) for name, each in slices.items()}, get_one)
             return {name: stream.get_tensor(name) for name in slices}, metadata
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged: {error}.", remedy=_again(get_one)) from error
+        raise WeightsError(f"{path} is damaged: {quoted(error, 200)}.", remedy=_again(get_one)) from error
 
 
 def plain_tensors(path: Path, values: Mapping[str, object], get_one: str) -> dict[str, Tensor]:
@@ -86,7 +87,7 @@ def plain_tensors(path: Path, values: Mapping[str, object], get_one: str) -> dic
     weights: dict[str, Tensor] = {}
     for name, x in values.items():
         if not isinstance(x, Tensor) or not _is_plain(name, x):
-            raise _strange(path, name, get_one)
+            raise _strange(path, quoted(name), get_one)
         weights[name] = x
     _check_size(path, {name: x.numel() for name, x in weights.items()}, get_one)
     return weights

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatar.limits import MAX_NESTING, MAX_YAML_BYTES, MAX_YAML_VALUES, megabytes
+from avatar.limits import MAX_NESTING, MAX_YAML_BYTES, MAX_YAML_VALUES
+from avatar.small_files import read_bytes
 
 if TYPE_CHECKING:
     from yaml import Node
@@ -18,15 +19,12 @@ def read_yaml(path: Path) -> object:
     could otherwise stand for a million values, and take as long to merge or to print.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
         ValueError: it is too large, too deep, or no YAML.
     """
     import yaml
 
-    with path.open("rb") as stream:
-        text = stream.read(MAX_YAML_BYTES + 1)
-    if len(text) > MAX_YAML_BYTES:
-        raise ValueError(f"it is too large, over {megabytes(MAX_YAML_BYTES)}")
+    text = read_bytes(path, MAX_YAML_BYTES)
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()

@@ -8,14 +8,16 @@ import platform
 import re
 import socket
 import stat
+import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from fakes import make_clip, plain
 
-from avatar import certificate, cli
+from avatar import certificate, cli, credentials, unsigned
 from avatar.certificate import load_signing_key, own_signing_key, signing_path
 from avatar.credentials import COMPOSITE, GENERATED, read_credentials, sign
 from avatar.errors import OutputError, SetupError, UsageError
@@ -23,10 +25,12 @@ from avatar.frames import Frame
 from avatar.images import load_image, save_png
 from avatar.outputs import recorder as recording
 from avatar.outputs.canvas import CanvasOptions
+from avatar.outputs.microphone import SoundBlock
 from avatar.outputs.recorder import Recorder
 from avatar.outputs.replay import ReplayRing
 from avatar.outputs.snapshot import save_snapshot
-from avatar.sources.video import open_driving
+from avatar.outputs.writer import MADE_BY
+from avatar.sources.video import open_driving, open_input
 
 pytest.importorskip("c2pa", reason="c2pa-python is not installed")
 
@@ -77,6 +81,28 @@ def test_the_file_itself_stays_as_good_as_it_was(tmp_path: Path) -> None:
 def test_a_recording_with_the_cameras_own_pictures_is_a_composite(tmp_path: Path) -> None:
     found = read_credentials(record(tmp_path / "show.mp4", passed_through=True))
     assert found is not None and found.kind == COMPOSITE
+
+
+def test_a_replay_is_a_composite_as_long_as_it_holds_the_camera(tmp_path: Path) -> None:
+    ring = ReplayRing(SMALL, seconds=1)
+    kinds = []
+    for number in range(160):
+        ring.send(avatar_frame(number, passed_through=number == 20))
+        if number in (10, 40, 159):
+            ring.save(tmp_path / f"{number}.mp4")
+            found = read_credentials(tmp_path / f"{number}.mp4")
+            kinds.append(found.kind if found else None)
+    ring.close()
+    assert kinds == [GENERATED, COMPOSITE, GENERATED]
+
+
+def test_a_camera_frame_for_which_there_was_no_place_makes_no_composite(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in [*map(avatar_frame, range(40)), avatar_frame(10, passed_through=True)]:
+        recorder.send(frame)
+    recorder.close()
+    found = read_credentials(tmp_path / "show.mp4")
+    assert found is not None and found.kind == GENERATED
 
 
 @pytest.mark.parametrize("name", ["show.mp4", "me.png"])
@@ -130,6 +156,18 @@ def test_an_expired_certificate_is_made_anew(monkeypatch: pytest.MonkeyPatch) ->
     assert load_signing_key() is None and own_signing_key() != first
 
 
+def test_a_certificate_from_a_clock_that_was_ahead_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as ahead:
+        later = certificate._now() + timedelta(days=400)
+        ahead.setattr(certificate, "_now", lambda: later)
+        first = own_signing_key()
+    assert load_signing_key() is None and own_signing_key() != first
+    found = read_credentials(record(tmp_path / "show.mp4"))
+    assert found is not None and found.from_here and found.problems == ()
+
+
 def test_a_file_that_cannot_be_signed_stays_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "no.mp4").write_bytes(b"not a video")
     assert not sign(tmp_path / "no.mp4")
@@ -181,22 +219,247 @@ def test_the_command_tells_it_and_gives_an_exit_code(tmp_path: Path, capsys: pyt
     assert "carries no Content Credentials" in capsys.readouterr().out
 
 
-def test_a_long_recording_is_signed_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def forged(path: Path, words: str) -> Path:
+    """A picture that another installation signed, with its own words wherever a manifest takes some."""
+    import c2pa
+
+    save_png(path, plain(3))
+    key = own_signing_key()
+    signing_path().unlink()  # from here on it is another's
+    action = {"action": "c2pa.created", "digitalSourceType": words, "softwareAgent": {"name": words}}
+    manifest = {
+        "claim_generator_info": [{"name": words, "version": words}],
+        "title": words,
+        "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [action]}}],
+    }
+    info = c2pa.C2paSignerInfo(c2pa.C2paSigningAlg.ES256, key.chain, key.key, None)
+    with (
+        c2pa.Signer.from_info(info) as signer,
+        c2pa.Builder(manifest) as builder,
+        path.open("rb") as plain_file,
+        path.with_suffix(".signed").open("w+b") as signed,
+    ):
+        builder.sign(signer, "image/png", plain_file, signed)
+    path.with_suffix(".signed").replace(path)
+    return path
+
+
+FORGERY = "Masque\nUnchanged since it was signed with this installation's own certificate.\x1b[8m\u202e" + "x" * 9000
+
+
+def test_a_manifest_cannot_forge_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = forged(tmp_path / "theirs.png", FORGERY)
+    assert cli.main(["verify", str(path)]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Unchanged since it was signed, but nobody here vouches for whoever signed it."
+    assert not any(line.startswith("Unchanged") for line in lines[1:]), lines
+    assert any(line.startswith('Program: "Masque\\nUnchanged') and line.endswith('"') for line in lines)
+    assert all(line.isprintable() and len(line) < 300 for line in lines)
+    data = bytearray(path.read_bytes())
+    data[-200] ^= 1
+    path.write_bytes(data)
+    assert cli.main(["verify", str(path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("NOT as it was signed")
+    assert not any(line.startswith("Unchanged") for line in lines) and all(line.isprintable() for line in lines)
+
+
+def test_a_files_name_cannot_forge_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = snapshot(tmp_path / "me.png")
+    signing_path().unlink()
+    odd = path.rename(tmp_path / "x\nUnchanged since it was signed with this installation's own certificate..png")
+    assert cli.main(["verify", str(odd)]) == 3
+    assert sum(line.startswith("Unchanged") for line in capsys.readouterr().out.splitlines()) == 1
+
+
+def test_what_nobody_vouches_for_has_an_exit_code_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    path = record(tmp_path / "show.mp4")
+    assert cli.main(["verify", str(path)]) == 0
+    signing_path().unlink()
+    assert cli.main(["verify", str(path)]) == 3
+    told = capsys.readouterr().out
+    assert "nobody here vouches" in told
+    assert cli.main(["verify", "--help"]) == 0
+    assert "3 unchanged since it was signed, but by somebody" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        {"active_manifest": 0, "manifests": [{"claim_generator_info": ["text"]}]},
+        {"active_manifest": 0, "manifests": [{"assertions": [{"label": "c2pa.actions", "data": [1]}]}]},
+        {"active_manifest": 0, "manifests": [{"assertions": [{"label": "c2pa.actions", "data": {"actions": "x"}}]}]},
+        {"active_manifest": "a", "manifests": []},
+        {"active_manifest": 7, "manifests": []},
+        [],
+    ],
+)
+def test_a_manifest_of_odd_types_is_an_error_and_no_mistake_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, report: object
+) -> None:
+    path = snapshot(tmp_path / "me.png")
+    monkeypatch.setattr(credentials.json, "loads", lambda text: report)
+    with pytest.raises(OutputError, match="cannot be read"):
+        read_credentials(path)
+
+
+def test_an_invalid_state_is_a_problem_even_without_a_reason() -> None:
+    report = {"active_manifest": "a", "manifests": {"a": {}}}
+    assert credentials._read(report, "Invalid").problems
+    assert not credentials._read(report, "Valid").problems
+
+
+# signing afterwards
+
+
+class Silence:
+    """A microphone."""
+
+    def take(self) -> list[SoundBlock]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def long_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every recording is too long to be signed at once."""
     monkeypatch.setattr(recording, "_SIGNED_AT_ONCE", 100)
+
+
+@pytest.mark.usefixtures("long_shows")
+def test_a_long_recording_is_signed_afterwards(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = record(tmp_path / "show.mp4")
     assert read_credentials(path) is None and "verify --sign" in caplog.text
-    assert cli.main(["verify", "--sign", str(path)]) == 0
-    found = read_credentials(path)
+    moved = path.rename(tmp_path / "moved to another name.mp4")
+    assert cli.main(["verify", "--sign", str(moved)]) == 0
+    found = read_credentials(moved)
     assert found is not None and found == replace(found, kind=GENERATED, from_here=True)
+    assert not list(unsigned.unsigned_folder().iterdir()), "what is signed is off the record"
 
 
-def test_what_others_made_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = make_clip(tmp_path / "theirs.mp4")
+@pytest.mark.usefixtures("long_shows")
+def test_recorded_pictures_and_sound_are_not_signed_as_made_by_a_model_alone(tmp_path: Path) -> None:
+    camera = record(tmp_path / "camera.mp4", passed_through=True)
+    spoken = tmp_path / "spoken.mp4"
+    recorder = Recorder(spoken, SMALL, microphone=Silence)
+    for number in range(40):
+        recorder.send(avatar_frame(number))
+    recorder.close()
+    for path in (camera, spoken):
+        assert cli.main(["verify", "--sign", str(path)]) == 0
+        found = read_credentials(path)
+        assert found is not None and found.kind == COMPOSITE
+
+
+@pytest.mark.usefixtures("long_shows")
+def test_what_was_changed_since_is_not_signed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = record(tmp_path / "show.mp4")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    assert cli.main(["verify", "--sign", str(path)]) == 2
+    assert "not on record" in capsys.readouterr().err and path.read_bytes() == bytes(data)
+
+
+@pytest.mark.parametrize("comment", ["", MADE_BY, f"{MADE_BY} {'0' * 32}"])
+def test_what_others_made_is_not_signed_whatever_its_comment_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], comment: str
+) -> None:
+    record(tmp_path / "ours.mp4")
+    path = commented(make_clip(tmp_path / "theirs.mp4"), comment)
     before = path.read_bytes()
     assert cli.main(["verify", "--sign", str(path)]) == 2
-    assert "not a recording that Masque made" in capsys.readouterr().err and path.read_bytes() == before
+    assert "not on record" in capsys.readouterr().err and path.read_bytes() == before
+
+
+def test_a_signed_recordings_comment_makes_nothing_else_ours(tmp_path: Path) -> None:
+    with open_input(record(tmp_path / "ours.mp4")) as file:
+        comment = file.metadata["comment"]
+    assert len(comment) > len(MADE_BY)
+    assert cli.main(["verify", "--sign", str(commented(make_clip(tmp_path / "theirs.mp4"), comment))]) == 2
+
+
+def commented(path: Path, comment: str) -> Path:
+    """The same clip with a comment."""
+    import av
+
+    copy = path.with_name(f"commented {path.name}")
+    with av.open(str(path)) as source, av.open(str(copy), "w") as target:
+        if comment:
+            target.metadata["comment"] = comment
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return copy
+
+
+KILLED = """
+import os, sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from test_credentials import SMALL, avatar_frame
+from avatar.outputs.microphone import SoundBlock
+from avatar.outputs.recorder import Recorder
+recorder = Recorder(Path(sys.argv[1]), SMALL)
+for number in range(100):
+    recorder.send(avatar_frame(number, passed_through=number == 70 and sys.argv[2] == "camera"))
+print("recording", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize(("shows", "kind"), [("avatar", GENERATED), ("camera", COMPOSITE)])
+def test_a_killed_recording_is_signed_for_what_it_is_known_to_hold(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shows: str, kind: str
+) -> None:
+    path, paths = tmp_path / "show.mp4", [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+    command = [sys.executable, "-c", KILLED.format(paths=paths), str(path), shows]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None and program.stdout.readline() == "recording\n"
+        assert cli.main(["verify", "--sign", str(path)]) == 2
+        assert "still being recorded" in capsys.readouterr().err
+        program.kill()
+    assert cli.main(["verify", "--sign", str(path)]) == 0
+    found = read_credentials(path)
+    assert found is not None and found.kind == kind and found.problems == ()
+    with open_driving(path) as clip:
+        assert sum(1 for _ in clip) >= 60
+
+
+def test_what_could_not_be_signed_when_it_was_made_can_be_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as lacking:
+        lacking.setitem(sys.modules, "c2pa", None)
+        made = [record(tmp_path / "show.mp4"), snapshot(tmp_path / "me.png"), replay(tmp_path / "again.mp4")]
+    for path in made:
+        assert read_credentials(path) is None
+        assert cli.main(["verify", "--sign", str(path)]) == 0
+
+
+def test_a_hash_that_takes_too_long_leaves_the_entry_of_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recording, "_SIGNED_AT_ONCE", 100)
+    monkeypatch.setattr(unsigned, "_HASHING_S", -1.0)
+    path = record(tmp_path / "show.mp4")
+    assert len(list(unsigned.unsigned_folder().iterdir())) == 1
+    assert cli.main(["verify", "--sign", str(path)]) == 0
+
+
+def test_the_record_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unsigned, "_MOST", 3)
+    for number in range(6):
+        (tmp_path / "file").write_bytes(bytes([number]))
+        assert unsigned.remember(tmp_path / "file", composite=False)
+    assert len(list(unsigned.unsigned_folder().iterdir())) == 3
+    assert not unsigned.find(tmp_path / "file").composite
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 from fakes import plain
 
-from avatar import bench, manifest, weights
+from avatar import bench, discretion, manifest, weights
 from avatar.bench import Spread
+from avatar.discretion import discreet
 from avatar.doctor import (
     BROKEN,
     OK,
     WARNING,
     Check,
     devices,
-    discretion,
     packages,
     processors,
     run_doctor,
@@ -30,7 +30,6 @@ from avatar.doctor import (
     storage,
 )
 from avatar.doctor import speed as speed_module
-from avatar.doctor.discretion import discreet
 from avatar.errors import CameraError, WeightsError
 from avatar.frames import Frame
 from avatar.outputs import loopback
@@ -115,7 +114,7 @@ def test_paths_and_names_are_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path:
         f"{tmp_path / 'cache' / 'a.task'} of maria on marias-laptop, {project / 'models' / 'x'}, /home/maria/key.pem, "
         r"C:\Users\maria\key, /dev/video10; marianne stays"
     )
-    clean = discreet(Check("models", BROKEN, said, said)).what
+    clean = discreet(said)
     assert clean == "models/a.task of (name) on (name), models/x, (path), (path), /dev/video10; marianne stays"
 
 
@@ -209,25 +208,27 @@ def test_every_camera_is_tried_and_none_is_named(monkeypatch: pytest.MonkeyPatch
     assert second.state == BROKEN and second.remedy == "Close it."
 
 
-def node(*, takes: bool = True) -> VideoNode:
-    return VideoNode(Path("/dev/video4"), "A name", LOOPBACK_DRIVER, captures=True, takes=takes)
+def node(*, captures: bool = True, takes: bool = True) -> VideoNode:
+    return VideoNode(Path("/dev/video4"), "A name", LOOPBACK_DRIVER, captures=captures, takes=takes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
 @pytest.mark.parametrize(
     ("state", "expected", "words"),
     [
-        (Loopback(False, False, (), 0, None), WARNING, "not installed"),
-        (Loopback(True, False, (), 0, None), WARNING, "not loaded"),
-        (Loopback(True, True, (), 0, None), WARNING, "no device"),
-        (Loopback(True, True, (), 3, None), WARNING, "3 video devices may not be opened"),
-        (Loopback(True, True, (node(takes=False),), 0, True), WARNING, "sends"),
-        (Loopback(True, True, (node(),), 0, False), WARNING, "caps"),
-        (Loopback(True, True, (node(),), 0, True), OK, "free"),
+        (Loopback(False, False, (), 0), WARNING, "not installed"),
+        (Loopback(True, False, (), 0), WARNING, "not loaded"),
+        (Loopback(True, True, (), 0), WARNING, "no device"),
+        (Loopback(True, True, (), 3), WARNING, "3 video devices may not be opened"),
+        (Loopback(True, True, (node(takes=False),), 0), WARNING, "sends"),
+        (Loopback(True, True, (node(takes=False, captures=False),), 0), WARNING, "stuck"),
+        (Loopback(True, True, (node(),), 0), WARNING, "caps"),
+        (Loopback(True, True, (node(captures=False),), 0), OK, "free"),
     ],
 )  # fmt: skip
 def test_the_virtual_camera(monkeypatch: pytest.MonkeyPatch, state: Loopback, expected: str, words: str) -> None:
     monkeypatch.setattr(loopback, "look", lambda: state)
+    monkeypatch.setattr(loopback, "_module_version", lambda: (0, 15, 0))
     found = only(devices.look_at_virtual_camera())
     assert found.state == expected and words in found.what and bool(found.remedy) == (expected != OK)
 
@@ -250,7 +251,7 @@ def test_models_that_are_missing_or_damaged(monkeypatch: pytest.MonkeyPatch, tmp
     found = only(storage.look_at_models())
     assert found.state == BROKEN and "face-landmarker is missing" in found.what and "models pull" in found.remedy
     (tmp_path / weights.find("face-landmarker").file).write_bytes(b"damaged")
-    found = discreet(only(storage.look_at_models()))
+    found = only(run_doctor([("models", storage.look_at_models)]))
     assert found.state == BROKEN and found.remedy and str(tmp_path) not in found.what
 
 

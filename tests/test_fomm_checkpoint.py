@@ -150,7 +150,13 @@ BOMB = "a: &a [x, x]\n" + "\n".join(f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("a
         (BOMB, "no model_params"),
         ("[" * 5000, "not a config"),
         ("\x00", "not a config"),
-        ("x" * 2_000_000, "too large"),
+        ("a: &a [*a]", "a part of it holds itself"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a]}\n" + "c: [" + "*b, " * 34_000 + "]", "it stands for too many values"),
+        ("[" * 60 + "]" * 60, "it nests too deeply"),
+        ("!!int ''", "not a config"),
+        ("!!timestamp x", "not a config"),
+        ("!!bool x", "not a config"),
+        ("x" * 2_000_000, "larger than"),
     ],
 )
 def test_files_that_are_no_config(text: str, why: str, tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ def test_files_that_are_no_config(text: str, why: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "value", "why"),
     [
-        ("common_params", "num_kp", "ten", "'ten', not a whole number"),
+        ("common_params", "num_kp", "ten", '"ten", not a whole number'),
         ("common_params", "num_kp", True, "not a whole number"),
         ("common_params", "num_kp", 0, "num_kp is 0, must be 1"),
         ("common_params", "estimate_jacobian", 1, "not true or false"),
@@ -256,7 +262,7 @@ def test_the_remedy_tells_size_and_licence_as_the_manifest_does() -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ({"state_dict": {"w": torch.zeros(2)}}, "it holds state_dict, no generator"),
+        ({"state_dict": {"w": torch.zeros(2)}}, 'it holds "state_dict", no generator'),
         ({"generator": {}}, "no kp_detector"),
         ({"generator": {}, "kp_detector": {}}, "kp_detector.kp.weight is missing"),
         ({"generator": {"w": "text"}, "kp_detector": {}}, "something else than weights"),
@@ -285,7 +291,7 @@ def changed(tmp_path: Path, change: Callable[[State, State], object]) -> Path:
         (lambda g, d: d.pop("kp.weight"), "kp_detector.kp.weight is missing"),
         (lambda g, d: d.pop("down.weight"), "kp_detector.down.weight is missing"),
         (lambda g, d: g.pop("down_blocks.0.conv.weight"), "generator.down_blocks.0.conv.weight is missing"),
-        (lambda g, d: g.update(extra=torch.zeros(1)), "generator.extra does not belong there"),
+        (lambda g, d: g.update(extra=torch.zeros(1)), '"generator.extra" does not belong there'),
         (lambda g, d: g.update({"final.bias": torch.zeros(4)}), "generator.final.bias is (4,) instead of (3,)"),
         (lambda g, d: d.update({"kp.weight": torch.zeros(3)}), "has 1 dimensions instead of 4"),
         (lambda g, d: d.update({"down.weight": torch.zeros(3, 1, 13, 13)}), "no Gaussian"),

@@ -36,7 +36,7 @@ DRAFTS = [
     f"models/.vox-cpk.pth.tar.{HEX}{HEX}.part",
     f"avatars/.order.toml.{HEX[:8]}.part",
     f"avatars/Mona Lisa/.avatar.toml.{HEX[:8]}.part",
-    "config/.settings.k3_x0abc.part",
+    f"config/.settings.toml.{HEX[:8]}.part",
 ]
 
 
@@ -66,7 +66,7 @@ def test_an_unfinished_download_is_kept_for_a_week(home: Path) -> None:
     [
         "models/holiday.part", "models/vox.part", f"models/{HEX}{HEX}.part", "models/face_landmarker.task",
         f"avatars/order.toml.{HEX[:8]}.part", "avatars/.order.toml.notofours.part", f"avatars/Mona Lisa/.x.{HEX}.part",
-        "avatars/.incoming-mine/picture.jpg", "config/settings.toml", "config/.other.k3_x0abc.part",
+        "avatars/.incoming-mine/picture.jpg", "config/settings.toml", f"config/.other.toml.{HEX[:8]}.part",
     ],
 )  # fmt: skip
 def test_other_files_stay_however_old(name: str, home: Path) -> None:

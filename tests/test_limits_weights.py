@@ -57,7 +57,7 @@ def test_a_repacked_zip_is_read(saved: Path) -> None:
 
 
 def test_packed_members(saved: Path) -> None:
-    refused(repacked(saved, how=zipfile.ZIP_DEFLATED), "holds packed parts")
+    refused(repacked(saved, how=zipfile.ZIP_DEFLATED), "holds compressed parts")
 
 
 def test_one_byte_fewer_than_claimed(saved: Path) -> None:
@@ -190,6 +190,13 @@ def test_a_storage_longer_than_the_file(tmp_path: Path) -> None:
     refused(path, "claims more numbers than it holds")
 
 
+def test_a_name_that_is_none(tmp_path: Path) -> None:
+    """What is quoted from a damaged file must not reach the terminal as it is."""
+    path = with_state(tmp_path, legacy=True)
+    path.write_bytes(path.read_bytes().replace(b"ctorch._utils\n", b"c\x1b[2Jtils\n", 1))
+    refused(path, "is damaged or no checkpoint at all")
+
+
 def test_the_cost_of_the_published_models() -> None:
     """Counted by hand: the largest step is 128 channels at 256 x 256; 55 billion multiplications."""
     cost = cost_of(VOX)
@@ -224,7 +231,7 @@ def test_a_small_file_of_a_huge_structure(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kernel",
-    [torch.zeros(0, 1, 13, 13), torch.ones(3, 1, 13, 1), torch.full((3, 1, 13, 13), float("inf")), torch.ones(3, 1, 3, 3)],
+    [torch.zeros(0, 1, 13, 13), torch.ones(3, 1, 13, 1), torch.full((3, 1, 13, 13), torch.inf), torch.ones(3, 1, 3, 3)],
     ids=["empty", "a line", "infinite", "flat"],
 )
 def test_a_kernel_that_says_no_scale(kernel: torch.Tensor, tmp_path: Path) -> None:

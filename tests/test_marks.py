@@ -90,7 +90,7 @@ def test_marks_that_are_no_face() -> None:
         fit_marks({**marks, "chin": (256, 505), "lower_lip": (400, 500), "mouth_left": (500, 256)}, *SIZE)
     with pytest.raises(UsageError, match="chin is missing"):
         fit_marks({name: place for name, place in marks.items() if name != "chin"}, *SIZE)
-    with pytest.raises(UsageError, match="no mark called tail"):
+    with pytest.raises(UsageError, match='no mark called "tail"'):
         fit_marks({**marks, "tail": (1, 1)}, *SIZE)
     with pytest.raises(UsageError, match="outside the picture"):
         fit_marks({**marks, "chin": (256, 900)}, *SIZE)

@@ -96,7 +96,8 @@ def test_a_face_model_that_cannot_run_is_refused_at_once(
     if runtime == "litert":
         pytest.importorskip("ai_edge_litert.interpreter")
     with zipfile.ZipFile(face_model) as archive:
-        after = {name: archive.read(other) for name, other in zip(OUTPUTS, [*OUTPUTS][1:] + [*OUTPUTS][:1], strict=True)}
+        others = [*[*OUTPUTS][1:], *[*OUTPUTS][:1]]
+        after = {name: archive.read(other) for name, other in zip(OUTPUTS, others, strict=True)}
     changes: dict[str, Callable[[str, bytes], bytes]] = {
         "zeros": lambda name, data: bytes(len(data)),
         "zeros inside": zeroed,

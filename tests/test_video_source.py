@@ -12,7 +12,7 @@ from PIL import Image
 
 from avatar.errors import ImageError, VideoError
 from avatar.frames import Frame, RgbImage
-from avatar.sources import video
+from avatar.sources import animated_image, video
 from avatar.sources.image_folder import natural_key
 from avatar.sources.pixels import Orientation, orientation_of
 from avatar.sources.video import open_driving
@@ -319,9 +319,12 @@ def test_a_size_over_the_budget_is_refused_before_anything_is_decoded(
     pictures = [plain(level, (96, 64)) for level in (40, 80, 120)]
     as_gif = {"codec": "gif", "pix_fmt": "rgb8"} if name.endswith(".gif") else {}
     path = make_clip(tmp_path / name, pictures, **as_gif)
-    monkeypatch.setattr(video, "MAX_CLIP_PIXELS", 96 * 64)
+    for module in (video, animated_image):
+        monkeypatch.setattr(module, "MAX_CLIP_PIXELS", 96 * 64)
     assert len(read(path)) == 3
-    monkeypatch.setattr(video, "MAX_CLIP_PIXELS", 96 * 64 - 1)
+    for module in (video, animated_image):
+        monkeypatch.setattr(module, "MAX_CLIP_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr(animated_image.AnimatedImage, "__iter__", lambda self: pytest.fail("it was decoded"))
     monkeypatch.setattr(video.VideoFile, "_decode", lambda self: pytest.fail("it was decoded"))
     assert "megapixels" in refusal(path).what
 

@@ -16,12 +16,14 @@ from avatar.images import SUFFIXES, load_image
 from avatar.library_import import Choice
 from avatar.library_names import same_name
 from avatar.library_record import Avatar
+from avatar.tracking.upright import turned
 from ui.actions import Actions
 from ui.avatars import Avatars, Entry
 from ui.background import Lane
 from ui.import_dialog import LIKENESS, ImportDialog
 from ui.language import tr
 from ui.marks_editor import MarksDialog
+from ui.plain_text import unformatted
 from ui.session import Notice, Session
 
 
@@ -83,7 +85,7 @@ class AvatarJobs(QObject):
             self.choose(entries[row].avatar.name)
 
     def _ask_likeness(self, avatar: Avatar) -> bool:
-        text = tr("May you use the likeness of {name}?", name=avatar.name)
+        text = unformatted(tr("May you use the likeness of {name}?", name=avatar.name))
         box = QMessageBox(QMessageBox.Question, tr("Before it is shown"), text, QMessageBox.NoButton, self._window)
         box.setInformativeText(tr(LIKENESS))
         yes = box.addButton(tr("Yes, I may"), QMessageBox.AcceptRole)
@@ -150,7 +152,8 @@ class AvatarJobs(QObject):
         if entry is None:
             return
         old = entry.avatar.name
-        new, ok = QInputDialog.getText(self._window, tr("Rename"), tr("New name for {name}:", name=old), text=old)
+        question = unformatted(tr("New name for {name}:", name=old))
+        new, ok = QInputDialog.getText(self._window, tr("Rename"), question, text=old)
         if ok and new.strip() and new.strip() != old:
             self._avatars.rename(old, new.strip(), self._follow_name(old))
 
@@ -164,11 +167,11 @@ class AvatarJobs(QObject):
         def show(rgb: RgbImage) -> None:
             dialog = MarksDialog(rgb, avatar.marks, self._window)
             if dialog.exec_() == QDialog.Accepted:
-                choice = Choice(avatar.crop, dialog.marks())
+                choice = Choice(avatar.crop, dialog.marks(), turn_deg=avatar.turn_deg)
                 self._avatars.change(avatar.name, choice, self._show_again, self._complain)
             dialog.deleteLater()
 
-        self._files.run(lambda: load_image(avatar.picture), show, self._complain)
+        self._files.run(lambda: turned(load_image(avatar.picture), avatar.turn_deg), show, self._complain)
 
     def remove(self) -> None:
         """Take the chosen avatar out; the notice offers to undo."""

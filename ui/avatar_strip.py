@@ -28,10 +28,12 @@ from PyQt5.QtWidgets import (
     QWidget,
 )
 
+from avatar.foreign_text import shown
 from avatar.library_names import same_name
 from ui.actions import Actions
 from ui.avatars import Entry
 from ui.language import tr
+from ui.plain_text import unformatted
 from ui.theme import current
 
 ROW_TYPE = "application/x-masque-avatar"
@@ -82,13 +84,13 @@ class AvatarModel(QAbstractListModel):
         if role == ENTRY_ROLE:
             return entry
         if role in (Qt.DisplayRole, Qt.EditRole):
-            return avatar.name
+            return shown(avatar.name)
         if role == Qt.AccessibleTextRole:
             key = tr("key {number}", number=index.row() + 1) if index.row() < 9 else ""
-            return ", ".join(part for part in (avatar.name, key, avatar.problem) if part)
+            return ", ".join(shown(part, 200) for part in (avatar.name, key, avatar.problem) if part)
         if role == Qt.ToolTipRole:
             notes = (avatar.name, avatar.source, avatar.licence, avatar.problem, avatar.remedy)
-            return "\n".join(note for note in notes if note)
+            return unformatted("\n".join(shown(note, 200) for note in notes if note))
         return None
 
     def flags(self, index: QModelIndex) -> Qt.ItemFlags:
@@ -173,7 +175,7 @@ class AvatarDelegate(QStyledItemDelegate):
         painter.setPen(theme.colour("text"))
         top = round(picture.bottom()) + 4
         words = QRect(tile.left() + 4, top, tile.width() - 8, tile.bottom() - top)
-        name = painter.fontMetrics().elidedText(entry.avatar.name, Qt.ElideRight, words.width())
+        name = painter.fontMetrics().elidedText(shown(entry.avatar.name), Qt.ElideRight, words.width())
         painter.drawText(words, Qt.AlignCenter, name)
         painter.restore()
 

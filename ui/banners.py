@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from PyQt5.QtCore import Qt, QTimer
-from PyQt5.QtWidgets import QApplication, QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QApplication, QFrame, QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from ui import icons
 from ui.actions import Actions
 from ui.language import tr
+from ui.plain_text import PlainLabel
 from ui.session import Notice
 from ui.theme import current
 
@@ -25,16 +27,16 @@ class Banner(QFrame):
         self.notice = notice
         self.setObjectName("Banner")
         self.setProperty("level", notice.level)
-        self.setAccessibleName(f"{notice.text} {notice.remedy}".strip())
+        self.setAccessibleName(shown(f"{notice.text} {notice.remedy}".strip(), 2 * MOST_OF_SENTENCE))
         self.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Maximum)
-        sign = QLabel(self)
+        sign = PlainLabel(parent=self)
         colour = getattr(current(), _COLOURS[notice.level])
         sign.setPixmap(icons.pixmap(_ICONS[notice.level], 20, colour, self.devicePixelRatioF()))
         words = QVBoxLayout()
         words.setSpacing(2)
         for text, name in ((notice.text, ""), (notice.remedy, "Muted")):
             if text:
-                label = QLabel(text, self)
+                label = PlainLabel(shown(text, MOST_OF_SENTENCE), self)
                 label.setObjectName(name)
                 label.setWordWrap(True)
                 label.setTextInteractionFlags(Qt.TextSelectableByMouse)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtGui import QWheelEvent
-from PyQt5.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
+
+from ui.plain_text import PlainLabel
 
 
 class CalmCombo(QComboBox):
@@ -34,7 +36,7 @@ class Choice(QWidget):
         self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
         self.combo.setMinimumContentsLength(8)
         self.combo.activated.connect(lambda row: self.chosen.emit(self.combo.itemData(row)))
-        label = QLabel(name, self)
+        label = PlainLabel(name, self)
         label.setBuddy(self.combo)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)

@@ -7,7 +7,6 @@ from PyQt5.QtWidgets import (
     QApplication,
     QDialog,
     QHBoxLayout,
-    QLabel,
     QPlainTextEdit,
     QProgressBar,
     QPushButton,
@@ -19,6 +18,7 @@ from avatar.errors import AvatarError
 from ui import icons
 from ui.background import Lane
 from ui.language import tr
+from ui.plain_text import PlainLabel
 from ui.section import note
 from ui.services import Services
 
@@ -31,7 +31,7 @@ class DoctorDialog(QDialog):
         self._services, self._lane = services, lane
         self.setWindowTitle(tr("What works here"))
         self.resize(760, 560)
-        heading = QLabel(tr("What works here, and what to do about the rest"))
+        heading = PlainLabel(tr("What works here, and what to do about the rest"))
         heading.setObjectName("Heading")
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)

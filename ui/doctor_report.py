@@ -15,6 +15,7 @@ from PyQt5.QtCore import PYQT_VERSION_STR, QT_VERSION_STR
 from PyQt5.QtGui import QGuiApplication
 
 from avatar import __version__
+from avatar.discretion import discreet
 from avatar.errors import AvatarError
 
 RUN = Path(__file__).resolve().parent.parent / "run.py"
@@ -36,7 +37,7 @@ def report() -> str:
         remedy = "Run it in a terminal to see where it stops: python run.py doctor"
         raise AvatarError(f"The examination did not end: {error}.", remedy=remedy) from error
     if not done.stdout.strip():
-        raise AvatarError("The examination failed.", remedy=done.stderr.strip()[-500:])
+        raise AvatarError("The examination failed.", remedy=discreet(done.stderr.strip()[-500:]))
     window = f"Window: Qt {QT_VERSION_STR}, PyQt {PYQT_VERSION_STR}, {QGuiApplication.platformName()}"
     head = f"Masque {__version__}, Python {platform.python_version()}, {platform.system()}"
     return f"{head}\n{window}\n\n{done.stdout.strip()}\n"

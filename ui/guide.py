@@ -6,8 +6,8 @@ from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtWidgets import (
     QButtonGroup,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QRadioButton,
     QStackedWidget,
@@ -23,7 +23,8 @@ from ui.actions import Actions
 from ui.captures import Captures, CaptureState, other_programs_see
 from ui.language import tr
 from ui.panel_calibration import score_in_words
-from ui.panel_camera import CameraSection
+from ui.panel_camera import CameraSection, name_of
+from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.session import LiveState, Session
 from ui.theme import current
@@ -45,7 +46,7 @@ class Guide(QWidget):
         self.setAttribute(Qt.WA_StyledBackground)
         self.setMinimumWidth(320)
         self._session, self._captures, self._cameras, self._actions = session, captures, cameras, actions
-        self.title = QLabel()
+        self.title = PlainLabel()
         self.title.setObjectName("Title")
         self.title.setWordWrap(True)
         self.steps = note()
@@ -163,11 +164,18 @@ class Guide(QWidget):
             "freeze": tr("Freeze at once"), "next_avatar": tr("Other avatar"), "calibrate": tr("Calibrate again"),
             "keys": tr("All keys"),
         }  # fmt: skip
-        row = "<tr><td><b>{}</b>&nbsp;&nbsp;</td><td>{}</td></tr>"
-        lines = "".join(row.format(self._actions.key_text(name), text) for name, text in keys.items())
-        table = note(f"<table cellspacing=4>{lines}</table>", "")
+        table = QGridLayout()
+        table.setHorizontalSpacing(16)
+        table.setColumnStretch(1, 1)
+        for row, (name, text) in enumerate(keys.items()):
+            key = PlainLabel(self._actions.key_text(name))
+            font = key.font()
+            font.setBold(True)
+            key.setFont(font)
+            table.addWidget(key, row, 0)
+            table.addWidget(PlainLabel(text), row, 1)
         column.addSpacing(8)
-        column.addWidget(table)
+        column.addLayout(table)
         column.addStretch()
         return page
 
@@ -179,7 +187,7 @@ class Guide(QWidget):
                 widget.deleteLater()
         for button in self._group.buttons():
             self._group.removeButton(button)
-        options = [(camera.id, camera.name) for camera in self._cameras.cameras()]
+        options = [(camera.id, name_of(camera)) for camera in self._cameras.cameras()]
         for value, text in [*options, (IDLE, tr("No camera for now"))]:
             radio = QRadioButton(text)
             radio.setProperty("source", value)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from PyQt5.QtCore import QSize, Qt
 from PyQt5.QtGui import QResizeEvent
-from PyQt5.QtWidgets import QHBoxLayout, QLabel, QToolButton, QWidget
+from PyQt5.QtWidgets import QHBoxLayout, QToolButton, QWidget
 
 from ui import icons
 from ui.actions import Actions
 from ui.hold import Hold
 from ui.language import tr
+from ui.plain_text import PlainLabel
 
 LEAST_PX = 640
 
@@ -21,7 +22,7 @@ class Header(QWidget):
         super().__init__(parent)
         self.setObjectName("Header")
         self.setAttribute(Qt.WA_StyledBackground)
-        sign, name = QLabel(self), QLabel("Masque", self)
+        sign, name = PlainLabel(parent=self), PlainLabel("Masque", self)
         sign.setPixmap(icons.logo(28, self.devicePixelRatioF()))
         name.setObjectName("Title")
         self.camera = actions.button("virtual_camera", self, text=True)

@@ -10,7 +10,6 @@ from PyQt5.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QKeySequenceEdit,
-    QLabel,
     QLineEdit,
     QPushButton,
     QTreeWidget,
@@ -22,6 +21,7 @@ from PyQt5.QtWidgets import (
 from ui.actions import Actions, action_text
 from ui.keys import ACTIONS, BY_NAME, key_text, taken_by
 from ui.language import tr
+from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.session import Session
 
@@ -78,7 +78,7 @@ class KeySheet(QDialog):
 
     def _lay_out(self, close: QPushButton) -> None:
         row = QHBoxLayout()
-        label = QLabel(tr("New key:"))
+        label = PlainLabel(tr("New key:"))
         label.setBuddy(self.edit)
         row.addWidget(label)
         row.addWidget(self.edit, 1)

@@ -11,15 +11,19 @@ from pathlib import Path
 
 from PyQt5.QtCore import QCoreApplication, QLibraryInfo, QLocale, QTranslator
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
+
 FOLDER = Path(__file__).with_name("translations")
 CONTEXT = "masque"
 LANGUAGES = {"en": "English", "de": "Deutsch", "zh": "简体中文"}
 
 
 def tr(text: str, **values: object) -> str:
-    """The text in the window's language, with its {names} filled in."""
+    """The text in the window's language, with its {names} filled in, each on one line."""
     translated = QCoreApplication.translate(CONTEXT, text)
-    return translated.format(**values) if values else translated
+    shown_values = {name: shown(value, MOST_OF_SENTENCE) if isinstance(value, str | Path) else value
+                    for name, value in values.items()}  # fmt: skip
+    return translated.format(**shown_values) if values else translated
 
 
 def later(text: str) -> str:

@@ -10,6 +10,7 @@ from PyQt5.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent, QShowEvent
 from PyQt5.QtWidgets import QApplication, QMainWindow, QMessageBox, QSplitter, QStackedWidget, QVBoxLayout, QWidget
 
 from avatar.errors import AvatarError
+from avatar.foreign_text import shown
 from avatar.live.events import CalibrationCountdown, CalibrationDone, CalibrationRefused, Event
 from avatar.live.options import IDLE
 from avatar.settings import Settings
@@ -271,7 +272,7 @@ class MainWindow(QMainWindow):
         entry = self.avatars.find(name)
         self.stage.camera.set_ghost(entry.thumbnail if entry else None)
         self.stage.avatar.set_placeholder(entry.thumbnail if entry else None)
-        self.setWindowTitle(f"{entry.avatar.name if entry else name} – Masque")
+        self.setWindowTitle(f"{shown(entry.avatar.name if entry else name)} – Masque")
 
     def _complain(self, error: AvatarError) -> None:
         self.stage.banners.show_notice(Notice(error.what, error.remedy, "error"))

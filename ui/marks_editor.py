@@ -7,7 +7,6 @@ from PyQt5.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen
 from PyQt5.QtWidgets import (
     QDialog,
     QHBoxLayout,
-    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -20,6 +19,7 @@ from avatar.frames import RgbImage
 from avatar.tracking.marks import MARKS, NEEDED, Marks, Point, fit_marks
 from ui.language import later, tr
 from ui.picture_editor import PictureView
+from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.theme import current
 
@@ -178,7 +178,7 @@ class MarksDialog(QDialog):
             button.setAutoDefault(False)  # Enter belongs to the picture
         side = QVBoxLayout()
         side.setSpacing(10)
-        heading = QLabel(tr("Click the points in turn"))
+        heading = PlainLabel(tr("Click the points in turn"))
         heading.setObjectName("Heading")
         side.addWidget(heading)
         side.addWidget(note(tr("Ten are needed. More of them follow a drawing more closely.")))

@@ -12,7 +12,6 @@ from PyQt5.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QProgressBar,
     QPushButton,
     QTreeWidget,
@@ -27,6 +26,7 @@ from avatar.weights import ModelState
 from ui.background import Lane
 from ui.language import later, tr
 from ui.panel_engine import draws_with
+from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.services import Services
 from ui.session import Session
@@ -90,7 +90,7 @@ class ModelsDialog(QDialog):
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName(tr("Download"))
-        self.amount = QLabel()
+        self.amount = PlainLabel()
         self.amount.setObjectName("Muted")
         self.message = note()
         self._lay_out()
@@ -101,7 +101,7 @@ class ModelsDialog(QDialog):
         self._reload()
 
     def _lay_out(self) -> None:
-        heading = QLabel(tr("Models"))
+        heading = PlainLabel(tr("Models"))
         heading.setObjectName("Heading")
         close = QPushButton(tr("Close"))
         close.clicked.connect(self.close)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from PyQt5.QtCore import QSize, Qt, pyqtSignal
-from PyQt5.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QFrame, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from ui import icons
+from ui.plain_text import PlainLabel
 from ui.theme import GAP, current
 
 
@@ -51,15 +52,15 @@ class Section(QWidget):
         self.folded.emit(folded)
 
 
-def note(text: str = "", name: str = "Muted", parent: QWidget | None = None) -> QLabel:
+def note(text: str = "", name: str = "Muted", parent: QWidget | None = None) -> PlainLabel:
     """A small explanation that wraps."""
-    label = QLabel(text, parent)
+    label = PlainLabel(text, parent)
     label.setObjectName(name)
     label.setWordWrap(True)
     return label
 
 
-def set_note(label: QLabel, text: str, name: str = "Muted") -> None:
+def set_note(label: PlainLabel, text: str, name: str = "Muted") -> None:
     """Change what a note says, and in which of the style sheet's colours; an empty one takes no room."""
     label.setText(text)
     label.setVisible(bool(text))

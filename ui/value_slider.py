@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtGui import QWheelEvent
-from PyQt5.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
+from PyQt5.QtWidgets import QGridLayout, QSlider, QWidget
+
+from ui.plain_text import PlainLabel
 
 
 class CalmSlider(QSlider):
@@ -25,8 +27,8 @@ class ValueSlider(QWidget):
 
     def __init__(self, name: str, low: int, high: int, *, step: int = 5, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._name = QLabel(name, self)
-        self._value = QLabel(self)
+        self._name = PlainLabel(name, self)
+        self._value = PlainLabel(parent=self)
         self._value.setObjectName("Muted")
         self.slider = CalmSlider(Qt.Horizontal, self)
         self.slider.setRange(low, high)

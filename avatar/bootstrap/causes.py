@@ -97,7 +97,7 @@ _NOTHING_OFFERED = re.compile(r"ERROR: Could not find .*from versions: none\)\s+
 
 def explain(said: str, environment: Environment) -> SetupError:
     """Turn what a failed step said into one sentence, a remedy and the place of the log."""
-    log = f"\nThe log is {environment.log}" if environment.log.exists() else ""
+    log = f" The log is {environment.log}" if environment.log.exists() else ""
     for text in (_final_errors(said), _warnings(said)):
         for cause in CAUSES:
             if match := re.search(cause.pattern, text, re.IGNORECASE):

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from avatar.foreign_text import shown, without_controls
+
 WORTH_SHOWING = ("Collecting ", "Downloading ", "Using cached ", "Building ", "Installing collected packages")
 
 
@@ -36,7 +38,7 @@ def run_logged(command: Sequence[str], log: Path, *, append: bool = True) -> tup
         try:
             with _StatusLine() as status:
                 for line in _lines(process, status):
-                    record.write(line)
+                    record.write(without_controls(line))
                     record.flush()
                     said.append(line)
             return process.wait(), "".join(said)
@@ -97,7 +99,7 @@ class _StatusLine:
 
     def _show(self, text: str) -> None:
         if self._live:
-            shown = text[: shutil.get_terminal_size().columns - 1]
-            sys.stderr.write(f"\r{shown:<{self._width}}")
+            line = shown(text, max(3, shutil.get_terminal_size().columns - 1))
+            sys.stderr.write(f"\r{line:<{self._width}}")
             sys.stderr.flush()
-            self._width = len(shown)
+            self._width = len(line)

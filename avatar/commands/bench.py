@@ -29,6 +29,7 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
+    from avatar.discretion import discreet_report
     from avatar.errors import UsageError
     from avatar.json_report import check_json_target, write_json
 
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     report = _fomm(args.device, args.frames) if args.engine == "fomm" else _warp(args.device, args.frames or 90)
     print(report.table())
     if args.json is not None:
-        write_json(args.json, report.as_json())
+        write_json(args.json, discreet_report(report.as_json()))
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import OutputError, SetupError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 NAME = "masque-demo.mp4"
 SIZE_PX = 640
@@ -41,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         )
     target = writable_target([Path.cwd(), Path.home(), Path(tempfile.gettempdir())])
     if target.parent != Path.cwd():
-        print(f"{Path.cwd()} cannot be written to, so the demo goes to {target.parent}.", file=sys.stderr)
+        here, there = shown(Path.cwd(), MOST_OF_SENTENCE), shown(target.parent, MOST_OF_SENTENCE)
+        print(f"{here} cannot be written to, so the demo goes to {there}.", file=sys.stderr)
     code = run_job(
         AnimateOptions(
             source=portrait.picture,

@@ -9,6 +9,7 @@ from typing import Any
 
 from avatar import stored, weights
 from avatar.errors import WeightsError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown, typed
 from avatar.manifest import measure
 from avatar.progress import ProgressBar
 
@@ -57,7 +58,7 @@ def _list() -> int:
         size = f"{weight.bytes / 1e6:.1f} MB" if weight.bytes is not None else "?"
         how = model.state if model.state != stored.MISSING or weight.downloadable else "import only"
         print(f"{weight.name:<16} {size:>9}  {weight.licence:<13} {how:<16} {weight.about}")
-    print(f"\nFolder: {weights.models_folder()}")
+    print(f"\nFolder: {shown(weights.models_folder(), MOST_OF_SENTENCE)}")
     return 0
 
 
@@ -68,13 +69,13 @@ def pull(names: list[str]) -> int:
     for name in names:
         with ProgressBar(name, None, "B") as bar:
             path = weights.pull(name, bar.update, on_wait=lambda: _note("Another Masque is fetching it: waiting ..."))
-        _note(f"{name}: {path}")
+        _note(f"{name}: {shown(path, MOST_OF_SENTENCE)}")
     return 0
 
 
 def _import(name: str, file: Path) -> int:
     path = weights.import_file(name, file)
-    print(f"{name}: {path}")
+    print(f"{name}: {shown(path, MOST_OF_SENTENCE)}")
     if not weights.find(name).recognisable:
         print(f"Its hash was not known; remembered: {measure(path).sha256}")
     return 0
@@ -86,7 +87,8 @@ def _verify() -> int:
         if model.state == stored.MISSING:
             continue
         try:
-            print(f"{model.weight.name}: sound ({weights.verify(model.weight.name)})", flush=True)
+            path = shown(weights.verify(model.weight.name), MOST_OF_SENTENCE)
+            print(f"{model.weight.name}: sound ({path})", flush=True)
         except WeightsError as error:
             failed += 1
             print(f"{error.what}\n{error.remedy}", file=sys.stderr)
@@ -101,7 +103,7 @@ def _convert(checkpoint: str, output: Path, config: str | None) -> int:
     path, output = choose_model(checkpoint).path, output.expanduser()
     check_apart([output], [path, *files_named(config)])
     size = convert_checkpoint(path, output, config)
-    print(f"{output}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
+    print(f"{shown(output, MOST_OF_SENTENCE)}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -115,8 +117,8 @@ def _export(checkpoint: str, folder: Path, config: str | None, *, half: bool) ->
     source, folder = choose_model(checkpoint).path, folder.expanduser()
     check_apart([folder / name for name in FILES], [source, *files_named(config)])
     for path in export_onnx(load_checkpoint(source, config), folder, half=half):
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
-    print(f"Draw with it: python run.py animate SOURCE DRIVING -o OUT --engine fomm --model {folder}", file=sys.stderr)
+        print(f"{shown(path, MOST_OF_SENTENCE)}: {path.stat().st_size / 1e6:.1f} MB")
+    _note(f"Draw with it: python run.py animate SOURCE DRIVING -o OUT --engine fomm --model {typed(folder)}")
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import UsageError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 _HELP = """\
 CONFIG   a recipe, such as recipes/face.yaml: folders of clips, pairs and stills, networks, losses, steps
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
         what = f"The pack holds pictures of {pack.size} px, the recipe asks for {config.size}."
         raise UsageError(what, remedy=remedy)
     if args.prepare:
-        print(f"{path}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
+        print(f"{shown(path, MOST_OF_SENTENCE)}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
         return 0
     return _train(args, config, path, output)
 
@@ -87,9 +88,10 @@ def _train(args: argparse.Namespace, config: Any, pack: Path, output: Path) -> i
     try:
         result = train(config, pack, options, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
-        print(f"\nStopped. {output} holds the last checkpoint, if there was one: go on with --resume.")
+        name = shown(output, MOST_OF_SENTENCE)
+        print(f"\nStopped. {name} holds the last checkpoint, if there was one: go on with --resume.")
         return 1
-    print(f"{result.steps} steps in {result.seconds:.0f} s: {output / MODEL}")
+    print(f"{result.steps} steps in {result.seconds:.0f} s: {shown(output / MODEL, MOST_OF_SENTENCE)}")
     return 0
 
 

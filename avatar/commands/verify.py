@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from avatar.foreign_text import quoted
+
+if TYPE_CHECKING:
+    from avatar.credentials import Credentials
+
+VOUCHED, NOT_BELIEVED, NOT_VOUCHED = 0, 1, 3  # 2 is wrong use, as everywhere
+
+_MOST_PROBLEMS = 10  # that are printed
+_EPILOG = """\
+Exit code: 0 signed by this installation and unchanged since; 1 no Content Credentials, damaged, or changed;
+2 wrong use; 3 unchanged since it was signed, but by somebody for whom nobody here vouches."""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -12,48 +24,61 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "verify",
         help="read the Content Credentials of a recording or a picture",
-        description="Say what made a file, as its Content Credentials have it, and whether it was changed since.",
+        description="Say whether a file was changed since it was signed, and what its Content Credentials say of it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("file", metavar="FILE", type=Path)
     parser.add_argument(
-        "--sign", action="store_true", help="sign it first: a recording too long to be signed when it stopped"
+        "--sign",
+        action="store_true",
+        help="sign it first: a recording of this installation that was too long to be signed when it stopped, or that "
+        "was cut off",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the file says; exit code 1 where it says nothing or was changed."""
-    from avatar.credentials import read_credentials, sign
+    """Print the verdict and then what the file says; return the exit code."""
+    from avatar.credentials import read_credentials
 
     found = read_credentials(args.file)
     if found is None and args.sign:
-        _check_ours(args.file)
-        sign(args.file)
+        _sign(args.file)
         found = read_credentials(args.file)
     if found is None:
-        print(f"{args.file.name} carries no Content Credentials.")
-        return 1
-    here = "this installation's own" if found.from_here else "one that nobody here vouches for"
-    print(f"{args.file.name}: {found.about} ({found.kind or 'no digital source type'}).")
-    print(f"Program: {found.generator}. Certificate: {found.signer}, {here}.")
-    if not found.problems:
-        print("Unchanged since it was signed.")
-        return 0
-    print(f"NOT as it was signed: {'; '.join(found.problems)}.")
-    return 1
+        print(f"This file carries no Content Credentials: {quoted(args.file.name)}")
+        return NOT_BELIEVED
+    code, verdict = _verdict(found)
+    print(verdict)
+    print(f"File: {quoted(args.file.name)}")
+    print(f"It says that it was {found.about}." if found.about else "It says nothing known here of how it was made.")
+    print(f"Digital source type: {quoted(found.kind)}")
+    print(f"Program: {quoted(found.generator)}")
+    print(f"Certificate: {quoted(found.signer)}")
+    for problem in found.problems[:_MOST_PROBLEMS]:
+        print(f"Problem: {quoted(problem, 200)}")
+    return code
 
 
-def _check_ours(path: Path) -> None:
-    """What others made is not ours to vouch for. Raises: UsageError."""
-    from av.error import FFmpegError
+def _verdict(found: Credentials) -> tuple[int, str]:
+    """Return the exit code and a sentence that holds no word of the file's."""
+    if found.problems:
+        return NOT_BELIEVED, "NOT as it was signed: do not believe what it says."
+    if found.from_here:
+        return VOUCHED, "Unchanged since it was signed with this installation's own certificate."
+    return NOT_VOUCHED, "Unchanged since it was signed, but nobody here vouches for whoever signed it."
 
-    from avatar.errors import UsageError
-    from avatar.outputs.writer import MADE_BY
-    from avatar.sources.video import open_input
+
+def _sign(path: Path) -> None:
+    """Sign what is on record as made here. Raises: UsageError, OutputError."""
+    from avatar import unsigned
+    from avatar.credentials import sign
+    from avatar.errors import OutputError
 
     try:
-        with open_input(path) as file:
-            made_by = file.metadata.get("comment")
-    except (OSError, FFmpegError, ValueError):
-        made_by = None
-    if made_by != MADE_BY:
-        raise UsageError(f"{path.name} is not a recording that Masque made.", remedy="Only those are signed.")
+        entry = unsigned.find(path)
+    except OSError as error:
+        what = f"{quoted(path.name)} cannot be read: {error.strerror}."
+        raise OutputError(what, remedy="Check that you may read it.") from error
+    if sign(path, composite=entry.composite):
+        entry.forget()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
+from avatar.discretion import discreet
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
-from avatar.doctor.discretion import discreet
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 __all__ = ["BROKEN", "OK", "WARNING", "Check", "run_doctor"]
 
@@ -27,11 +29,17 @@ def run_doctor(areas: Iterable[Area] | None = None) -> Iterator[Check]:
     for name, look in areas or _areas():
         try:
             for check in look():
-                yield discreet(check)
+                yield _discreet(check)
         except Exception as error:  # a check that fails must not keep the others from being made
             logger.debug("The check of %s failed", name, exc_info=True)
             what = f"This could not be looked at ({type(error).__name__}: {error})."
-            yield discreet(Check(name, BROKEN, what, AGAIN if isinstance(error, ImportError) else _REPORT))
+            yield _discreet(Check(name, BROKEN, what, AGAIN if isinstance(error, ImportError) else _REPORT))
+
+
+def _discreet(check: Check) -> Check:
+    """Return the line without foreign paths and names, and in one line each."""
+    what, remedy = (shown(discreet(text), MOST_OF_SENTENCE) for text in (check.what, check.remedy))
+    return replace(check, what=what, remedy=remedy)
 
 
 def _areas() -> list[Area]:

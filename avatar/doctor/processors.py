@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.foreign_text import first_line
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 _NEEDLESS = "The warp engine needs no graphics card."
@@ -43,7 +44,7 @@ def look_at_torch() -> Iterator[Check]:
             ones = torch.ones(64, 64, device=device)
             right = bool(((ones @ ones).cpu() == 64).all())
         except RuntimeError as error:
-            line = str(error).splitlines()[0]
+            line = first_line(error)
             remedy = "Update its driver; until then choose --device cpu."
             yield Check("graphics", BROKEN, f"torch sees {device} and cannot compute on it: {line}", remedy)
             continue

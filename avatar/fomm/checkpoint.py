@@ -14,6 +14,7 @@ from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
+from avatar.foreign_text import first_line, quoted
 from avatar.state_files import BATCH_COUNT
 
 
@@ -74,12 +75,14 @@ def _check_cost(path: Path, structure: ModelConfig) -> None:
     try:
         check_cost(structure)
     except ValueError as error:
-        raise WeightsError(f"{path} cannot be drawn with: {error}.", remedy=f"Use a smaller model. {GET_ONE}") from error
+        what = f"{path} cannot be drawn with: {error}."
+        raise WeightsError(what, remedy=f"Use a smaller model. {GET_ONE}") from error
 
 
 def _check_numbers(path: Path, weights: Weights) -> None:
     if bad := [name for name, x in weights.items() if x.is_floating_point() and not _finite(x)]:
-        names = ", ".join(bad[:SHOWN_KEYS]) + (f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else "")
+        names = ", ".join(map(quoted, bad[:SHOWN_KEYS]))
+        names += f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else ""
         raise WeightsError(
             f"{path} holds NaN or infinite numbers in {names}.",
             remedy=f"The file is damaged, or its training went astray. {GET_ONE}",
@@ -97,9 +100,8 @@ def usable_device(device: str | torch.device) -> torch.device:
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise EngineError(
-            f"The device {str(device)!r} cannot be used here: {why.rstrip('.')}.",
+            f"The device {str(device)!r} cannot be used here: {first_line(error)}.",
             remedy="Choose auto or cpu; python run.py doctor says what is there.",
         ) from error
     return place

@@ -51,15 +51,15 @@ def check_cost(config: ModelConfig) -> None:
         ValueError: over the budget, or its halvings do not come out even; a sentence for people.
     """
     if config.frame_size % config.side_step:
-        size, step = config.frame_size, config.side_step
-        raise ValueError(f"it is for images of {size} x {size} pixels, and its halvings need a multiple of {step}")
+        side, step = config.frame_size, config.side_step
+        raise ValueError(f"it is for images of {side} x {side} pixels, and its halvings need a multiple of {step}")
     cost = cost_of(config)
     if cost.largest_bytes > MAX_ACTIVATION_BYTES:
         size, limit = megabytes(cost.largest_bytes), megabytes(MAX_ACTIVATION_BYTES)
         raise ValueError(f"one image needs {size} for a single step, and the limit is {limit}")
     if cost.multiplications > MAX_MULTIPLICATIONS:
-        needed = f"{cost.multiplications / 1e9:,.0f}"
-        raise ValueError(f"one image needs {needed} billion multiplications; {MAX_MULTIPLICATIONS / 1e9:,.0f} is the limit")
+        needed, limit = (f"{count / 1e9:,.0f}" for count in (cost.multiplications, MAX_MULTIPLICATIONS))
+        raise ValueError(f"one image needs {needed} billion multiplications, and the limit is {limit}")
 
 
 def _detector(config: ModelConfig) -> Iterator[_Convolution]:

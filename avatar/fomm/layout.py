@@ -8,6 +8,7 @@ from typing import Any
 
 from avatar.errors import UsageError
 from avatar.fomm.config import PUBLISHED, VOX, HourglassConfig, ModelConfig
+from avatar.foreign_text import quoted
 from avatar.yaml_file import read_yaml
 
 
@@ -121,14 +122,14 @@ class Section:
         """A whole number."""
         value = self._get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError(f"{name} in {self._name} is {value!r}, not a whole number")
+            raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a whole number")
         return value
 
     def number(self, name: str, default: float) -> float:
         """A number."""
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ValueError(f"{name} in {self._name} is {value!r}, not a number")
+            raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a number")
         return float(value)
 
     def integers(self, name: str) -> tuple[int, ...]:
@@ -142,7 +143,7 @@ class Section:
         """True or false; False where nothing is said."""
         value = self._get(name, False)
         if not isinstance(value, bool):
-            raise ValueError(f"{name} in {self._name} is {value!r}, not true or false")
+            raise ValueError(f"{name} in {self._name} is {quoted(value)}, not true or false")
         return value
 
     def _get(self, name: str, default: object = None) -> object:

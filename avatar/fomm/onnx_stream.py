@@ -22,13 +22,14 @@ from avatar.fomm.layout import from_layout
 from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
 from avatar.fomm.onnx_trial import check_onnx
 from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
+from avatar.foreign_text import first_line
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, Transfer
 
 Floats = npt.NDArray[np.float32]
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_QUIET = 3  # of ONNX Runtime's levels: errors
+_QUIET = 4  # of ONNX Runtime's levels: what it says of errors it raises as well
 
 
 class OnnxStream:
@@ -157,10 +158,8 @@ class OnnxStream:
         try:
             session.run_with_iobinding(binding)
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise EngineError(
-                f"ONNX Runtime cannot compute this model: {first[:200]}", remedy="Export it again, or choose another."
-            ) from error
+            what = f"ONNX Runtime cannot compute this model: {first_line(error)}."
+            raise EngineError(what, remedy="Export it again, or choose another.") from error
         return dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
 
     def _on_device(self, value: Floats) -> Any:
@@ -179,17 +178,16 @@ class OnnxStream:
         try:
             return self._ort.InferenceSession(str(path), settings, providers=providers)
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            raise WeightsError(
-                f"{path} cannot be opened by ONNX Runtime: {first[:200]}", remedy="Export the model again."
-            ) from error
+            what = f"{path} cannot be opened by ONNX Runtime: {first_line(error)}."
+            raise WeightsError(what, remedy="Export the model again.") from error
 
     def _check_parts(self, folder: Path, config: ModelConfig) -> None:
         """Refuse files that do not fit each other or their own config, such as two that were swapped."""
         sessions = (self._encoder, self._detector, self._generator)
         for name, session, expected in zip(FILES, sessions, _interfaces(config), strict=True):
-            found = tuple({each.name: list(each.shape) for each in ends} for ends in (session.get_inputs(), session.get_outputs()))
-            if found != expected or any(each.type != "tensor(float)" for each in session.get_inputs()):
+            ends = (session.get_inputs(), session.get_outputs())
+            found = tuple({each.name: list(each.shape) for each in end} for end in ends)
+            if found != expected or any(each.type != "tensor(float)" for each in ends[0]):
                 raise WeightsError(
                     f"{folder / name} is another network, or does not fit the others in its folder.",
                     remedy="Write all three again: python run.py models export NAME -o FOLDER",

@@ -1,8 +1,8 @@
 """Tries ONNX files in a process of its own first: 200 bytes may name a constant of any size, and ONNX Runtime computes
 constants while it opens a file.
 
-`python -m avatar.fomm.onnx_trial BYTES FILE ...` ends with 0 if all can be opened and run within so much memory; what ONNX Runtime says
-otherwise is its last line of output.
+`python -m avatar.fomm.onnx_trial BYTES FILE ...` ends with 0 if all can be opened and run within so much memory; what
+ONNX Runtime says otherwise is its last line of output.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import first_line, shown
 from avatar.limits import MAX_WEIGHT_BYTES, MEMORY_BYTES, TIME_S, megabytes
 
 _REFUSED = 3  # exit code
@@ -22,7 +23,7 @@ _REMEDY = "Write it again: python run.py models export NAME -o FOLDER"
 
 
 def check_onnx(paths: Sequence[Path]) -> None:
-    """Open files and run them once in a child process with limits; what was opened once and did not change since is taken as sound.
+    """Open files and run them once in a child process with limits; unchanged ones are not tried again.
 
     Raises:
         WeightsError: one is missing, too large, no ONNX, or takes more memory or time than the budgets.
@@ -55,7 +56,7 @@ def _try(files: tuple[tuple[str, int, int], ...]) -> None:
     name, _, why = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2].partition("\t")
     if done.returncode != _REFUSED or "alloc" in why:  # killed; "bad allocation", "Failed to allocate"
         raise WeightsError(f"{name or Path(paths[0]).parent} takes more than {limits}.", remedy=_REMEDY)
-    raise WeightsError(f"{name} cannot be opened by ONNX Runtime: {why[:200].rstrip('.')}.", remedy=_REMEDY)
+    raise WeightsError(f"{name} cannot be opened by ONNX Runtime: {shown(why, 200)}.", remedy=_REMEDY)
 
 
 def main(most_bytes: int, paths: Sequence[str]) -> int:
@@ -72,8 +73,7 @@ def main(most_bytes: int, paths: Sequence[str]) -> int:
             # Run too: constants that do not fit are left for later without a word.
             session.run(None, {each.name: np.ones(each.shape, np.float32) for each in session.get_inputs()})
         except Exception as error:  # of ONNX Runtime's own kinds
-            first = next(iter(str(error).splitlines()), type(error).__name__)
-            print(f"{path}\t{first}", flush=True)
+            print(f"{path}\t{first_line(error)}", flush=True)
             return _REFUSED
     return 0
 

@@ -36,6 +36,7 @@ from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.precision import faster_precision
 from avatar.fomm.random_model import random_model, random_picture
 from avatar.fomm.stream import Stream, StreamOptions, as_bytes
+from avatar.foreign_text import shown
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, relative_keypoints
 
@@ -265,7 +266,7 @@ class _Bench:
                 runner.animate(rgb)
             return self._run(variant.name, runner, memory.used_mb(), prepare_s)
         except Exception as error:  # this is a table of what works: one that does not is a line in it
-            return Speed(variant.name, error=f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+            return Speed(variant.name, error=f"{type(error).__name__}: {shown(error, 500)}")
 
     def _run(self, name: str, runner: Runner, memory_mb: float | None, prepare_s: float) -> Speed:
         if name == PLAIN:

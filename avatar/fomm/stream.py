@@ -21,6 +21,7 @@ from avatar.fomm.dense_motion import DenseMotion
 from avatar.fomm.fast import EncodedSource, FastModel, Tricks
 from avatar.fomm.graphs import Graph, record
 from avatar.fomm.model import FirstOrderModel
+from avatar.foreign_text import first_line
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, Transfer, transfer_between
 
@@ -171,7 +172,7 @@ class Stream:
             self._graph = record(self._step, self.device, _WARM_UP)
             return self._graph.replay()
         except Exception as error:  # whatever the driver or a library objects to: frames still come
-            self._note(f"No CUDA graph could be recorded ({_reason(error)}), so frames take longer.")
+            self._note(f"No CUDA graph could be recorded ({first_line(error)}), so frames take longer.")
             self._may_record = False
             return self._run_by_itself()
 
@@ -181,7 +182,7 @@ class Stream:
         try:
             return self._step()
         except Exception as error:  # a compiler may be missing, or choke
-            self._note(f"torch.compile failed ({_reason(error)}), so frames take longer.")
+            self._note(f"torch.compile failed ({first_line(error)}), so frames take longer.")
             self._step = self._compute
             return self._compute()
 
@@ -288,8 +289,3 @@ def _map(record_: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if not is_dataclass(record_) or isinstance(record_, type):
         return record_
     return replace(record_, **{field.name: _map(getattr(record_, field.name), change) for field in fields(record_)})
-
-
-def _reason(error: Exception) -> str:
-    first = next(iter(str(error).strip().splitlines()), "")
-    return (first or type(error).__name__).rstrip(".")[:200]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
 from avatar.fomm.model import FirstOrderModel
+from avatar.foreign_text import quoted
 from avatar.state_files import BATCH_COUNT
 
 Weights = Mapping[str, Tensor]  # "kp_detector.kp.weight" and so on
@@ -77,7 +78,7 @@ def clauses_of(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[
         if name not in found:
             clauses.append(f"{name} is missing")
         elif name not in wanted:
-            clauses.append(f"{name} does not belong there")
+            clauses.append(f"{quoted(name)} does not belong there")
         elif found[name] != wanted[name]:
             clauses.append(f"{name} is {found[name]} instead of {wanted[name]}")
     return clauses

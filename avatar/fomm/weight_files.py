@@ -12,6 +12,7 @@ from torch import Tensor
 from avatar.errors import WeightsError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
+from avatar.foreign_text import quoted
 from avatar.state_files import is_safetensors, plain_tensors, read_pickle, read_safetensors
 
 PARTS = ("generator", "kp_detector")
@@ -69,5 +70,5 @@ def _stored_config(path: Path, metadata: Mapping[str, str]) -> ModelConfig | Non
 def _inventory(content: object) -> str:
     if not isinstance(content, Mapping):
         return f"it holds a {type(content).__name__}"
-    names = [str(name) for name in content]
+    names = [quoted(name, 40) for name in content]
     return f"it holds {', '.join(names[:5]) or 'nothing'}{', ...' if len(names) > 5 else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.live import events
 from avatar.live.events import Event
 from avatar.live.options import IDLE
@@ -22,7 +23,7 @@ class Terminal:
     def tell(self, event: Event) -> None:
         """Print what a user wants to know of an event."""
         if text := as_text(event):
-            self._print(text)
+            self._print(shown(text, MOST_OF_SENTENCE))
 
     def show(self, statistics: LiveStatistics) -> None:
         """Write the status line, on a terminal."""
@@ -51,8 +52,8 @@ class Terminal:
 def status_line(statistics: LiveStatistics) -> str:
     """How it goes, in one line."""
     if not statistics.drawn:
-        return f"preparing {statistics.avatar}"
-    parts = [f"{statistics.avatar} by {statistics.engine}", f"{statistics.engine_rate:.0f} frames/s"]
+        return f"preparing {shown(statistics.avatar)}"
+    parts = [f"{shown(statistics.avatar)} by {statistics.engine}", f"{statistics.engine_rate:.0f} frames/s"]
     if statistics.latency is not None:
         parts.append(f"{statistics.latency.p50_ms:.0f} ms behind (95 %: {statistics.latency.p95_ms:.0f})")
     if statistics.source != IDLE:
@@ -71,13 +72,17 @@ def as_text(event: Event) -> str:
             text = f"{what} {remedy}".strip()
         case events.SourceBack(name, facts):
             text = f"Camera: {name}, {facts.width_px} x {facts.height_px}."
+        case events.AvatarReady(notes=notes):
+            text = " ".join(notes)
+        case events.SourceNote(note):
+            text = note
         case events.AvatarRefused(name, error):
             text = f"{name}: {error}"
         case events.EngineFailed(error, fallback):
             text = f"{error} Going on with {fallback}." if fallback else str(error)
         case events.OutputStarted(name, facts):
             text = f"{name.capitalize()}: {facts}." if facts else ""
-        case events.OutputFailed(_, error):
+        case events.OutputFailed(_, error) | events.OutputRefused(_, error):
             text = str(error)
         case events.CalibrationRefused(why):
             text = why

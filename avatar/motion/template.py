@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -23,7 +23,9 @@ import numpy.typing as npt
 
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
+from avatar.foreign_text import quoted, shown
 from avatar.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
+from avatar.motion.rows import Rows, chunks
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 
@@ -33,7 +35,6 @@ STEPS = 16384  # fixed-point steps per longer side of the picture: int16 then re
 MAX_SIDE_PX = 32768
 MAX_TIME_S = 1e6
 FULL_SCALE = 65535  # of the 16-bit coefficients and presences
-_AT_ONCE = 256  # frames converted at a time: in float64 the whole would take four times the room of the file
 
 # (name, safetensors dtype, numpy dtype, shape after the frame axis)
 _TENSORS = (
@@ -42,6 +43,7 @@ _TENSORS = (
     ("presence", "U16", "<u2", ()),
     ("times_s", "F64", "<f8", ()),
 )
+_CUTS = "cuts"  # U32 (C,): MotionTrack.cuts; only in templates of clips that have any
 _BAD = "Ask for a new copy, or make one from a video: python run.py template CLIP -o FILE.masque"
 
 
@@ -52,27 +54,54 @@ def save_template(track: MotionTrack, path: Path) -> None:
         TemplateError: the track holds no face, is too long or its times do not run forwards.
         OutputError: the file cannot be written.
     """
-    from safetensors.numpy import save
-
     _check_motion(track.times_s, track.presence, "The motion")
-    if len(track) * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) * 2 > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES - 8 * len(track):
+    frame_bytes = 2 * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) + 8
+    if len(track) * frame_bytes > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES:
         raise TemplateError(
             f"{len(track)} frames are too many for one template.", remedy="Cut the clip into parts below 50 minutes."
         )
-    centre, longer = _frame_of(track.width_px, track.height_px)
-    landmarks = np.empty(track.landmarks.shape, "<i2")
-    for part in _parts(len(track)):
-        fixed = np.rint((track.landmarks[part].astype(np.float64) - centre) * (STEPS / longer))
-        landmarks[part] = np.clip(fixed, -32768, 32767)
-    tensors = {
-        "landmarks": landmarks,
-        "blendshapes": _to_u16(track.blendshapes),
-        "presence": np.where(track.presence > 0, np.maximum(_to_u16(track.presence), 1), 0).astype("<u2"),
-        "times_s": track.times_s.astype("<f8"),
-    }
     facts = {"format": FORMAT, "version": VERSION, "frames": len(track), "steps": STEPS}
     facts |= {"width_px": track.width_px, "height_px": track.height_px}
-    _write(path, save(tensors, metadata={key: str(value) for key, value in facts.items()}))
+    header = json.dumps(_header(track, {key: str(value) for key, value in facts.items()}), separators=(",", ":"))
+    padded = header.encode() + b" " * (-len(header) % 8)
+    try:
+        with replacing(path) as part, part.open("wb") as file:
+            file.write(len(padded).to_bytes(8, "little") + padded)
+            for data in _stored_bytes(track):
+                file.write(data)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"{path} cannot be written: {reason}.", remedy="Choose a folder that exists, is yours and has room."
+        ) from error
+
+
+def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
+    """The header of a safetensors file with the tensors of `_stored_bytes`, in their order: widest numbers first."""
+    tags = {name: (tag, dtype, (len(track), *shape)) for name, tag, dtype, shape in _TENSORS}
+    tags[_CUTS] = ("U32", "<u4", (len(track.cuts),))
+    header: dict[str, Any] = {"__metadata__": facts}
+    end = 0
+    for name in ("times_s", *([_CUTS] if track.cuts else []), "blendshapes", "presence", "landmarks"):
+        tag, dtype, shape = tags[name]
+        begin, end = end, end + np.dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {"dtype": tag, "shape": shape, "data_offsets": [begin, end]}
+    return header
+
+
+def _stored_bytes(track: MotionTrack) -> Iterator[bytes]:
+    """The bytes of the tensors, a little at a time."""
+    yield track.times_s.astype("<f8").tobytes()
+    yield np.array(track.cuts, "<u4").tobytes()
+    for part in chunks(len(track)):
+        yield _to_u16(track.blendshapes[part]).tobytes()
+        track.let_go()
+    yield np.where(track.presence > 0, np.maximum(_to_u16(track.presence), 1), 0).astype("<u2").tobytes()
+    centre, longer = _frame_of(track.width_px, track.height_px)
+    for part in chunks(len(track)):
+        fixed = np.rint((track.landmarks[part].astype(np.float64) - centre) * (STEPS / longer))
+        yield np.clip(fixed, -32768, 32767).astype("<i2").tobytes()
+        track.let_go()
 
 
 def load_template(path: Path) -> MotionTrack:
@@ -103,6 +132,7 @@ def load_template(path: Path) -> MotionTrack:
             width_px=width_px,
             height_px=height_px,
             name=path.stem,
+            cuts=_cuts(file, tensors, count, path.name),
         )
 
 
@@ -182,8 +212,8 @@ def _parse(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, st
         raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD) from error
     for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
-            raise TemplateError(f"{name} holds a path ({text[:60]!r}); templates hold numbers only.", remedy=_BAD)
-    for unknown in tensors.keys() - {known for known, *_ in _TENSORS}:
+            raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
+    for unknown in tensors.keys() - {_CUTS, *(known for known, *_ in _TENSORS)}:
         start, end = tensors[unknown].start, tensors[unknown].start + tensors[unknown].length
         _refuse_carriers(_read_at(file, start, min(4, end - start)), _read_at(file, end - 1, end > start), name)
     return tensors, facts
@@ -208,7 +238,7 @@ def _check_version(facts: dict[str, str], name: str) -> None:
 def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
     text = facts.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= largest):
-        raise TemplateError(f"{name} has no usable {key} ({text[:20]!r}).", remedy=_BAD)
+        raise TemplateError(f"{name} has no usable {key} ({quoted(text, 20)}).", remedy=_BAD)
     return int(text)
 
 
@@ -217,12 +247,8 @@ def _check_tensor(tensors: Mapping[str, _Stored], name: str, tag: str, shape: tu
     if stored is None:
         raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
     if stored.tag != tag or stored.shape != shape or stored.length != math.prod(shape) * int(tag[1:]) // 8:
-        found = f"{stored.tag} {list(stored.shape)}"
+        found = shown(f"{stored.tag} {list(stored.shape)}")
         raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
-
-
-def _parts(count: int) -> list[slice]:
-    return [slice(start, min(count, start + _AT_ONCE)) for start in range(0, count, _AT_ONCE)]
 
 
 def _numbers(file: BinaryIO, stored: _Stored, frames: slice, name: str) -> npt.NDArray[Any]:
@@ -240,18 +266,19 @@ def _floats(
     file: BinaryIO, stored: _Stored, name: str, scale: float, centre: npt.NDArray[np.float64] | float = 0.0
 ) -> npt.NDArray[np.float32]:
     """All numbers of a tensor, scaled and moved, in float32; the file is read in parts."""
-    values = np.empty(stored.shape, np.float32)
-    for part in _parts(stored.shape[0]):
-        values[part] = _numbers(file, stored, part, name) * scale + centre
-    return values
+    rows = Rows(stored.shape[1:])
+    for part in chunks(stored.shape[0]):
+        rows.extend((_numbers(file, stored, part, name) * scale + centre).astype(np.float32))
+    return rows.finish()
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        with replacing(path) as part:
-            part.write_bytes(data)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(
-            f"{path} cannot be written: {reason}.", remedy="Choose a folder that exists, is yours and has room."
-        ) from error
+def _cuts(file: BinaryIO, tensors: Mapping[str, _Stored], count: int, name: str) -> tuple[int, ...]:
+    stored = tensors.get(_CUTS)
+    if stored is None:
+        return ()
+    if stored.tag == "U32" and len(stored.shape) == 1 and stored.shape[0] < count:
+        cuts = np.frombuffer(_read_at(file, stored.start, stored.length), "<u4").astype(np.int64)
+        if len(cuts) == stored.shape[0] and (np.diff(cuts, prepend=0, append=count) > 0).all():
+            return tuple(cuts.tolist())
+    raise TemplateError(f"{name} has cuts that do not fit its frames.", remedy=_BAD)
+

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.errors import OutputError
+from avatar.foreign_text import first_line
 
 RATE_HZ = 48_000
 _KEPT_BLOCKS = 1500  # 30 s; a recorder takes them several times a second, so more means that nobody listens
@@ -57,7 +58,7 @@ class Microphone:
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:
             raise OutputError(
-                f"The microphone cannot be opened: {str(error).splitlines()[0]}.",
+                f"The microphone cannot be opened: {first_line(error)}.",
                 remedy="Plug one in, allow its use in the system's privacy settings, or record without sound.",
             ) from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from avatar.credentials import sign
+from avatar.credentials import sign_or_remember
 from avatar.errors import UsageError
 from avatar.frames import Frame
 from avatar.images import save_png
@@ -21,4 +21,4 @@ def save_snapshot(path: Path, frame: Frame, canvas: CanvasOptions | None = None)
     if path.suffix.lower() != ".png":
         raise UsageError(f"{path.name} does not end in .png.", remedy="Snapshots are PNG: give a name like me.png.")
     save_png(path, compose_frame(frame, canvas or CanvasOptions()))
-    sign(path, composite=frame.passed_through)
+    sign_or_remember(path, composite=frame.passed_through)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.errors import FaceError, UsageError
+from avatar.foreign_text import quoted
 from avatar.frames import FloatArray
 from avatar.small_files import read_toml
 from avatar.tracking.canonical import canonical_face, pose_of
@@ -93,9 +94,10 @@ def parse_marks(texts: list[str]) -> dict[str, Point]:
         try:
             x, y = (float(part) for part in place.split(","))
         except ValueError:
-            raise UsageError(f"The mark {text} is not understood.", remedy="Give x,y in pixels: 120,85") from None
+            what = f"The mark {quoted(text)} is not understood."
+            raise UsageError(what, remedy="Give x,y in pixels: 120,85") from None
         if not name:
-            raise UsageError(f"The mark {text} is one too many.", remedy=_ORDER)
+            raise UsageError(f"The mark {quoted(text)} is one too many.", remedy=_ORDER)
         marks[name] = (x, y)
     return marks
 
@@ -119,7 +121,7 @@ def read_marks(path: Path) -> dict[str, Point]:
 
 def _checked(marks: Marks, width_px: int, height_px: int) -> dict[str, FloatArray]:
     if unknown := sorted(set(marks) - set(MARKS)):
-        raise UsageError(f"There is no mark called {unknown[0]}.", remedy=f"There are: {', '.join(MARKS)}.")
+        raise UsageError(f"There is no mark called {quoted(unknown[0])}.", remedy=f"There are: {', '.join(MARKS)}.")
     if missing := [name for name in NEEDED if name not in marks]:
         raise UsageError(f"The mark {missing[0]} is missing.", remedy=_ORDER)
     size = np.array([width_px, height_px])

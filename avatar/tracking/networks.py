@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import first_line
 from avatar.frames import FloatArray
 from avatar.limits import MAX_FACE_NETWORK_BYTES, megabytes
 from avatar.tracking.quiet import without_notes
@@ -119,8 +120,8 @@ def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -
         for name, network in networks.items():
             _try(name, network)
     except Exception as error:  # both runtimes raise bare RuntimeError, ValueError or cv2.error
-        why = " ".join(str(error).split())[:200].rstrip(".")
-        raise WeightsError(f"The face networks in {task} cannot be loaded: {why}.", remedy=_PULL_AGAIN) from error
+        what = f"The face networks in {task} cannot be loaded: {first_line(error)}."
+        raise WeightsError(what, remedy=_PULL_AGAIN) from error
     return FaceNetworks(networks[DETECTOR], networks[MESH], networks[BLENDSHAPES], runtime)
 
 

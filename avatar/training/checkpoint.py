@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from avatar.errors import TrainingError
+from avatar.foreign_text import first_line
 from avatar.small_files import read_json
 from avatar.training.trainer import Trainer
 
@@ -108,7 +109,7 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The checkpoint in {folder} is of another recipe: {str(error).splitlines()[0]}",
+            f"The checkpoint in {folder} is of another recipe: {first_line(error)}.",
             remedy="Resume with the recipe it was made by, or start without --resume.",
         ) from error
 

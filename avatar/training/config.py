@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from avatar.errors import TrainingError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
+from avatar.foreign_text import quoted
 from avatar.yaml_file import read_yaml
 
 
@@ -80,6 +82,8 @@ class TrainConfig:
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"\w[\w .-]{0,79}", self.name):  # a folder in runs/ is called so
+            raise ValueError(f"the name {quoted(self.name)} is not one that a folder can have")
         _check("size", self.size, 16, 1024)
         _check("batch", self.batch, 1, 4096)
         _check("steps", self.steps, 1, 10_000_000)
@@ -119,7 +123,7 @@ def _record(kind: Any, values: object, where: str) -> Any:
         raise ValueError(f"{where} is not a set of names and values")
     fields = {each.name: each for each in dataclasses.fields(kind)}
     if unknown := [name for name in values if name not in fields]:
-        raise ValueError(f"{where} has no {unknown[0]}")
+        raise ValueError(f"{where} has no {quoted(unknown[0])}")
     return kind(**{name: _as(fields[name], value) for name, value in values.items()})
 
 
@@ -130,11 +134,11 @@ def _as(wanted: dataclasses.Field[Any], value: Any) -> Any:
             raise ValueError(f"{wanted.name} is not a list")
         return tuple(value)
     if kind in ("int", "float") and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise ValueError(f"{wanted.name} is {value!r}, not a number")
+        raise ValueError(f"{wanted.name} is {quoted(value)}, not a number")
     if kind == "int" and value != int(value):
-        raise ValueError(f"{wanted.name} is {value!r}, not a whole number")
+        raise ValueError(f"{wanted.name} is {quoted(value)}, not a whole number")
     if kind == "str" and not isinstance(value, str):
-        raise ValueError(f"{wanted.name} is {value!r}, not a word")
+        raise ValueError(f"{wanted.name} is {quoted(value)}, not a word")
     return {"int": int, "float": float}.get(kind, lambda same: same)(value)
 
 

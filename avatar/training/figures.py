@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from avatar.cv import cv2
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.frames import RgbImage
 
 FINER = 4  # drawn at so many times the size, for smooth edges
@@ -145,7 +146,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=64, help="sides, pixels (default: 64)")
     args = parser.parse_args(argv)
     write_clips(args.folder, args.clips, args.frames, args.size)
-    print(f"{args.folder}: {args.clips} clips of {args.frames} frames, {args.size} x {args.size}")
+    name = shown(args.folder, MOST_OF_SENTENCE)
+    print(f"{name}: {args.clips} clips of {args.frames} frames, {args.size} x {args.size}")
     return 0
 
 

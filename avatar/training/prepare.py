@@ -14,6 +14,7 @@ import numpy.typing as npt
 from avatar.cv import cv2
 from avatar.engine.fomm.crop import face_square
 from avatar.errors import AvatarError, TrainingError
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.frames import RgbImage
 from avatar.images import SUFFIXES, load_image
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
@@ -170,7 +171,7 @@ class _Reader:
         return [self._found(name, identity, kind, [a for a, _ in part], [b for _, b in part])]
 
     def _found(self, name: str, identity: str, kind: str, pictures: list[RgbImage], faces: list[Face]) -> _Found:
-        self._report(f"{name}: {len(pictures)} pictures of {identity}, {pictures[0].shape[0]} px")
+        self._report(f"{shown(name)}: {len(pictures)} pictures of {shown(identity)}, {pictures[0].shape[0]} px")
         if not faces:
             return _Found(name, identity, kind, [_scaled(rgb, self._size) for rgb in pictures], [])
         resized = [self._resized(rgb, face) for rgb, face in zip(pictures, faces, strict=True)]
@@ -187,7 +188,7 @@ class _Reader:
         return _scaled(rgb, self._size), Face(landmarks, face.blendshapes, face.presence, pose_of(landmarks))
 
     def _left_out(self, name: str, why: str) -> list[_Found]:
-        self._report(f"{name}: left out, {why.rstrip('.')}")
+        self._report(f"{shown(name)}: left out, {shown(why.rstrip('.'), MOST_OF_SENTENCE)}")
         return []
 
 
