@@ -111,7 +111,7 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     "another model": (lambda f: torch.save({"a": torch.ones(1)}, f / "motion_extractor.pth"), "it lacks detector"),
     "NaN": (lambda f: _edit(f, "motion_extractor", lambda s: s["detector.fc_kp.bias"].fill_(torch.nan)), "NaN"),
     "a hole": (lambda f: _edit(f, "warping_module", lambda s: s.pop("third.conv.bias")), "third.conv.bias is missing"),
-    "too much": (lambda f: _edit(f, "warping_module", lambda s: s.update(x=torch.ones(1))), '"x" does not belong there'),
+    "too much": (lambda f: _edit(f, "warping_module", lambda s: s.update(x=torch.ones(1))), 'x" does not belong there'),
     "no vector of a norm": (
         lambda f: _edit(f, "spade_generator", lambda s: s.pop("G_middle_0.conv_0.weight_v")), "weight_v is missing",
     ),

@@ -11,6 +11,7 @@ from torch import Tensor
 from avatar.errors import WeightsError
 from avatar.fomm.checkpoint import usable_device
 from avatar.fomm.structure import clauses_of, summary
+from avatar.foreign_text import quoted
 from avatar.liveportrait.config import LivePortraitConfig
 from avatar.liveportrait.layout import check_layout
 from avatar.liveportrait.model import LivePortraitModel
@@ -142,7 +143,7 @@ def _numbers(where: Path, weights: Weights) -> dict[str, Tensor]:
     numbers = {name: x.to(torch.float32) for name, x in weights.items() if not name.endswith(BATCH_COUNT)}
     for name, x in numbers.items():
         if not bool(torch.isfinite(x).all()):
-            what = f"The weights in {where} hold NaN or infinite numbers in {name}."
+            what = f"The weights in {where} hold NaN or infinite numbers in {quoted(name)}."
             raise WeightsError(what, remedy=f"A file is damaged. {GET_ONE}")
     return numbers
 
