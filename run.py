@@ -13,8 +13,6 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
     )
     sys.exit(1)
 
-from avatar import bootstrap
-
 
 def open_window() -> int:
     """Open the desktop app; loaded only then, in the prepared environment."""
@@ -23,5 +21,22 @@ def open_window() -> int:
     return start()
 
 
+def start() -> int:
+    """Run what the command line asks for and return the exit code."""
+    from avatar import interrupts
+
+    interrupts.end_at_once()
+    from avatar import bootstrap
+
+    code = bootstrap.start(sys.argv[1:], open_window=open_window)
+    interrupts.end_with(code)
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(bootstrap.start(sys.argv[1:], open_window=open_window))
+    try:
+        exit_code = start()
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped.\n")
+        exit_code = 1
+    sys.exit(exit_code)

@@ -13,14 +13,16 @@ import numpy as np
 from avatar.animate_job import AnimateOptions, Report, Tools
 from avatar.cv import cv2
 from avatar.frames import RgbImage
+from avatar.letterbox import letterboxed
 from avatar.library import Library
+from avatar.motion.upright_clip import open_turned
 from avatar.outputs.encoding_thread import EncodingThread
+from avatar.outputs.sound_choice import check_sound_track
 from avatar.outputs.target import OutputKind, check_target, files_named
 from avatar.outputs.video_file import open_output
 from avatar.perform_fomm import perform_fomm
 from avatar.perform_warp import perform_warp
 from avatar.performance import Performance
-from avatar.sources.video import open_driving
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
     source = Library().likeness(options.source)
     inputs = [source.picture, options.driving, *files_named(options.model, options.config)]
     kind = check_target(options.output, inputs)
+    if options.audio:
+        check_sound_track(options.driving, options.sound_track)
     perform = perform_fomm if options.engine == "fomm" else perform_warp
     performance = perform(options, source, tools, report)
     try:
@@ -78,7 +82,7 @@ def animate(options: AnimateOptions, report: Report = lambda *_: None, *, tools:
         reference=performance.reference,
         tracking_s=performance.tracking_s,
         drawing_s=drawing_s,
-        notes=(*notes, *written),
+        notes=(*performance.clip.notes, *notes, *written),
         precision=precision,
     )
 
@@ -94,7 +98,12 @@ def _render(
         first = next(frames)
         height, width = first.shape[:2]
         writer = open_output(
-            options.output, width, height, clip.facts, audio_from=clip.facts.path if sounds else None
+            options.output,
+            width,
+            height,
+            clip.facts,
+            audio_from=clip.facts.path if sounds else None,
+            sound_track=options.sound_track,
         )
         with writer:
             with EncodingThread(writer, frame_bytes=first.nbytes) as encoder:
@@ -110,13 +119,17 @@ def _render(
 
 def _frames(options: AnimateOptions, performance: Performance) -> Generator[RgbImage, None, None]:
     """The frames of the result in order."""
+    facts = performance.clip.facts
     with contextlib.ExitStack() as opened:
         shown = options.side_by_side or performance.needs_pictures
-        pictures = iter(opened.enter_context(open_driving(options.driving))) if shown else None
+        turn_deg = performance.clip.turn_deg
+        pictures = iter(opened.enter_context(open_turned(options.driving, turn_deg))) if shown else None
         for number in range(len(performance.clip.times_ns)):
             frame = None if pictures is None else next(pictures)
             drawn = performance.draw(number, frame)
-            yield beside(frame.rgb, drawn) if options.side_by_side and frame is not None else drawn
+            if options.side_by_side and frame is not None:
+                drawn = beside(letterboxed(frame.rgb, facts.width_px, facts.height_px), drawn)
+            yield drawn
 
 
 def beside(driving: RgbImage, drawn: RgbImage) -> RgbImage:

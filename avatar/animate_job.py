@@ -13,7 +13,9 @@ from avatar.engine import ENGINES, open_engine
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.images import AlphaImage
+from avatar.outputs.sound_choice import SoundTrackChoice
 from avatar.portrait_crop import Crop
+from avatar.result_size import Size, check_size
 from avatar.tracking import Face, FaceTracker, open_tracker
 
 if TYPE_CHECKING:
@@ -22,15 +24,13 @@ if TYPE_CHECKING:
 # stage ("tracking", "reading", "comparing", "drawing"), frames done, frames in all (0 = unknown)
 Report = Callable[[str, int, int], None]
 
-SIZES_PX = (32, 8192)
-
 
 @dataclass(frozen=True)
 class AnimateOptions:
     """One job. Raises UsageError when made of values that cannot be."""
 
     source: str | Path  # a picture, or the name of an avatar
-    driving: Path  # a video, a GIF, a folder of pictures, or a motion template
+    driving: Path  # a video, an animated image, a folder of pictures, or a motion template
     output: Path  # .mp4, .webm, .gif, or a folder for PNG frames
     engine: str = "warp"
     model: str | Path | None = None  # for fomm: a checkpoint's name or file; None: Masque's own
@@ -41,9 +41,11 @@ class AnimateOptions:
     strength_head: float = 1.0  # 0..2
     strength_expression: float = 1.0  # 0..2
     crop: Crop = "auto"
-    size: int | None = None  # longer side of the drawn portrait in pixels
+    turn_deg: int | None = None  # of the portrait, clockwise; None: until its face is upright
+    size: Size = None  # longer side of the drawn portrait in pixels; "full": its own; None: at most DEFAULT_SIDE_PX
     device: str = "auto"
     audio: bool = True
+    sound_track: SoundTrackChoice = None
     side_by_side: bool = False  # the driving frame to the left of the drawn one
     show: str | None = None  # for fomm: "motion" puts pictures of what the model computes to its right
 
@@ -51,10 +53,9 @@ class AnimateOptions:
         for name, value in (("head", self.strength_head), ("expression", self.strength_expression)):
             if not 0 <= value <= 2:
                 raise UsageError(f"A strength of {value:g} for the {name} is out of range.", remedy="Give 0 to 2.")
-        if self.size is not None and not SIZES_PX[0] <= self.size <= SIZES_PX[1]:
-            raise UsageError(
-                f"A size of {self.size} pixels is out of range.", remedy=f"Give {SIZES_PX[0]} to {SIZES_PX[1]}."
-            )
+        check_size(self.size)
+        if isinstance(self.sound_track, int) and self.sound_track < 1:
+            raise UsageError(f"There is no sound track {self.sound_track}.", remedy="Tracks are counted from 1.")
         if isinstance(self.reference, int) and self.reference < 0:
             raise UsageError(f"There is no frame {self.reference}.", remedy="Frames are counted from 0.")
         if self.side_by_side and is_template(self.driving):
@@ -91,7 +92,7 @@ def _open_warp(options: AnimateOptions) -> FaceEngine:
         adapt_scale=options.adapt_scale,
         strength_head=options.strength_head,
         strength_expression=options.strength_expression,
-        size=options.size,
+        size=options.size if isinstance(options.size, int) else None,
     )
     return engine  # type: ignore[return-value]  # the warp engine also takes tracked faces
 
@@ -107,7 +108,7 @@ def _open_fomm(options: AnimateOptions) -> FommEngine:
         adapt_scale=options.adapt_scale,
         strength=options.strength_head,
         crop=options.crop,
-        size=options.size,
+        size=options.size if isinstance(options.size, int) else None,
     )
     return FommEngine(chosen)
 

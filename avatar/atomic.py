@@ -6,13 +6,17 @@ import contextlib
 import errno
 import glob
 import os
+import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from avatar.limits import STALE_DRAFT_S
+
 STALE_S = 3600.0  # a part that nobody wrote to for so long belongs to no running job
+PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # every name that `part_path` makes
 
 
 def part_path(target: Path) -> Path:
@@ -21,11 +25,14 @@ def part_path(target: Path) -> Path:
 
 
 def remove_stale_parts(target: Path) -> None:
-    """Remove what jobs for `target` left that were killed or lost their power: hidden parts nobody writes to."""
-    for part in target.parent.glob(f".{glob.escape(_stem(target))}.????????.part"):
-        with contextlib.suppress(OSError):
-            if time.time() - part.stat().st_mtime > STALE_S:
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
+    """Remove what killed jobs left: hidden parts for `target` after an hour, for others in its folder after a day."""
+    own = f".{glob.escape(_stem(target))}.????????.part"
+    for part in target.parent.glob(".*.????????.part"):
+        if PART.fullmatch(part.name):
+            with contextlib.suppress(OSError):
+                stale_s = STALE_S if part.match(own) else STALE_DRAFT_S
+                if time.time() - part.lstat().st_mtime > stale_s:
+                    shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
 
 
 @contextlib.contextmanager

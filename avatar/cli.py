@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NoReturn
 
-from avatar import __version__
+from avatar import __version__, interrupts, leftovers
 from avatar.errors import AvatarError, SetupError, UsageError
 from avatar.foreign_text import MOST_OF_SENTENCE, shown, shown_lines
 from avatar.system_errors import explain
@@ -26,6 +26,7 @@ from avatar.terminal_guard import LogFormatter, guarded_terminal
 DONE, FAILED, WRONG_USE = 0, 1, 2
 OpenWindow = Callable[[], int]  # the desktop app; returns its exit code, or raises SetupError if there is no screen
 NEED_FACE_MODEL = {"demo", "animate", "live", "template", "evaluate", "bench", "test"}
+SWEEPS = {"demo", "animate", "live", "avatars", "models"}  # like the window, these remove what killed jobs left
 
 COMMANDS = {  # in the order in which people meet them
     "demo": "animate the built-in portrait with the built-in motion (what happens without a command and a screen)",
@@ -57,8 +58,11 @@ def main(argv: Sequence[str] | None = None, open_window: OpenWindow | None = Non
     log = logging.StreamHandler()
     log.setFormatter(LogFormatter("%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[log])
+    logging.captureWarnings(True)  # of libraries, about files and about themselves: with --debug
+    logging.getLogger("py.warnings").setLevel(logging.DEBUG if debug else logging.ERROR)
     with guarded_terminal():
         try:
+            interrupts.begin_work()
             return _run(words) if words else _open(open_window)
         except SystemExit as stop:  # argparse: 0 after --help, 2 after a wrong argument
             return stop.code if isinstance(stop.code, int) else FAILED
@@ -75,6 +79,7 @@ def available() -> list[str]:
 
 def _open(open_window: OpenWindow | None) -> int:
     """Open the desktop app; where there is no screen, say so and animate the built-in portrait into a video."""
+    leftovers.sweep()
     if open_window is not None:
         try:
             return open_window()
@@ -95,6 +100,8 @@ def _run(words: list[str]) -> int:
         args = parser.parse_args(words)
     if module is None:
         parser.error("a command is needed")
+    if wanted in SWEEPS:
+        leftovers.sweep()
     if wanted in NEED_FACE_MODEL:
         _fetch_needed()
     return int(module.run(args))

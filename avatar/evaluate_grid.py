@@ -26,6 +26,7 @@ from avatar.evaluate import Evaluation, evaluate_frames, find_portrait
 from avatar.evaluate_sheet import Moment, Sheet, pick_moments, tile
 from avatar.evaluate_table import Pair, write_tables
 from avatar.frames import Frame, RgbImage
+from avatar.letterbox import letterboxed
 from avatar.motion.reference import choose_reference
 from avatar.motion.template import SUFFIX, load_template
 from avatar.motion.track import MotionTrack, track_frames
@@ -50,8 +51,9 @@ class Clip:
     def pictures(self) -> Generator[RgbImage, None, None]:
         """The driver's pictures, one for each of the track's frames."""
         with open_driving(self.path) as frames:
+            facts = frames.facts
             for frame in itertools.islice(frames, 0, None, self.every):
-                yield frame.rgb
+                yield letterboxed(frame.rgb, facts.width_px, facts.height_px)
 
     def tile(self, index: int) -> RgbImage | None:
         """The driver's head in one frame; a motion template has no pictures."""
@@ -228,7 +230,8 @@ def _animated(stage: Stage, clip: Clip, begin_s: float, sheet: Sheet, timer: _Ti
 def _tiles(path: Path, track: MotionTrack, every: int, wanted: set[int]) -> dict[int, RgbImage]:
     with open_driving(path) as frames:
         kept = enumerate(itertools.islice(frames, 0, None, every))
-        return {index: tile(frame.rgb, track.landmarks) for index, frame in kept if index in wanted}
+        size = frames.facts.width_px, frames.facts.height_px
+        return {index: tile(letterboxed(frame.rgb, *size), track.landmarks) for index, frame in kept if index in wanted}
 
 
 def _thinned(track: MotionTrack, every: int) -> MotionTrack:

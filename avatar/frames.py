@@ -12,6 +12,8 @@ import numpy.typing as npt
 RgbImage = npt.NDArray[np.uint8]  # (H, W, 3), RGB
 FloatArray = npt.NDArray[np.float32]
 
+_BLANK_LEVEL = 40  # grey
+
 
 @dataclass(frozen=True, eq=False)  # eq=False: comparing arrays has no single truth value
 class Frame:
@@ -21,6 +23,7 @@ class Frame:
     sequence: int  # position in its source, from 0; a gap means the source lost frames
     captured_ns: int  # time at which the frame was taken: monotonic for a camera, media time for a file
     passed_through: bool = False  # an avatar frame that shows the camera's own picture, because the user asked for it
+    passage: int = 0  # which pass-through let it out, counted by the gate; between two of one nothing was forbidden
 
     def __post_init__(self) -> None:
         if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
@@ -35,6 +38,11 @@ class Frame:
     def height_px(self) -> int:
         """Height of the image."""
         return int(self.rgb.shape[0])
+
+
+def blank_image(width_px: int, height_px: int) -> RgbImage:
+    """Return what stands in for a camera frame that may not be shown where there was no avatar frame yet."""
+    return np.full((height_px, width_px, 3), _BLANK_LEVEL, np.uint8)
 
 
 Item = TypeVar("Item")

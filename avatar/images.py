@@ -1,46 +1,50 @@
 """Pictures in and out: whatever a camera, a scanner or a web page produces becomes plain RGB.
 
-Pillow reads them, because it comes with scikit-image anyway and knows EXIF, palettes and colour profiles.
+Pillow reads most, because it comes with scikit-image anyway and knows EXIF, palettes and colour profiles; `heic` and
+`deep_tiff` read what it does not, and `image_colours` makes sRGB of all of it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import struct
-import warnings
-import zlib
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from avatar import heic
 from avatar.atomic import replacing
+from avatar.colour_space import ColourSpace
+from avatar.colour_tags import ColourTags, avif_colours, jp2_colours, png_colours
 from avatar.cv import cv2
-from avatar.errors import ImageError, OutputError
+from avatar.deep_tiff import eight_bits, is_tiff, needs_unpacking, read_deep_tiff
+from avatar.errors import AvatarError, ImageError, OutputError
 from avatar.frames import RgbImage
+from avatar.image_colours import AlphaImage, pixels_of, png_in
+from avatar.limits import MAX_PIXELS
 
-AlphaImage = npt.NDArray[np.uint8]  # (H, W), 255 = opaque
+__all__ = ["AlphaImage", "flatten", "load_image", "load_image_alpha", "save_png"]
 
-MAX_PIXELS = 64_000_000
+_ROWS = 256  # blended at a time
 BACKDROP = 128  # what shows through where a picture is transparent: grey favours neither light nor dark hair
 # Formats that hold pixels only: Pillow would start Ghostscript for EPS, and others have no magic number.
 FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM")
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"}
-)
+SUFFIXES = heic.SUFFIXES | {
+    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"
+}  # fmt: skip
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".webm", ".mkv", ".avi"})
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error)
+_TAGS = {"PNG": png_colours, "AVIF": avif_colours, "JPEG2000": jp2_colours}
 
 
 def load_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
     """Read a picture as it is meant to be seen: upright, 8 bits, sRGB, transparent parts on a neutral grey.
 
     Args:
-        path: PNG, JPEG, WebP, AVIF, BMP, GIF (its first frame), TIFF, JPEG 2000 or PPM; also grey, palette, CMYK and
-            16 bit.
+        path: PNG, JPEG, HEIC, WebP, AVIF, BMP, GIF (its first frame), TIFF, JPEG 2000 or PPM; also grey, palette,
+            CMYK, Lab, of more than 8 bits, of a wide gamut and HDR.
         max_pixels: larger pictures are refused by their header, before anything is unpacked.
     Returns:
         (H, W, 3) uint8.
@@ -53,27 +57,20 @@ def load_image(path: Path, *, max_pixels: int = MAX_PIXELS) -> RgbImage:
 
 def load_image_alpha(path: Path, *, max_pixels: int = MAX_PIXELS) -> tuple[RgbImage, AlphaImage | None]:
     """Like `load_image`, with the colours not yet blended and the transparency apart; None where all is opaque."""
-    with _opened(path) as picture:
-        width, height = picture.size
-        if width * height > max_pixels:
-            raise _too_large(path, f"{width} x {height} pixels", max_pixels)
-        try:
-            picture.load()
-            return _pixels(_upright(picture))
-        except MemoryError as error:
-            raise _too_large(path, f"{width} x {height} pixels", max_pixels) from error
-        except _DAMAGED as error:
-            raise ImageError(
-                f"{path.name} is damaged or cut short: {_reason(error)}.",
-                remedy="Download or copy it again, or choose another picture.",
-            ) from error
+    with _explained(path, max_pixels):
+        picture, space = _decoded(path, max_pixels)
+        return pixels_of(_upright(picture), space)
 
 
 def flatten(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:
     """Lay a transparent picture on the neutral grey. rgb: (H, W, 3), alpha: (H, W), both uint8."""
-    weight = alpha[..., None].astype(np.uint16)
-    blend = rgb * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
-    return ((blend + 127) // 255).astype(np.uint8)
+    flat = np.empty_like(rgb)
+    for start in range(0, len(rgb), _ROWS):  # at once it would take seven times the room of a large picture
+        rows = slice(start, start + _ROWS)
+        weight = alpha[rows, :, None].astype(np.uint16)
+        blend = rgb[rows] * weight + BACKDROP * (255 - weight)  # at most 255 * 255, which fits
+        flat[rows] = (blend + 127) // 255
+    return flat
 
 
 def save_png(path: Path, rgb: RgbImage) -> None:
@@ -114,24 +111,16 @@ def square_thumbnail(rgb: RgbImage, size: int, around: npt.NDArray[np.floating] 
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """The picture with its header read and nothing unpacked."""
+def _explained(path: Path, max_pixels: int) -> Iterator[None]:
+    """Say in a sentence why a picture cannot be read. Decoders raise whatever they happen to meet."""
     try:
-        size_bytes = path.stat().st_size
-        if path.is_dir():
-            raise ImageError(f"{path} is a folder, not a picture.", remedy="Name one picture file in it.")
-        if size_bytes == 0:
-            raise ImageError(
-                f"{path.name} is empty (0 bytes).", remedy="Download or copy it again, or choose another picture."
-            )
-        Image.init()
-        with warnings.catch_warnings():  # Pillow also warns from 89 megapixels on; our own limit decides
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
+        yield
+    except AvatarError:
+        raise
     except FileNotFoundError as error:
         raise ImageError(f"There is no picture {path}.", remedy="Check the name and the folder.") from error
-    except Image.DecompressionBombError as error:
-        raise _too_large(path, "an enormous size in its header", MAX_PIXELS) from error
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise _too_large(path, "more pixels than fit into memory", max_pixels) from error
     except UnidentifiedImageError as error:
         if path.suffix.lower() in VIDEO_SUFFIXES:
             raise ImageError(
@@ -142,12 +131,68 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             f"{path.name} is not a picture in a format that can be read here.",
             remedy="Save it as PNG or JPEG with a picture program and use that.",
         ) from error
-    except _DAMAGED as error:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's word, not a decoder's
+            raise ImageError(
+                f"{path.name} cannot be opened: {_reason(error)}.",
+                remedy="Check that you may read it, or choose another.",
+            ) from error
         raise ImageError(
-            f"{path.name} cannot be opened: {_reason(error)}.", remedy="Check that you may read it, or choose another."
+            f"{path.name} is damaged or cut short: {_reason(error)}.",
+            remedy="Download or copy it again, or choose another picture.",
         ) from error
-    with picture:
-        yield picture
+
+
+def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, ColourSpace | None]:
+    """The picture, unpacked, and its colours where no profile in it says them."""
+    facts = path.stat()
+    if stat.S_ISDIR(facts.st_mode):
+        raise ImageError(f"{path} is a folder, not a picture.", remedy="Name one picture file in it.")
+    if not stat.S_ISREG(facts.st_mode):  # reading a pipe might never end
+        raise ImageError(f"{path} is no file.", remedy="Name a picture file.")
+    if facts.st_size == 0:
+        raise ImageError(
+            f"{path.name} is empty (0 bytes).", remedy="Download or copy it again, or choose another picture."
+        )
+
+    def check_size(width: int, height: int) -> None:
+        if width * height > max_pixels:
+            raise _too_large(path, f"{width} x {height} pixels", max_pixels)
+
+    if heic.is_heic(path):
+        return heic.read_heic(path, check_size)
+    try:
+        picture = _opened(path)
+    except UnidentifiedImageError:
+        if not is_tiff(path):
+            raise
+        return read_deep_tiff(path, max_pixels), None
+    with contextlib.ExitStack() as close:
+        close.callback(picture.close)
+        check_size(*picture.size)
+        if picture.format == "TIFF" and needs_unpacking(getattr(picture, "tag_v2")):  # noqa: B009, only TIFF has it
+            return read_deep_tiff(path, max_pixels), None
+        tags = _TAGS[picture.format](path) if picture.format in _TAGS else ColourTags()
+        if picture.format == "PNG" and tags.space is not None:  # then a profile does not count
+            picture.info.pop("icc_profile", None)
+            if not tags.space.is_srgb:
+                unpacked = png_in(tags.space, path)
+                unpacked.info = {key: picture.info[key] for key in ("exif",) if key in picture.info}
+                return unpacked, None
+        picture.load()
+        close.pop_all()
+    if picture.format == "PPM" and picture.mode == "I":  # Pillow has scaled it to 16 bits
+        picture = Image.fromarray(eight_bits(np.asarray(picture), 65535.0))
+    if tags.profile:
+        picture.info.setdefault("icc_profile", tags.profile)
+    profile_first = picture.format == "AVIF" and "icc_profile" in picture.info  # in PNG it is the other way round
+    return picture, None if profile_first else tags.space
+
+
+def _opened(path: Path) -> Image.Image:
+    """The picture with its header read and nothing unpacked."""
+    Image.init()
+    return Image.open(path, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
 def _too_large(path: Path, size: str, max_pixels: int) -> ImageError:
@@ -163,44 +208,6 @@ def _reason(error: Exception) -> str:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Turn and mirror as the camera's EXIF note says; a note that makes no sense is ignored."""
-    with warnings.catch_warnings(), contextlib.suppress(*_DAMAGED):
-        warnings.simplefilter("ignore")  # Pillow's remarks on broken EXIF are of no use to anybody
+    with contextlib.suppress(Exception):
         return ImageOps.exif_transpose(picture)
     return picture
-
-
-def _pixels(picture: Image.Image) -> tuple[RgbImage, AlphaImage | None]:
-    """Eight-bit RGB and transparency (None: opaque) of a picture in any of Pillow's modes."""
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        sixteen = picture.mode.startswith("I;16")
-        grey = _eight_bits(np.asarray(picture).astype(np.float32), top=65535.0 if sixteen else None)
-        return np.repeat(grey[..., None], 3, axis=2), None
-    if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        alpha = np.array(rgba.getchannel("A"))
-        rgb = np.array(_as_srgb(rgba.convert("RGB"), picture))
-        return rgb, None if alpha.min() == 255 else alpha
-    return np.array(_as_srgb(picture, picture)), None
-
-
-def _eight_bits(values: npt.NDArray[np.float32], top: float | None) -> npt.NDArray[np.uint8]:
-    """Bring grey levels of more than 8 bits to 0..255; without `top`, the end of their range is read off the values."""
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    if top is None:
-        largest = float(values.max())
-        top = next((limit for limit in (1.0, 255.0, 65535.0) if largest <= limit), largest)
-    grey: npt.NDArray[np.uint8] = np.clip(np.rint(values * (255.0 / top)), 0, 255).astype(np.uint8)
-    return grey
-
-
-def _as_srgb(picture: Image.Image, original: Image.Image) -> Image.Image:
-    """Eight-bit sRGB; an embedded profile is applied, so that a phone's wide-gamut photograph keeps its skin colour."""
-    profile = original.info.get("icc_profile")
-    if profile and picture.mode in ("RGB", "CMYK", "L"):
-        with contextlib.suppress(ImageCms.PyCMSError, *_DAMAGED):
-            converted = ImageCms.profileToProfile(
-                picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-    return picture.convert("RGB")

@@ -3,7 +3,8 @@
     avatars/
       order.toml            the names in the order they are shown
       Mona Lisa/
-        avatar.toml         picture, sha256, source, licence, created, confirmed, crop, marks; the name is the folder's
+        avatar.toml         picture, sha256, source, licence, created, confirmed, turn, crop, marks; the name is that
+                          of the folder
         picture.jpg         the file that was added, byte for byte
         thumbnail.png
         face.safetensors    landmarks (478, 3) and blendshapes (52,) of the face that is animated; absent without a face
@@ -30,7 +31,17 @@ from avatar.errors import AvatarError, LibraryError
 from avatar.frames import RgbImage
 from avatar.images import load_image
 from avatar.library_builtin import builtin_avatars
-from avatar.library_import import NOTHING_CHOSEN, Choice, Detect, describe, examine, fill, sha256, thumbnail_of
+from avatar.library_import import (
+    NOTHING_CHOSEN,
+    Choice,
+    Detect,
+    HowTurned,
+    describe,
+    examine,
+    fill,
+    sha256,
+    thumbnail_of,
+)
 from avatar.library_names import as_name, check_name, same_name
 from avatar.library_record import Avatar
 from avatar.locks import file_lock
@@ -106,7 +117,7 @@ class Library:
                 remedy = "Check the file's name, or give an avatar's name."
                 raise LibraryError(f"There is no picture {path}.", remedy=remedy) from error
             raise
-        return Likeness(_usable(avatar).picture, self.face(avatar), avatar.crop or "auto")
+        return Likeness(_usable(avatar).picture, self.face(avatar), avatar.crop or "auto", _turn_of(avatar))
 
     def resolve(self, name_or_path: str | Path) -> Path:
         """The picture alone of what `likeness` names. Raises: LibraryError."""
@@ -123,6 +134,7 @@ class Library:
         without_face: bool = False,
         choice: Choice = NOTHING_CHOSEN,
         confirmed: bool = False,
+        how_turned: HowTurned | None = None,
     ) -> Added:
         """Copy a picture in, whole or not at all.
 
@@ -134,6 +146,7 @@ class Library:
             without_face: keep a picture that `check_portrait` refuses, for engines that need no face.
             choice: which part and which face of it to animate, or where the face is.
             confirmed: the user said that they may use this likeness; see `confirm`.
+            how_turned: finds out by how much the picture is turned; None: it is upright.
         Raises:
             ImageError: it cannot be read.
             FaceError: it shows no face that can be animated.
@@ -142,7 +155,7 @@ class Library:
         """
         wanted = check_name(name) if name is not None else as_name(picture.stem)
         rgb = load_image(picture)
-        report = examine(rgb, detect, choice)
+        report = examine(rgb, detect, choice, how_turned)
         if not without_face:
             report.raise_if_refused()
         with self._changing():
@@ -152,7 +165,7 @@ class Library:
             file, now = f"picture{picture.suffix.lower()}", _now()
             avatar = Avatar(
                 wanted, self._incoming(), file, digest, source, licence, now, now if confirmed else "",
-                choice.crop, choice.marks,
+                report.crop, choice.marks, report.turn_deg,
             )  # fmt: skip
             try:
                 fill(avatar, picture, rgb, report.face)
@@ -172,7 +185,9 @@ class Library:
             library_record.write(replace(avatar, confirmed=_now()))
         return library_record.read(avatar.folder)
 
-    def change(self, name: str, choice: Choice, *, detect: Detect) -> Added:
+    def change(
+        self, name: str, choice: Choice, *, detect: Detect, how_turned: HowTurned | None = None
+    ) -> Added:
         """Choose anew which part and which face of an avatar's picture is animated, or where the face is.
 
         Raises:
@@ -183,11 +198,14 @@ class Library:
         """
         avatar = _usable(self._own(name))
         rgb = load_image(avatar.picture)
-        report = examine(rgb, detect, choice)
+        report = examine(rgb, detect, choice, how_turned)
         report.raise_if_refused()
         with self._changing():
             digest = sha256(avatar.picture)  # an edited picture is looked at afresh as well
-            describe(replace(avatar, sha256=digest, crop=choice.crop, marks=choice.marks), rgb, report.face)
+            changed = replace(
+                avatar, sha256=digest, crop=report.crop, marks=choice.marks, turn_deg=report.turn_deg
+            )
+            describe(changed, rgb, report.face)
         return Added(library_record.read(avatar.folder), report)
 
     def remove(self, name: str) -> Avatar:
@@ -329,6 +347,11 @@ def _usable(avatar: Avatar) -> Avatar:
     if avatar.problem:
         raise LibraryError(f"The avatar {avatar.name} cannot be used: {avatar.problem}.", remedy=avatar.remedy)
     return avatar
+
+
+def _turn_of(avatar: Avatar) -> int | None:
+    """By how much an avatar's picture is turned; None: nobody has looked, at a folder made by hand."""
+    return avatar.turn_deg if avatar.builtin or avatar.sha256 else None
 
 
 def _now() -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from avatar.atomic import replacing
-from avatar.portrait_crop import Box
+from avatar.portrait_crop import TURNS_DEG, Box
 from avatar.small_files import read_bytes, read_toml
 from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
@@ -19,6 +19,7 @@ from avatar.tracking.marks import Marks
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
 _NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
 _FARTHEST_PX = 1_000_000  # no picture is as large: what lies beyond was not written by Masque
+_SMALLEST_PX = 1e-3  # scale of a head
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Avatar:
     confirmed: str = ""  # ISO 8601, when the user said that they may use this likeness; empty: not asked yet
     crop: Box | None = None  # the part that is animated; None: as `portrait_crop` thinks best
     marks: Marks | None = None  # of the face, where the user set them by hand
+    turn_deg: int = 0  # by how much the picture is turned clockwise; crop, marks and face are of the turned one
     builtin: bool = False
     problem: str = ""  # why it cannot be used, as half a sentence; empty if it can
     remedy: str = ""
@@ -68,13 +70,17 @@ def read(folder: Path) -> Avatar:
         return Avatar(name, folder, file, problem="its picture is missing", remedy=remedy)
     sha256, source, licence, created, confirmed = (_text(facts, key) for key in _NOTES)
     crop, marks = _crop(facts.get("crop")), _marks(facts.get("marks"))
-    return Avatar(name, folder, file, sha256, source, licence, created, confirmed, crop, marks)
+    return Avatar(
+        name, folder, file, sha256, source, licence, created, confirmed, crop, marks, _turn(facts.get("turn"))
+    )
 
 
 def write(avatar: Avatar) -> None:
     """Write the note. Raises: OSError."""
     facts = {"picture": avatar.file} | {key: getattr(avatar, key) for key in _NOTES}
     lines = [f"{key} = {_quoted(value)}" for key, value in facts.items()]
+    if avatar.turn_deg:
+        lines.append(f"turn = {avatar.turn_deg}")
     if (box := avatar.crop) is not None:
         lines.append(f"crop = [{box.left}, {box.top}, {box.width}, {box.height}]")
     if avatar.marks is not None:
@@ -113,7 +119,8 @@ def read_face(folder: Path) -> Face | None:
         return None
     if not (np.abs(landmarks) < _FARTHEST_PX).all() or not np.isfinite(blendshapes).all():  # NaN is not less either
         return None
-    return Face(landmarks, blendshapes.astype(np.float32), float(presence[0]), pose_of(landmarks))
+    face = Face(landmarks, blendshapes.astype(np.float32), float(presence[0]), pose_of(landmarks))
+    return face if face.pose.scale_px > _SMALLEST_PX else None  # all points in one place are no face
 
 
 def read_order(path: Path) -> list[str]:
@@ -148,6 +155,11 @@ def _is_file(path: Path) -> bool:
 def _text(facts: dict[str, Any], key: str) -> str:
     value = facts.get(key, "")
     return value if isinstance(value, str) else ""
+
+
+def _turn(value: object) -> int:
+    """A turn in degrees; 0 where the record says nothing sensible."""
+    return next((turn for turn in TURNS_DEG if type(value) is int and value == turn), 0)
 
 
 def _crop(value: object) -> Box | None:

@@ -1,11 +1,13 @@
-"""A lock between processes. Standard library only: the set-up uses it before anything is installed."""
+"""Locks between processes. Standard library only: the set-up uses them before anything is installed."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -59,6 +61,58 @@ def free_lock(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+class Claims:
+    """Exclusive claims to names, across the threads and processes of one user; a claim ends with its process.
+
+    All claims share one file: each locks one byte of it, at an offset computed from the name. So no lock files pile up,
+    and none has to be removed, which could not be done safely.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Get ready.
+
+        Args:
+            path: the file, made with its folder when absent; where that fails, other processes are not kept out.
+        """
+        self._path = path
+        self._mutex = threading.Lock()
+        self._held: set[int] = set()
+        self._descriptor: int | None = None  # stays open: on POSIX, closing it would end all claims of this process
+
+    def claim(self, name: bytes) -> bool:
+        """Claim a name; False: it is claimed already."""
+        offset = _offset(name)
+        with self._mutex:
+            if offset in self._held:
+                return False
+            descriptor = self._open()
+            if descriptor is not None and not _try_lock_byte(descriptor, offset):
+                return False
+            self._held.add(offset)
+            return True
+
+    def release(self, name: bytes) -> None:
+        """End a claim; nothing happens where there is none."""
+        offset = _offset(name)
+        with self._mutex:
+            if offset in self._held:
+                self._held.remove(offset)
+                if self._descriptor is not None:
+                    _unlock_byte(self._descriptor, offset)
+
+    def _open(self) -> int | None:
+        if self._descriptor is None:
+            with contextlib.suppress(OSError):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        return self._descriptor
+
+
+def _offset(name: bytes) -> int:
+    digest = int.from_bytes(hashlib.sha256(name).digest()[:8], "big")
+    return digest % (2**31 - 1) if sys.platform == "win32" else digest >> 2
+
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -68,6 +122,15 @@ if sys.platform == "win32":
         except OSError:
             return False
         return True
+
+    def _try_lock_byte(descriptor: int, offset: int) -> bool:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return _try_lock(descriptor)
+
+    def _unlock_byte(descriptor: int, offset: int) -> None:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        with contextlib.suppress(OSError):
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 
 else:
     import fcntl
@@ -81,3 +144,14 @@ else:
             if error.errno not in _NO_LOCKS_HERE:
                 raise
         return True
+
+    def _try_lock_byte(descriptor: int, offset: int) -> bool:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        except OSError as error:
+            return error.errno not in (errno.EACCES, errno.EAGAIN)  # others: no locks on this file system
+        return True
+
+    def _unlock_byte(descriptor: int, offset: int) -> None:
+        with contextlib.suppress(OSError):
+            fcntl.lockf(descriptor, fcntl.LOCK_UN, 1, offset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,9 +13,11 @@ from avatar.driving_motion import DrivingClip, DrivingMotion, read_motion
 from avatar.errors import UsageError
 from avatar.frames import Frame, RgbImage
 from avatar.motion.reference import choose_reference
+from avatar.motion.shots import Shots
 from avatar.performance import Performance
 from avatar.portrait import Level, check_portrait
 from avatar.portrait_source import Likeness, PortraitSource, read_portrait
+from avatar.result_size import FULL, plan_size
 from avatar.tracking import Face
 
 if TYPE_CHECKING:
@@ -24,16 +27,20 @@ if TYPE_CHECKING:
 def perform_warp(options: AnimateOptions, source: Likeness, tools: Tools, report: Report) -> Performance:
     """Read the portrait and the whole motion, and open the engine. Raises as `animate` does."""
     with contextlib.closing(tools.open_tracker()) as tracker:
-        portrait = read_portrait(source, tracker, options.crop)
+        portrait = read_portrait(source, tracker, options.crop, options.turn_deg)
         face, notes = _judged(portrait, source.picture.name, options)
         began_s = time.monotonic()
         motion = read_motion(options.driving, tracker, lambda done, total: report("tracking", done, total))
         tracking_s = time.monotonic() - began_s
     reference = _reference(options.reference, motion, face)
-    track, engine = motion.track, tools.open_engine(options)
+    height, width = portrait.rgb.shape[:2]
+    planned = plan_size(options, width, height, motion.facts)
+    notes += planned.notes
+    track, engine = motion.track, tools.open_engine(replace(options, size=planned.side_px))
+    shots = Shots(track, reference)
 
     def draw(number: int, _: Frame | None) -> RgbImage:
-        seen = track.face(number) if track.presence[number] > 0 else None
+        seen = shots.face(number) if track.presence[number] > 0 else None
         return engine.animate_face(seen, motion.times_ns[number] * 1e-9)
 
     try:
@@ -59,8 +66,9 @@ def _judged(portrait: PortraitSource, name: str, options: AnimateOptions) -> tup
     report = check_portrait(portrait.rgb, portrait.faces)
     report.raise_if_refused()
     assert report.face is not None  # else it was refused
-    too_large = "size" if options.size is None else ""  # with a size, large pictures cost no more than others
-    notes = [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
+    too_large = "size" if options.size == FULL else ""  # at another size large pictures cost no more than others
+    notes = [*portrait.turn_notes()]
+    notes += [str(each) for each in report.remarks if each.level is Level.WARNING or each.code == too_large]
     if options.crop == "auto" and not portrait.is_whole:
         notes.append(
             f"The face is small in {name}, so {portrait.box.width} x {portrait.box.height} pixels around it were "

@@ -26,7 +26,7 @@ from avatar.live.tap import Preview, Tap
 from avatar.live.tools import LiveTools
 from avatar.live.worker import Worker
 from avatar.outputs.base import Output
-from avatar.settings import CropSettings, MotionSettings
+from avatar.settings import CanvasSettings, CropSettings, MotionSettings
 from avatar.sources.base import FrameSource
 
 logger = logging.getLogger(__name__)
@@ -152,19 +152,31 @@ class Pipeline:
         """Show the camera's picture in place of the avatar, in a red frame; not while frozen."""
         self._gate.pass_through(on)
 
-    def add_output(self, name: str, output: Callable[[], Output]) -> None:
+    def in_place_of(self, frame: Frame) -> Frame:
+        """Return an avatar frame itself if it may be seen now, else what outputs show instead."""
+        return self._gate.in_place_of(frame)
+
+    def add_output(self, name: str, output: Callable[[], Output], *, at_once: bool = False) -> None:
         """Send avatar frames to one more output, which is opened, used and closed on a thread of its own.
 
         Args:
             name: for events and `remove_output`; an output of that name is replaced.
             output: opens it.
+            at_once: do not wait until the output of that name before has closed: they share no device.
         """
         self.remove_output(name)
         with self._lock:
             if not self._stopped:
                 inbox = self.avatar_frames.subscribe()
-                self._outputs[name] = OutputThread(name, output, inbox, self._tell, self._gate.may_send)
+                before = None if at_once else self._leaving_output(name)
+                self._outputs[name] = OutputThread(name, output, inbox, self._tell, self._gate, before)
                 self._outputs[name].start()
+
+    def set_canvas(self, name: str, canvas: CanvasSettings) -> None:
+        """Have an open output compose on another canvas; it stays open, and goes on if it refuses."""
+        with self._lock:
+            if (thread := self._outputs.get(name)) is not None:
+                thread.use_canvas(canvas)
 
     def remove_output(self, name: str) -> None:
         """Close an output; nothing happens if there is none of that name."""
@@ -224,6 +236,11 @@ class Pipeline:
 
         self._capture = CaptureThread(open_source, self._inbox, self._tell, before)
         self._capture.start()
+
+    def _leaving_output(self, name: str) -> OutputThread | None:
+        """The newest output of a name that was asked to stop: it may still be closing its device."""
+        found = (each for each in reversed(self._leaving) if isinstance(each, OutputThread) and each.name == name)
+        return next(found, None)
 
     def _dismiss(self, worker: Worker) -> None:
         """Have a thread end by itself; `stop` waits for it still."""

@@ -11,6 +11,7 @@ import numpy as np
 from avatar import weights
 from avatar.errors import FaceError, UsageError
 from avatar.frames import RgbImage
+from avatar.portrait_crop import Box
 from avatar.tracking.face import Face
 from avatar.tracking.regions import FACE_OVAL, LEFT_EAR, RIGHT_EAR
 
@@ -36,6 +37,7 @@ class Remark:
     """One thing about a picture and what to do about it."""
 
     level: Level
+    # "upright": the picture was turned, and all the others are of the turned one
     code: str  # stable name: "no-face", "several-faces", "small", "turned", "cut", "edge", "eyes", "mouth", "size"
     what: str
     remedy: str
@@ -53,6 +55,8 @@ class PortraitReport:
     face: Face | None  # the face that is animated
     remarks: tuple[Remark, ...]  # gravest first
     faces: tuple[Face, ...] = ()  # all that were found, largest first; `check_portrait` takes another by its number
+    turn_deg: int = 0  # by how much the picture was turned clockwise before; all else is of the turned one
+    crop: Box | None = None  # the part that was looked at, of the turned picture; None: all of it
 
     @property
     def refusal(self) -> Remark | None:

@@ -29,6 +29,18 @@ class Box:
         """The part of (H, W, 3) or (H, W) that the box covers; a view."""
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def turned(self, turn_deg: int, width_px: int, height_px: int) -> Box:
+        """The same part of a picture of that size after it was turned clockwise by a multiple of 90 degrees."""
+        match turn_deg % 360:
+            case 90:
+                return Box(height_px - self.top - self.height, self.left, self.height, self.width)
+            case 180:
+                left, top = width_px - self.left - self.width, height_px - self.top - self.height
+                return Box(left, top, self.width, self.height)
+            case 270:
+                return Box(self.top, width_px - self.left - self.width, self.height, self.width)
+        return self
+
     def inside(self, picture: npt.NDArray[np.uint8]) -> bool:
         """Whether the picture has all of it."""
         height, width = picture.shape[:2]
@@ -41,6 +53,7 @@ class Box:
         return bool(self.left <= x < self.left + self.width and self.top <= y < self.top + self.height)
 
 
+TURNS_DEG = (0, 90, 180, 270)  # clockwise
 Crop = Box | str  # "auto", "none", or a part of the picture
 
 
@@ -59,6 +72,22 @@ def parse_crop(text: str) -> Crop:
             remedy=f"Make both sides at least {MIN_SIDE_PX} pixels long, best with neck and shoulders.",
         )
     return box
+
+
+def parse_turn(text: str) -> int | None:
+    """Read what --turn was given; None: find out. Raises: UsageError."""
+    if text == "auto":
+        return None
+    if text not in {str(turn) for turn in TURNS_DEG}:
+        raise UsageError(f"--turn {text} is not understood.", remedy="Give auto, 0, 90, 180 or 270.")
+    return int(text)
+
+
+def turn_remark(turn_deg: int) -> str:
+    """What to say about a picture that was turned by itself."""
+    lay = "was upside down" if turn_deg == 180 else "lay on its side"
+    way = "" if turn_deg == 180 else " clockwise" if turn_deg == 90 else " counter-clockwise"
+    return f"The face {lay}, so the picture was turned{way} by {min(turn_deg, 360 - turn_deg)} degrees."
 
 
 def crop_box(crop: Crop, width_px: int, height_px: int, face: Face | None) -> Box:

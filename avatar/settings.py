@@ -18,6 +18,7 @@ from typing import Any, cast
 from avatar.atomic import replacing
 from avatar.errors import SetupError
 from avatar.foreign_text import quoted
+from avatar.limits import MAX_CANVAS_PIXELS
 from avatar.small_files import read_toml
 
 FITS = ("blur", "fit", "fill")  # bars of the blurred picture, plain bars, or cut to fill
@@ -82,7 +83,7 @@ class CalibrationSettings:
 class CanvasSettings:
     """The picture that virtual camera and recorder send."""
 
-    width_px: int = 1280  # 16..8192
+    width_px: int = 1280  # 16..8192, and MAX_CANVAS_PIXELS in all
     height_px: int = 720
     fit: str = "blur"  # one of FITS: how an avatar of another shape is fitted in
     mirror: bool = False
@@ -91,6 +92,9 @@ class CanvasSettings:
     def __post_init__(self) -> None:
         for name in ("width_px", "height_px"):
             _within(self, name, 16, 8192)
+        if self.width_px * self.height_px > MAX_CANVAS_PIXELS:
+            limit = f"{MAX_CANVAS_PIXELS / 1e6:.1f} megapixels (4096 x 2160)"
+            raise ValueError(f"the canvas is {self.width_px} x {self.height_px}, and the limit is {limit}")
         if self.fit not in FITS:
             raise ValueError(f"fit must be one of {', '.join(FITS)}, got {quoted(self.fit)}")
 

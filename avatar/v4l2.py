@@ -11,6 +11,7 @@ import os
 import re
 import struct
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,16 @@ CARD_LABEL = "Masque"  # what our own virtual camera is called
 JOIN_GROUP = 'sudo usermod -aG video "$USER"'
 
 _QUERYCAP = 0x80685600  # VIDIOC_QUERYCAP
-_G_FMT, _S_FMT = 0xC0D05604, 0xC0D05605  # VIDIOC_G_FMT, VIDIOC_S_FMT
+_G_FMT, _S_FMT, _TRY_FMT = 0xC0D05604, 0xC0D05605, 0xC0D05640  # VIDIOC_G_FMT, VIDIOC_S_FMT, VIDIOC_TRY_FMT
+_STREAMON = 0x40045612  # VIDIOC_STREAMON
+_G_INPUT, _ENUMINPUT = 0x80045626, 0xC050561A  # VIDIOC_G_INPUT, VIDIOC_ENUMINPUT
 _CAPTURE, _OUTPUT = 1, 2  # V4L2_CAP_VIDEO_CAPTURE and _OUTPUT; the buffer types have the same numbers
 _CAPTURE_MPLANE = 0x1000
 _HAS_DEVICE_CAPS = 0x80000000
 _FORMAT_BYTES = 208  # struct v4l2_format
+_NO_SIGNAL = 0x00010003  # V4L2_IN_ST_NO_POWER, _NO_SIGNAL and _NO_SYNC: what comes then is noise
+_HAS_SIGNALS = 0x6  # V4L2_IN_CAP_DV_TIMINGS and _STD: HDMI, analogue video
+_DELIVERS_S = 0.5  # the slowest programs that send bring two frames in a second
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,11 @@ class VideoNode:
         """Whether it is a virtual camera of v4l2loopback."""
         return self.driver == LOOPBACK_DRIVER
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it is a virtual camera that nothing comes out of and nothing goes into any more."""
+        return self.is_loopback and not self.captures and not self.takes
+
 
 def video_paths() -> list[Path]:
     """Every /dev/videoN, by number; empty on other systems."""
@@ -66,32 +77,112 @@ def query_node(path: Path) -> VideoNode:
     return VideoNode(path, card, driver, bool(has & (_CAPTURE | _CAPTURE_MPLANE)), bool(has & _OUTPUT))
 
 
-def output_size(path: Path) -> tuple[int, int]:
-    """Width and height of the pictures that a loopback device takes now. Raises OSError."""
+def output_format(path: Path) -> tuple[int, int, str]:
+    """Width, height and four letters for the pixels of what a loopback device takes now. Raises OSError."""
     with _opened(path) as device:
-        wanted = _format_of(device, _OUTPUT)
-    width, height = struct.unpack_from("=II", wanted, 8)
-    return width, height
+        taken = _format_of(device, _OUTPUT)
+    width, height, pixels = struct.unpack_from("=II4s", taken, 8)
+    return width, height, pixels.decode("ascii", "replace")
 
 
-def is_busy(path: Path) -> bool:
-    """Whether another program holds a camera: then its format can be read but not set."""
+def is_busy(path: Path, *, output: bool = False) -> bool:
+    """Whether another program holds a camera, or the output of a loopback: its format can be read but not set."""
     try:
         with _opened(path) as device:
-            _ioctl(device, _S_FMT, _format_of(device, _CAPTURE))
+            _ioctl(device, _S_FMT, _format_of(device, _OUTPUT if output else _CAPTURE))
     except OSError as error:
         return error.errno == errno.EBUSY
     return False
 
 
+def has_signal(path: Path) -> bool | None:
+    """Whether there is a signal at an input such as HDMI; None where the driver does not tell, as webcams' do not."""
+    chosen, answer = bytearray(4), bytearray(80)  # int and struct v4l2_input
+    try:
+        with _opened(path) as device:
+            _ioctl(device, _G_INPUT, chosen)
+            answer[:4] = chosen
+            _ioctl(device, _ENUMINPUT, answer)
+    except OSError:
+        return None
+    status, capabilities = struct.unpack_from("=II", answer, 56)
+    if status & _NO_SIGNAL:
+        return False
+    return True if capabilities & _HAS_SIGNALS else None
+
+
+def delivers(path: Path) -> bool:
+    """Whether new frames come out of a device within half a second; what lay in it already does not count.
+
+    Reading claims the device for a moment: on v4l2loopback 0.14 and newer another program might find it busy.
+    """
+    try:
+        device = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        while _reads(device):
+            pass
+        until_s = time.monotonic() + _DELIVERS_S
+        while time.monotonic() < until_s:
+            time.sleep(0.02)
+            if _reads(device):
+                return True
+    finally:
+        os.close(device)
+    return False
+
+
+def _reads(device: int) -> bool:
+    try:
+        return bool(os.read(device, 1))
+    except OSError:
+        return False
+
+
+def shows_a_format(path: Path) -> bool:
+    """Whether the capture side of v4l2loopback 0.12 has a format: somebody sends, or sent and is still read."""
+    form = bytearray(_FORMAT_BYTES)
+    try:
+        with _opened(path) as device:
+            form = _format_of(device, _CAPTURE)
+            _ioctl(device, _TRY_FMT, form)
+    except OSError:
+        return False
+    return True
+
+
+def begin_output(path: Path) -> None:
+    """Say with STREAMON that the descriptors with which this process writes to a device are senders.
+
+    v4l2loopback 0.12 takes it from a descriptor that only wrote that it never sent, and announces the output no more
+    once it is closed. Newer ones find out by themselves and answer EINVAL.
+    """
+    for device in _writing_descriptors(path):
+        with contextlib.suppress(OSError):
+            _ioctl(device, _STREAMON, bytearray(struct.pack("=I", _OUTPUT)))
+
+
+def revive(path: Path) -> None:
+    """Have v4l2loopback 0.12 announce the output of a device again that is stuck; see `begin_output`.
+
+    The descriptor counts as a sender even if there is no format yet and the call fails; closing it frees the output.
+    """
+    with contextlib.suppress(OSError), _opened(path) as device:
+        _ioctl(device, _STREAMON, bytearray(struct.pack("=I", _OUTPUT)))
+
+
 def written_by_us(path: Path) -> bool:
     """Whether this process has the device open for writing only, as a virtual camera's backend does."""
+    return any(True for _ in _writing_descriptors(path))
+
+
+def _writing_descriptors(path: Path) -> Iterator[int]:
     for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             flags = re.search(r"flags:\s*(\d+)", Path(f"/proc/self/fdinfo/{link.name}").read_text(encoding="ascii"))
             if link.readlink() == path and flags and int(flags[1], 8) & os.O_ACCMODE == os.O_WRONLY:
-                return True
-    return False
+                yield int(link.name)
 
 
 def count_viewers() -> int:

@@ -3,25 +3,66 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-MAX_BYTES = 1_000_000  # of our files and of the published ones, the largest has 3 kB
+from avatar.limits import MAX_NESTING, MAX_YAML_BYTES, MAX_YAML_VALUES
+from avatar.small_files import read_bytes
+
+if TYPE_CHECKING:
+    from yaml import Node
 
 
 def read_yaml(path: Path) -> object:
     """What a YAML file holds: mappings, lists, words and numbers, and nothing that runs.
 
+    A name may stand for a part that was written before, but what comes of it must stay within bounds: twenty lines
+    could otherwise stand for a million values, and take as long to merge or to print.
+
     Raises:
-        OSError: it cannot be read.
-        ValueError: it is too large, or no YAML.
-        RecursionError: it nests without end.
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is too large, too deep, or no YAML.
     """
     import yaml
 
-    with path.open("rb") as stream:
-        text = stream.read(MAX_BYTES + 1)
-    if len(text) > MAX_BYTES:
-        raise ValueError("it is too large")
+    text = read_bytes(path, MAX_YAML_BYTES)
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check_extent(node)
+        content: object = loader.construct_document(node)
+        return content
+    except RecursionError as error:
+        raise ValueError("it nests too deeply") from error
+    except (yaml.YAMLError, OverflowError, LookupError, AttributeError, TypeError) as error:  # "!!int ''" and its like
         raise ValueError(str(error)) from error
+
+
+def _check_extent(root: Node) -> None:
+    """Count values as if every name were written out. Raises ValueError for too many, for too deep, for no end."""
+    import yaml
+
+    extents: dict[int, tuple[int, int]] = {}  # by node: values in it, levels in it
+    open_nodes: set[int] = set()
+
+    def extent(node: Node) -> tuple[int, int]:
+        key = id(node)
+        if key in extents:
+            return extents[key]
+        if key in open_nodes:
+            raise ValueError("a part of it holds itself")
+        open_nodes.add(key)
+        if isinstance(node, yaml.MappingNode):
+            parts = [extent(part) for pair in node.value for part in pair]
+        else:
+            parts = [extent(part) for part in node.value] if isinstance(node, yaml.SequenceNode) else []
+        values = 1 + sum(count for count, _ in parts)
+        levels = 1 + max((depth for _, depth in parts), default=0)
+        if values > MAX_YAML_VALUES or levels > MAX_NESTING:
+            raise ValueError("it stands for too many values" if values > MAX_YAML_VALUES else "it nests too deeply")
+        open_nodes.discard(key)
+        extents[key] = values, levels
+        return extents[key]
+
+    extent(root)

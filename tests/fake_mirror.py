@@ -116,6 +116,31 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self._send(PAGE)
 
+    def _length_of_text(self) -> None:
+        self._nonsense("a lot")
+
+    def _length_below_nothing(self) -> None:
+        self._nonsense("-600000")
+
+    def _length_in_other_digits(self) -> None:
+        self._nonsense("\xb2")  # a superscript 2, a digit to `str.isdigit`
+
+    def _length_without_end(self) -> None:
+        self._nonsense("9" * 400)
+
+    def _nonsense(self, length: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        self._send(self.server.content)
+
+    def _moved_to_nonsense(self) -> None:
+        self.send_response(302)
+        self.send_header("Location", "http://[")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def _broken(self) -> None:
         self.send_error(500)
 

@@ -47,9 +47,12 @@ class FakePipeline:
 
         return note
 
-    def add_output(self, name: str, output: Callable[[], Any]) -> None:
+    def add_output(self, name: str, output: Callable[[], Any], *, at_once: bool = False) -> None:
         self.calls.append(("add_output", name))
         self.outputs[name] = output
+
+    def in_place_of(self, frame: Frame) -> Frame:
+        return frame
 
     def remove_output(self, name: str) -> None:
         self.calls.append(("remove_output", name))

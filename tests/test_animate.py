@@ -298,9 +298,10 @@ def test_a_second_opinion_is_asked_where_no_face_is_found(bench: Bench, monkeypa
 def test_a_huge_portrait_is_drawn_with_a_word_of_warning(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portrait, "LARGE_PICTURE_PX", 200_000)
     make_clip(bench.clip)
-    assert any("--size" in note for note in bench.run().notes)
-    bench.engine = FakeEngine()
-    assert not any("--size" in note for note in bench.run(size=300).notes)
+    assert any("--size" in note for note in bench.run(size="full").notes)
+    for size in (300, None):
+        bench.engine = FakeEngine()
+        assert not any("--size" in note for note in bench.run(size=size).notes)
 
 
 def test_portraits_that_cannot_be_animated(bench: Bench) -> None:
@@ -437,7 +438,7 @@ def test_ctrl_c_is_answered_by_one_sentence(
 
 WRONG = [
     (["--size", "-5"], 2, "out of range"),
-    (["--size", "big"], 2, "invalid int"),
+    (["--size", "big"], 2, "not understood"),
     (["--crop", "10,10"], 2, "not understood"),
     (["--crop", "0,0,5,5"], 2, "no face fits"),
     (["--crop", "400,400,200,200"], 2, "outside the picture"),

@@ -144,3 +144,52 @@ def test_evaluate_prints_a_table_and_writes_json(
 
 def test_bench_refuses_no_frames() -> None:
     assert main(["bench", "--frames", "0"]) == 2
+
+
+@pytest.fixture
+def upside_down(tmp_path: Path, astronaut: RgbImage) -> Path:
+    """One in which the tracker sees an upright face, on the forehead."""
+    from avatar.tracking import open_tracker
+
+    head = np.ascontiguousarray(load_image(builtin_avatars()[0].picture)[:240, 120:330][::-1, ::-1])
+    picture = np.asarray(cv2.resize(head, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC))
+    found = open_tracker().detect(picture)
+    assert found and abs(found[0].pose.roll_deg) < 30  # else these tests could not fail
+    save_png(tmp_path / "Head.png", picture)
+    return tmp_path / "Head.png"
+
+
+def eyes_above_mouth(landmarks: np.ndarray) -> bool:
+    return bool(landmarks[[33, 263], 1].max() < landmarks[[61, 291], 1].min())
+
+
+def test_an_upside_down_portrait_is_added_turned(upside_down: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["avatars", "check", str(upside_down)]) == 0
+    assert "turned by 180 degrees" in capsys.readouterr().out
+    assert main(["avatars", "add", str(upside_down)]) == 0
+    assert "turned by 180 degrees" in capsys.readouterr().out
+    library = Library()
+    avatar, known = library.find("Head"), library.likeness("Head")
+    assert avatar.turn_deg == known.turn_deg == 180
+    assert avatar.picture.read_bytes() == upside_down.read_bytes()
+    assert known.face is not None and eyes_above_mouth(known.face.landmarks) and known.face.presence > 0.999
+    assert main(["avatars", "change", "Head", "--turn", "90"]) == 0 and library.find("Head").turn_deg == 90
+    assert main(["avatars", "change", "Head", "--crop", "0,30,525,540"]) == 0  # in pixels of the file
+    assert library.find("Head").crop == Box(0, 30, 525, 540) and library.find("Head").turn_deg == 180
+    assert main(["avatars", "change", "Head", "--turn", "7"]) == 2
+
+
+def test_an_upside_down_portrait_is_animated_turned(
+    upside_down: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["animate", str(upside_down), str(clip), "--size", "256", "-o"]
+    assert main([*words, str(tmp_path / "a")]) == 0
+    assert "upside down, so the picture was turned by 180 degrees" in capsys.readouterr().err
+    upright = tmp_path / "upright.png"
+    save_png(upright, load_image(upside_down)[::-1, ::-1])
+    assert main(["animate", str(upright), str(clip), "--size", "256", "-o", str(tmp_path / "b")]) == 0
+    assert "turned" not in capsys.readouterr().err
+    drawn, wanted = (load_image(sorted((tmp_path / name).glob("*.png"))[5]) for name in "ab")
+    np.testing.assert_array_equal(drawn, wanted)
+    assert main([*words, str(tmp_path / "c"), "--turn", "0"]) == 0
+    assert "turned by" not in capsys.readouterr().err

@@ -21,7 +21,7 @@ from avatar.errors import CameraError
 from avatar.sources import camera as camera_module
 from avatar.sources import camera_list
 from avatar.sources.camera import Camera
-from avatar.sources.camera_list import CameraInfo, list_cameras
+from avatar.sources.camera_list import CameraInfo, list_cameras, usual_camera
 from avatar.v4l2 import VideoNode
 
 INFO = CameraInfo("usb-test", "Test Camera", 7)
@@ -122,6 +122,36 @@ def test_jpeg_is_asked_for_where_raw_is_too_slow(start: Any, raw_rate: float, co
     assert driver.asked[cv2.CAP_PROP_BUFFERSIZE] == 1 and driver.asked[cv2.CAP_PROP_FPS] == 30
     if compressed:  # the size is asked for again: another format has other sizes
         assert driver.order.index(cv2.CAP_PROP_FOURCC) < len(driver.order) - 3
+
+
+def test_an_input_without_signal_is_told_and_its_noise_is_not_read(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(v4l2, "has_signal", lambda path: False)
+    camera = start(Driver())
+    error = refused(camera)
+    assert error.what == "Test Camera has no signal." and "cable" in error.remedy
+    assert camera._inbox.take(0) is None
+
+
+def test_a_signal_that_is_lost_meanwhile_is_told(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    signals = [True]
+    monkeypatch.setattr(v4l2, "has_signal", lambda path: signals[0])
+    monkeypatch.setattr(camera_module, "_SIGNAL_S", 0.01)
+    camera = start(Driver())
+    camera.read()
+    signals[0] = False
+    assert refused(camera).what == "Test Camera has no signal."
+
+
+def test_an_input_that_tells_nothing_of_signals_is_asked_once(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(v4l2, "has_signal", asked.append)
+    monkeypatch.setattr(camera_module, "_SIGNAL_S", 0.0)
+    camera = start(Driver())
+    for _ in range(5):
+        camera.read()
+    assert len(asked) == 1
 
 
 def raising(error: OSError) -> Callable[[Path], VideoNode]:
@@ -262,17 +292,18 @@ NODES = {
     "video10": VideoNode(Path("video10"), "Masque", v4l2.LOOPBACK_DRIVER, True, True),
     "video11": VideoNode(Path("video11"), "OBS", v4l2.LOOPBACK_DRIVER, False, True),  # nobody sends to it
     "video12": VideoNode(Path("video12"), "Dummy", v4l2.LOOPBACK_DRIVER, True, True),  # we send to it
+    "video16": VideoNode(Path("video16"), "Grabber", "tc358743", True, False),  # nothing is connected to it
 }
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A /dev of files and a kernel that knows them."""
-    for name in (*NODES, "video13", "video14", "videophone"):
+    for name in (*NODES, "video13", "video14", "video15", "videophone"):
         (tmp_path / name).touch()
 
     def query(path: Path) -> VideoNode:
-        if path.name == "video13":
+        if path.name in ("video13", "video15"):
             raise PermissionError
         if path.name not in NODES:
             raise OSError(errno.ENOTTY, "not a video device")
@@ -280,12 +311,14 @@ def kernel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
     (tmp_path / "by-id").mkdir()
     (tmp_path / "by-id" / "usb-5986_Integrated-video-index0").symlink_to(tmp_path / "video0")
-    (tmp_path / "sys" / "video13").mkdir(parents=True)
-    (tmp_path / "sys" / "video13" / "index").write_text("0\n")
-    (tmp_path / "sys" / "video13" / "name").write_text("Forbidden Camera\n")
+    for number, name in ((13, "Forbidden Camera"), (15, v4l2.CARD_LABEL)):
+        (tmp_path / "sys" / f"video{number}").mkdir(parents=True)
+        (tmp_path / "sys" / f"video{number}" / "index").write_text("0\n")
+        (tmp_path / "sys" / f"video{number}" / "name").write_text(f"{name}\n")
     monkeypatch.setattr(v4l2, "DEVICES", tmp_path)
     monkeypatch.setattr(v4l2, "query_node", query)
     monkeypatch.setattr(v4l2, "written_by_us", lambda path: path.name == "video12")
+    monkeypatch.setattr(v4l2, "has_signal", lambda path: False if path.name == "video16" else None)
     monkeypatch.setattr(v4l2.sys, "platform", "linux")
     monkeypatch.setattr(camera_list, "_BY_ID", (tmp_path / "by-id", tmp_path / "by-path"))
     monkeypatch.setattr(camera_list, "_SYSFS", tmp_path / "sys")
@@ -296,9 +329,30 @@ def test_linux_lists_cameras_by_name_and_stable_id(kernel: Path) -> None:
     assert list_cameras() == (
         CameraInfo("usb-5986_Integrated-video-index0", "Integrated Camera", 0),
         CameraInfo("video2", "Integrated Camera (2)", 2),
-        CameraInfo("video9", "Phone", 9),
+        CameraInfo("video9", "Phone", 9, is_virtual=True),
         CameraInfo("video13", "Forbidden Camera", 13),
+        CameraInfo("video16", "Grabber", 16, has_signal=False),
     )
+
+
+def test_our_own_device_is_no_camera_even_if_it_may_not_be_opened(kernel: Path) -> None:
+    assert v4l2.CARD_LABEL not in [camera.name for camera in list_cameras()]
+
+
+def test_a_virtual_camera_that_may_not_be_opened_is_known_by_where_the_system_keeps_it(kernel: Path) -> None:
+    real = kernel / "sys" / "devices" / "virtual" / "video4linux" / "video13"
+    real.parent.mkdir(parents=True)
+    (kernel / "sys" / "video13").rename(real)
+    (kernel / "sys" / "video13").symlink_to(real)
+    assert [camera.name for camera in list_cameras() if camera.is_virtual] == ["Phone", "Forbidden Camera"]
+
+
+def test_the_usual_camera_is_a_real_one_with_a_signal() -> None:
+    phone, grabber = CameraInfo("1", "Phone", 1, is_virtual=True), CameraInfo("2", "Grabber", 2, has_signal=False)
+    webcam = CameraInfo("3", "Webcam", 3)
+    assert usual_camera([phone, grabber, webcam]) == webcam
+    assert usual_camera([phone, grabber]) == grabber
+    assert usual_camera([phone]) is None and usual_camera([]) is None
 
 
 def test_a_driver_that_hangs_costs_the_list_and_not_the_program(kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:

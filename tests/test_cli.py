@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from avatar import __version__, cli, weights
 from avatar.errors import FaceError, UsageError
@@ -206,3 +207,23 @@ def test_a_resumed_job_does_not_count_what_was_there(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (59.4, "59 s"), (185, "3:05"), (3723, "1:02:03")])
 def test_durations_are_said_as_people_do(seconds: float, said: str) -> None:
     assert clock(seconds) == said
+
+
+def test_what_libraries_have_to_say_is_for_debug(tmp_path: Path) -> None:
+    """Pillow warns about a note in a picture that is longer than the file; torch and numpy have their own."""
+    stream = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(stream, "TIFF", description="a note of some length")
+    data = bytearray(stream.getvalue())
+    entries = int.from_bytes(data[4:8], "little") + 2
+    entry = next(at for at in range(entries, len(data), 12) if data[at : at + 2] == (270).to_bytes(2, "little"))
+    data[entry + 4 : entry + 8] = (100_000).to_bytes(4, "little")
+    (tmp_path / "note.tif").write_bytes(data)
+    load = "from PIL import Image; from avatar.commands import models\n"
+    load += f"models.run = lambda args: Image.open({str(tmp_path / 'note.tif')!r}).load() is None\n"
+    load += "import sys; from avatar.cli import main; sys.exit(main(sys.argv[1:]))"
+    said = []
+    for words in (["models", "list"], ["--debug", "models", "list"]):
+        command = [sys.executable, "-c", load, *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+        said.append(done.stderr)
+    assert said[0] == "" and "Tag data larger than file" in said[1]

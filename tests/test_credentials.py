@@ -83,6 +83,28 @@ def test_a_recording_with_the_cameras_own_pictures_is_a_composite(tmp_path: Path
     assert found is not None and found.kind == COMPOSITE
 
 
+def test_a_replay_is_a_composite_as_long_as_it_holds_the_camera(tmp_path: Path) -> None:
+    ring = ReplayRing(SMALL, seconds=1)
+    kinds = []
+    for number in range(160):
+        ring.send(avatar_frame(number, passed_through=number == 20))
+        if number in (10, 40, 159):
+            ring.save(tmp_path / f"{number}.mp4")
+            found = read_credentials(tmp_path / f"{number}.mp4")
+            kinds.append(found.kind if found else None)
+    ring.close()
+    assert kinds == [GENERATED, COMPOSITE, GENERATED]
+
+
+def test_a_camera_frame_for_which_there_was_no_place_makes_no_composite(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in [*map(avatar_frame, range(40)), avatar_frame(10, passed_through=True)]:
+        recorder.send(frame)
+    recorder.close()
+    found = read_credentials(tmp_path / "show.mp4")
+    assert found is not None and found.kind == GENERATED
+
+
 @pytest.mark.parametrize("name", ["show.mp4", "me.png"])
 def test_one_changed_byte_is_noticed(tmp_path: Path, name: str) -> None:
     path = record(tmp_path / name) if name.endswith("mp4") else snapshot(tmp_path / name)

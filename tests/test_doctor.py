@@ -208,25 +208,27 @@ def test_every_camera_is_tried_and_none_is_named(monkeypatch: pytest.MonkeyPatch
     assert second.state == BROKEN and second.remedy == "Close it."
 
 
-def node(*, takes: bool = True) -> VideoNode:
-    return VideoNode(Path("/dev/video4"), "A name", LOOPBACK_DRIVER, captures=True, takes=takes)
+def node(*, captures: bool = True, takes: bool = True) -> VideoNode:
+    return VideoNode(Path("/dev/video4"), "A name", LOOPBACK_DRIVER, captures=captures, takes=takes)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="v4l2loopback is Linux's")
 @pytest.mark.parametrize(
     ("state", "expected", "words"),
     [
-        (Loopback(False, False, (), 0, None), WARNING, "not installed"),
-        (Loopback(True, False, (), 0, None), WARNING, "not loaded"),
-        (Loopback(True, True, (), 0, None), WARNING, "no device"),
-        (Loopback(True, True, (), 3, None), WARNING, "3 video devices may not be opened"),
-        (Loopback(True, True, (node(takes=False),), 0, True), WARNING, "sends"),
-        (Loopback(True, True, (node(),), 0, False), WARNING, "caps"),
-        (Loopback(True, True, (node(),), 0, True), OK, "free"),
+        (Loopback(False, False, (), 0), WARNING, "not installed"),
+        (Loopback(True, False, (), 0), WARNING, "not loaded"),
+        (Loopback(True, True, (), 0), WARNING, "no device"),
+        (Loopback(True, True, (), 3), WARNING, "3 video devices may not be opened"),
+        (Loopback(True, True, (node(takes=False),), 0), WARNING, "sends"),
+        (Loopback(True, True, (node(takes=False, captures=False),), 0), WARNING, "stuck"),
+        (Loopback(True, True, (node(),), 0), WARNING, "caps"),
+        (Loopback(True, True, (node(captures=False),), 0), OK, "free"),
     ],
 )  # fmt: skip
 def test_the_virtual_camera(monkeypatch: pytest.MonkeyPatch, state: Loopback, expected: str, words: str) -> None:
     monkeypatch.setattr(loopback, "look", lambda: state)
+    monkeypatch.setattr(loopback, "_module_version", lambda: (0, 15, 0))
     found = only(devices.look_at_virtual_camera())
     assert found.state == expected and words in found.what and bool(found.remedy) == (expected != OK)
 

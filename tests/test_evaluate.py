@@ -312,3 +312,18 @@ def test_what_shows_no_face_is_named(tmp_path: Path, astronaut: RgbImage) -> Non
     for driving, result in ((clip, empty), (empty, clip)):
         with pytest.raises(FaceError, match="empty"):
             evaluate(tmp_path / "portrait.png", driving, result)
+
+
+def test_a_joined_result_is_compared_as_one_clip_and_that_is_said(tmp_path: Path, astronaut: RgbImage) -> None:
+    from fakes import make_clip
+
+    save_png(tmp_path / "portrait.png", astronaut)
+    driving = write_clip(tmp_path / "driving", astronaut, np.arange(12.0))
+    pictures = [load_image(path) for path in sorted(driving.iterdir())]
+    joined = tmp_path / "joined.ts"
+    first, second = (make_clip(tmp_path / f"{n}.ts", pictures[6 * n : 6 * n + 6]) for n in range(2))
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    found = evaluate(tmp_path / "portrait.png", driving, joined)
+    assert len(found.notes) == 1 and "joined recordings" in found.notes[0]
+    roll = found.channels["roll"]
+    assert found.frames == 12 and roll.correlation is not None and roll.correlation > 0.95

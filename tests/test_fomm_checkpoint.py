@@ -150,7 +150,13 @@ BOMB = "a: &a [x, x]\n" + "\n".join(f"{b}: &{b} [*{a}, *{a}]" for a, b in zip("a
         (BOMB, "no model_params"),
         ("[" * 5000, "not a config"),
         ("\x00", "not a config"),
-        ("x" * 2_000_000, "too large"),
+        ("a: &a [*a]", "a part of it holds itself"),
+        ("a: &a {x: 1}\nb: &b {<<: [*a, *a]}\n" + "c: [" + "*b, " * 34_000 + "]", "it stands for too many values"),
+        ("[" * 60 + "]" * 60, "it nests too deeply"),
+        ("!!int ''", "not a config"),
+        ("!!timestamp x", "not a config"),
+        ("!!bool x", "not a config"),
+        ("x" * 2_000_000, "larger than"),
     ],
 )
 def test_files_that_are_no_config(text: str, why: str, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +15,7 @@ import torch
 
 from avatar.cli import main
 from avatar.errors import EngineError, ShapeError, WeightsError
-from avatar.fomm import load_checkpoint, onnx_export, onnx_stream
+from avatar.fomm import load_checkpoint, onnx_export, onnx_stream, onnx_trial
 from avatar.fomm.onnx_export import FILES, export_onnx
 from avatar.fomm.onnx_stream import OnnxStream, has_cuda
 from avatar.fomm.random_model import random_picture
@@ -148,6 +149,75 @@ def test_a_model_of_somebody_else(folder: Path, tmp_path: Path) -> None:
         onnx.save(content, str(tmp_path / name))
     with pytest.raises(WeightsError, match="was not written by Masque"):
         OnnxStream(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize("order", [(1, 0, 2), (0, 2, 1), (2, 1, 0), (0, 0, 2), (0, 1, 1)])
+def test_swapped_files(folder: Path, tmp_path: Path, order: tuple[int, ...]) -> None:
+    for number, name in zip(order, FILES, strict=True):
+        shutil.copyfile(folder / FILES[number], tmp_path / name)
+    with pytest.raises(WeightsError, match="is another network, or does not fit") as caught:
+        OnnxStream(tmp_path, device="cpu")
+    assert "export" in caught.value.remedy
+
+
+def test_files_of_two_models(older_exporter: Any, folder: Path, tmp_path: Path) -> None:
+    export_onnx(sample_model("no jacobian"), tmp_path)
+    shutil.copyfile(folder / FILES[2], tmp_path / FILES[2])
+    with pytest.raises(WeightsError, match=r"detector\.onnx is another network, or does not fit"):
+        OnnxStream(tmp_path, device="cpu")
+
+
+def test_a_network_that_fails_while_it_computes(folder: Path, tmp_path: Path) -> None:
+    """The names and shapes are right, and an index inside is out of range."""
+    import onnx
+
+    for name in FILES:
+        shutil.copyfile(folder / name, tmp_path / name)
+    content = onnx.load(str(tmp_path / FILES[1]))
+    graph = content.graph
+    spare = onnx.helper.make_tensor("far", onnx.TensorProto.INT64, [3], [0, 0, 99])
+    graph.initializer.append(spare)
+    graph.node.append(onnx.helper.make_node("Gather", ["value", "far"], ["beyond"], axis=1))
+    graph.node.append(onnx.helper.make_node("ReduceSum", ["beyond"], ["sum"], keepdims=0))
+    last = next(node for node in graph.node if "jacobian" in node.output)
+    last.output[list(last.output).index("jacobian")] = "inner"
+    graph.node.append(onnx.helper.make_node("Add", ["inner", "sum"], ["jacobian"]))
+    onnx.save(content, str(tmp_path / FILES[1]))
+    with pytest.raises((EngineError, WeightsError), match="ONNX Runtime") as caught:
+        OnnxStream(tmp_path, device="cpu").detect(pictures(256)[0])
+    assert caught.value.remedy
+
+
+def test_a_constant_over_the_budget(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 MB of ones in 200 bytes: little enough to be harmless, and more than is allowed here."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    for name in FILES:
+        shutil.copyfile(folder / name, tmp_path / name)
+    shape = helper.make_tensor("shape", TensorProto.INT64, [1], [100_000_000])
+    one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
+    nodes = [
+        helper.make_node("ConstantOfShape", ["shape"], ["ones"], value=one),
+        helper.make_node("ReduceSum", ["ones"], ["sum"], keepdims=0),
+        helper.make_node("Add", ["image", "sum"], ["value"]),
+    ]
+    ends = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, [1])] for name in ("image", "value")]
+    graph = helper.make_graph(nodes, "net", *ends, initializer=[shape])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, str(tmp_path / FILES[1]))
+    with pytest.raises(WeightsError, match="is another network"):
+        OnnxStream(tmp_path, device="cpu")
+    onnx_trial._try.cache_clear()
+    monkeypatch.setattr(onnx_trial, "MEMORY_BYTES", 300 * 2**20)
+    with pytest.raises(WeightsError, match=r"detector\.onnx takes more than 300 MB of memory"):
+        OnnxStream(tmp_path, device="cpu")
+
+
+def test_a_file_over_the_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_trial, "MAX_WEIGHT_BYTES", 1000)
+    with pytest.raises(WeightsError, match="the limit is 1 MB"):
+        OnnxStream(folder, device="cpu")
 
 
 # Devices

@@ -246,3 +246,13 @@ def test_thumbnails_show_the_middle(size: int) -> None:
     wide[:, 18:42] = BLUE  # the middle square exactly
     thumbnail = square_thumbnail(wide, size)
     assert thumbnail.shape == (size, size, 3) and (thumbnail == BLUE).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_no_picture(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    assert "is no file" in refusal(tmp_path / "a.png").what
+
+
+def test_a_name_too_long_is_said(tmp_path: Path) -> None:
+    assert "cannot be opened" in refusal(tmp_path / ("a" * 300 + ".png")).what

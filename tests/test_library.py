@@ -478,3 +478,11 @@ def test_any_file_name_gives_a_usable_name(text: str) -> None:
 
 def test_accents_and_case_do_not_make_two_names() -> None:
     assert same_name("ZOE\u0308") == same_name("zoë") and same_name("Straße") == same_name("STRASSE")
+
+
+@pytest.mark.parametrize("place", [0.0, 250.0])
+def test_marks_that_all_lie_in_one_place_are_no_face(tmp_path: Path, place: float) -> None:
+    """A file of zeros has the right form; a head without a size failed wherever it was drawn."""
+    marks = {"landmarks": np.full((478, 3), place, np.float32), "blendshapes": np.zeros(52, np.float32)}
+    (tmp_path / library_record.FACE_FILE).write_bytes(save(marks | {"presence": np.ones(1, np.float32)}))
+    assert library_record.read_face(tmp_path) is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from avatar.frames import Frame, LatestFrame
 from avatar.live import events, statistics
 from avatar.live.capture import CaptureThread
 from avatar.live.delivery import OutputThread
-from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.events import Event, SourceBack, SourceLost, SourceNote
 from avatar.live.gate import Gate
 from avatar.live.options import LiveOptions
 from avatar.live.shelf import Shelf
@@ -28,8 +29,8 @@ from avatar.settings import CanvasSettings
 from avatar.sources.base import SourceFacts
 
 
-def frame(level: int = 100, *, passed_through: bool = False) -> Frame:
-    return Frame(plain(level, (8, 6)), level, level, passed_through)
+def frame(level: int = 100) -> Frame:
+    return Frame(plain(level, (8, 6)), level, level)
 
 
 def test_every_subscriber_gets_every_newest_frame() -> None:
@@ -56,6 +57,11 @@ def test_closing_a_subscription_wakes_who_waits() -> None:
     assert got == [None]
 
 
+def camera_frame(number: int = 0) -> Frame:
+    """A camera frame taken now."""
+    return Frame(plain(200, (8, 6)), number, time.monotonic_ns(), passed_through=True)
+
+
 class Hall:
     """A gate, and what came through it."""
 
@@ -69,25 +75,70 @@ class Hall:
 
 def test_the_gate_lets_avatar_frames_through_and_camera_frames_only_when_asked() -> None:
     hall = Hall()
-    camera = frame(passed_through=True)
-    hall.gate.publish(camera)
-    assert hall.out() is None and not hall.gate.may_send(camera)
+    before = camera_frame()
+    hall.gate.publish(before)
+    assert hall.out() is None and not hall.gate.may_send(before)
     avatar = frame(5)
     hall.gate.publish(avatar)
     assert hall.out() is avatar and hall.gate.may_send(avatar)
     hall.gate.pass_through(True)
-    hall.gate.publish(camera)
-    assert hall.out() is camera and hall.gate.may_send(camera)
+    hall.gate.publish(before)
+    assert hall.out() is None  # taken before anybody asked for it
+    hall.gate.publish(taken := camera_frame())
+    passed = hall.out()
+    assert passed is not None and passed.rgb is taken.rgb and hall.gate.may_send(passed)
+    ended_ns = time.monotonic_ns()
     hall.gate.pass_through(False)
-    assert hall.out() is avatar and not hall.gate.may_send(camera)
+    cover = hall.out()
+    assert cover is not None and cover.rgb is avatar.rgb and not hall.gate.may_send(passed)
+    assert ended_ns <= cover.captured_ns <= time.monotonic_ns() and hall.gate.in_place_of(passed) is cover
     hall.gate.pass_through(False)
     assert hall.out() is None
+
+
+def test_a_frame_of_one_pass_through_is_not_sent_in_the_next() -> None:
+    hall = Hall()
+    hall.gate.pass_through(True)
+    hall.gate.publish(camera_frame(1))
+    first = hall.out()
+    hall.gate.pass_through(True)  # on already: a key that repeats
+    hall.gate.publish(camera_frame(2))
+    second = hall.out()
+    assert first is not None and second is not None and first.passage == second.passage
+    hall.gate.pass_through(False)
+    hall.gate.pass_through(True)
+    assert not hall.gate.may_send(first) and not hall.gate.may_send(second)
+
+
+def test_a_paced_output_never_repeats_a_camera_frame_that_may_no_longer_be_seen() -> None:
+    """Pass-through goes off and on and off while the output is at rest: both covers can be lost in its mailbox."""
+    inbox: LatestFrame = LatestFrame()
+    gate, output = Gate(Tap(), (8, 6)), FakePacedOutput()
+    thread = OutputThread("paced", lambda: output, inbox, lambda event: None, gate)
+    published: list[Frame] = []
+    gate._tap.put = published.append  # type: ignore[method-assign]
+    gate.publish(frame(5))
+    gate.pass_through(True)
+    gate.publish(camera_frame())
+    thread.start()
+    try:
+        with output.arrived:
+            inbox.put(published[-1])
+            assert output.arrived.wait_for(lambda: output.frames, 10)
+        gate.pass_through(False)  # and nothing comes by the mailbox
+        with output.arrived:
+            assert output.arrived.wait_for(lambda: len(output.frames) > 1, 10)
+    finally:
+        thread.ask_to_stop()
+        assert thread.join(5)
+    first, after = output.frames[0], output.frames[-1]
+    assert first.passed_through and not after.passed_through and after.rgb is published[0].rgb
 
 
 def test_without_an_avatar_frame_the_camera_is_covered_by_grey() -> None:
     hall = Hall()
     hall.gate.pass_through(True)
-    hall.gate.publish(frame(200, passed_through=True))
+    hall.gate.publish(camera_frame())
     hall.out()
     hall.gate.freeze(True)
     covered = hall.out()
@@ -101,7 +152,7 @@ def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
     hall.gate.publish(shown)
     hall.gate.freeze(True)
     assert hall.out() is shown
-    for newer in (later, replace(frame(3, passed_through=True), sequence=8, captured_ns=80)):
+    for newer in (later, camera_frame(8)):
         hall.gate.pass_through(True)
         hall.gate.publish(newer)
         again = hall.out()  # a recording goes on
@@ -113,12 +164,39 @@ def test_a_frozen_gate_holds_everything_but_what_is_shown() -> None:
     assert hall.out() is later and not hall.gate.passing_through
 
 
+def test_a_cover_carries_the_present_time_and_is_no_news_to_the_statistics() -> None:
+    tap: Tap[Frame] = Tap()
+    gate, output = Gate(tap, (8, 6)), FakeOutput()
+    thread = OutputThread("covered", lambda: output, tap.subscribe(), lambda event: None, gate)
+    thread.start()
+    try:
+        while not thread._opened_ns:
+            time.sleep(0.001)
+
+        def sent_after(action: Callable[[], None]) -> Frame:
+            with output.arrived:
+                before = len(output.frames)
+                action()
+                assert output.arrived.wait_for(lambda: len(output.frames) > before, 10)
+                return output.frames[-1]
+
+        sent_after(lambda: gate.publish(replace(frame(5), sequence=0, captured_ns=time.monotonic_ns())))
+        gate.pass_through(True)
+        camera = sent_after(lambda: gate.publish(camera_frame(1)))
+        cover = sent_after(lambda: gate.freeze(True))
+    finally:
+        thread.ask_to_stop()
+        assert thread.join(5)
+    assert camera.passed_through and not cover.passed_through and cover.captured_ns > camera.captured_ns
+    assert cover.sequence <= camera.sequence and len(thread.latency.values()) == 2 and thread.sent == 3
+
+
 @pytest.mark.parametrize("paced", [True, False])
 def test_a_frame_that_grew_old_while_an_output_opened_is_no_news(paced: bool) -> None:
     output = FakePacedOutput() if paced else FakeOutput()
     inbox: LatestFrame = LatestFrame()
     inbox.put(replace(frame(1), captured_ns=time.monotonic_ns() - 2_000_000_000))
-    thread = OutputThread("late", lambda: output, inbox, lambda event: None, lambda frame: True)
+    thread = OutputThread("late", lambda: output, inbox, lambda event: None, Gate(Tap(), (8, 6)))
     thread.start()
     time.sleep(0.2)
     inbox.put(replace(frame(2), captured_ns=time.monotonic_ns()))
@@ -197,6 +275,17 @@ def test_a_source_that_will_not_open_is_told_once_and_tried_on(monkeypatch: pyte
         frame = capture.inbox.take(5)
     assert capture.told == [SourceLost("Busy.", "Close it."), SourceBack("at last", SourceFacts(64, 48, 100.0))]
     assert frame is not None and capture.thread.captured > 0
+
+
+def test_a_note_about_a_source_is_told_once() -> None:
+    source = FakeSource("clip")
+    with Capture(source) as capture:
+        capture.until(1)
+        source.facts = SourceFacts(64, 48, 100.0, notes=("It is joined.",))
+        capture.until(2)
+        capture.inbox.take(5)
+        capture.inbox.take(5)
+    assert capture.told[1:] == [SourceNote("It is joined.")] and as_text(capture.told[1]) == "It is joined."
 
 
 def test_the_pauses_grow_and_end_at_a_stop() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import NO_FACE, STRAIGHT
@@ -53,11 +54,11 @@ class Watched(FakePacedOutput):
 class Show:
     """A pipeline to which things happen."""
 
-    def __init__(self, folder: Path) -> None:
-        self.rig = Rig(folder, sources={"camera": FakeSource(), "other": FakeSource("other")})
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.rig = Rig(folder, sources={"camera": FakeSource(), "other": FakeSource("other")}, **options)
         self.seen_s: list[float] = []
         self.checked: list[int] = []
-        self.passing = [(float("inf"), float("inf"))]  # from when to when it was asked for
+        self.passing: list[tuple[float, float]] = []  # from when to when it was on
         self.pipeline = self.rig.pipeline
         self.last = Watched(self.seen_s, self.checked)
         self.engine_error: Exception | None = None
@@ -85,11 +86,14 @@ class Show:
             self.last = Watched(self.seen_s, self.checked)
             pipeline.add_output("another", lambda output=self.last: output)
         elif what == "pass through":
-            self.passing.append((time.monotonic(), float("inf")))
+            was_on, began_s = pipeline.statistics().passing_through, time.monotonic()
             pipeline.pass_through(True)
+            if pipeline.statistics().passing_through and not was_on:
+                self.passing.append((began_s, float("inf")))
         elif what in ("pass no longer", "freeze"):
             (pipeline.freeze if what == "freeze" else pipeline.pass_through)(what == "freeze")
-            self.passing[-1] = (self.passing[-1][0], min(self.passing[-1][1], time.monotonic()))
+            if self.passing:
+                self.passing[-1] = (self.passing[-1][0], min(self.passing[-1][1], time.monotonic()))
         else:
             {
                 "other avatar": lambda: pipeline.set_avatar(str(rig.other)),
@@ -169,6 +173,22 @@ def test_pass_through_works_at_all(tmp_path: Path) -> None:
         while not show.seen_s and time.monotonic() < deadline_s:
             time.sleep(0.01)
     assert show.seen_s and all(show.asked_for(time_s) for time_s in show.seen_s)
+
+
+def test_a_camera_that_is_lost_does_not_stay_while_the_engine_is_down(tmp_path: Path) -> None:
+    show = Show(tmp_path)
+    with show.rig as rig:
+        rig.output.wait_for(2)
+        show.happen("pass through")
+        while not rig.output.wait_for(1)[-1].passed_through:
+            pass
+        show.happen("engine never opens")
+        show.happen("engine fails")
+        show.happen("camera hangs")
+        deadline_s = time.monotonic() + 5
+        while rig.output.frames[-1].passed_through and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert not rig.output.frames[-1].passed_through
 
 
 def test_freezing_hides_a_camera_that_was_passed_through(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -24,11 +25,13 @@ from avatar.live.events import (
     FaceFound,
     FaceLost,
     OutputFailed,
+    OutputRefused,
     OutputStarted,
     SourceBack,
     SourceLost,
 )
-from avatar.settings import CropSettings, MotionSettings
+from avatar.outputs.base import ChangeRefusedError
+from avatar.settings import CanvasSettings, CropSettings, MotionSettings
 
 
 @pytest.fixture
@@ -310,6 +313,125 @@ def test_an_output_that_does_not_open_is_told(rig: Rig) -> None:
         rig.pipeline.add_output("other", lambda: FakeOutput(opens=False))
         assert rig.wait_for(OutputFailed).error.remedy == "Tell it to."
         rig.output.wait_for(1)
+
+
+class OneDevice:
+    """Makes outputs that share a device; closing waits for `gate`."""
+
+    def __init__(self) -> None:
+        self.gate, self.held, self.opened = threading.Event(), threading.Lock(), queue.Queue[str]()
+
+    def open(self, name: str) -> FakeOutput:
+        self.opened.put(name)
+        if not self.held.acquire(blocking=False):
+            raise OutputError("The device is in use.", remedy="Close it.")
+        output = FakeOutput()
+
+        def close() -> None:
+            if not output.closed:
+                self.gate.wait(20)
+                output.closed = True
+                self.held.release()
+
+        output.close = close  # type: ignore[method-assign]
+        return output
+
+
+def test_an_output_that_replaces_another_waits_until_that_one_has_closed(rig: Rig) -> None:
+    device = OneDevice()
+    with rig:
+        rig.pipeline.add_output("device", lambda: device.open("first"))
+        assert device.opened.get(timeout=5) == "first"
+        rig.wait_for(OutputStarted, 2)
+        rig.pipeline.add_output("device", lambda: device.open("second"))
+        rig.pipeline.remove_output("device")  # the second never comes to open it
+        rig.pipeline.add_output("device", lambda: device.open("third"))
+        rig.pipeline.add_output("beside", FakeOutput)
+        rig.wait_for(OutputStarted, 3)
+        assert device.opened.empty(), "the first still holds it"
+        device.gate.set()
+        assert device.opened.get(timeout=5) == "third"
+        rig.wait_for(OutputStarted, 4)
+        assert rig.of(OutputFailed) == []
+
+
+def test_the_third_source_waits_for_the_first_even_if_the_second_never_came_to_open(tmp_path: Path) -> None:
+    first, third = FakeSource("first"), FakeSource("third")
+    gate, opened = threading.Event(), threading.Event()
+    first.close = lambda: gate.wait(20)  # type: ignore[assignment]
+    read = third.read
+    third.read = lambda: opened.set() or read()  # type: ignore[func-returns-value, method-assign]
+    with Rig(tmp_path, sources={"camera": first, "second": FakeSource("second"), "third": third}) as rig:
+        rig.wait_for(SourceBack)
+        rig.pipeline.set_source("second")
+        rig.pipeline.set_source("third")
+        assert not opened.wait(0.3) and rig.opened_sources == ["camera"], "the first still holds the device"
+        gate.set()
+        assert opened.wait(10)
+
+
+def test_an_output_with_no_device_to_share_opens_at_once(rig: Rig) -> None:
+    first, second = OneDevice(), OneDevice()
+    second.gate.set()
+    with rig:
+        rig.pipeline.add_output("recording", lambda: first.open("first"))
+        rig.wait_for(OutputStarted, 2)
+        rig.pipeline.add_output("recording", lambda: second.open("second"), at_once=True)
+        assert second.opened.get(timeout=5) == "second" and first.held.locked()
+        first.gate.set()
+
+
+def test_an_output_that_is_wanted_no_more_does_not_complain_that_it_cannot_open(rig: Rig) -> None:
+    asked, gate = threading.Event(), threading.Event()
+
+    def fail() -> FakeOutput:
+        asked.set()
+        gate.wait(20)
+        raise OutputError("It is busy.", remedy="Wait.")
+
+    with rig:
+        rig.pipeline.add_output("device", fail)
+        assert asked.wait(5)
+        other = FakeOutput()
+        rig.pipeline.add_output("device", lambda: other)
+        gate.set()
+        other.wait_for(1)
+        assert rig.of(OutputFailed) == []
+
+
+class FakeCanvasOutput(FakePacedOutput):
+    """Takes any canvas but one that is 96 wide."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.canvas = CanvasSettings(64, 36)
+
+    @property
+    def facts(self) -> str:  # type: ignore[override]
+        return f"{self.canvas.width_px} wide"
+
+    def use_canvas(self, canvas: CanvasSettings) -> None:
+        if canvas.width_px == 96:
+            raise ChangeRefusedError("It is held.", remedy="Close it there.")
+        self.canvas = canvas
+
+
+def test_the_canvas_of_an_open_output_changes_and_a_refusal_ends_nothing(rig: Rig) -> None:
+    output = FakeCanvasOutput()
+    with rig:
+        rig.pipeline.add_output("canvas", lambda: output)
+        output.wait_for(1)
+        rig.pipeline.set_canvas("canvas", CanvasSettings(80, 36))
+        rig.wait_for(OutputStarted, 3)
+        assert rig.of(OutputStarted)[-1].facts == "80 wide"
+        rig.pipeline.set_canvas("canvas", CanvasSettings(96, 36))
+        refused = rig.wait_for(OutputRefused)
+        assert (refused.error.what, refused.wanted.width_px, refused.kept.width_px) == ("It is held.", 96, 80)
+        output.wait_for(2)
+        rig.pipeline.set_canvas("fake", CanvasSettings(80, 36))  # takes none
+        rig.pipeline.set_canvas("nobody", CanvasSettings(80, 36))
+        rig.output.wait_for(2)
+        assert rig.of(OutputFailed) == [] and not output.closed
 
 
 def test_a_slow_output_skips_and_holds_nobody_up(rig: Rig) -> None:

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -118,6 +120,60 @@ def test_an_hours_sleep_is_one_long_frame_and_not_a_hundred_thousand(tmp_path: P
     assert len(found) == 302 and found[-1][0] == pytest.approx(3600)
 
 
+def camera_at(place: int, passage: int = 1) -> Frame:
+    return replace(avatar_at(place, 220), passed_through=True, passage=passage)
+
+
+def avatar_at(place: int, level: int) -> Frame:
+    return Frame(plain(level, (160, 90)), place, START_NS + round(place * PERIOD_NS))
+
+
+def levels_of(path: Path) -> list[int]:
+    """The brightness of every frame, rounded to tens."""
+    return [round(level / 10) * 10 for _, level in pictures(path)]
+
+
+def test_a_gap_is_filled_with_the_camera_only_within_one_pass_through(tmp_path: Path) -> None:
+    shown = [avatar_at(0, 50), camera_at(1), camera_at(4), camera_at(6, 2), avatar_at(9, 100), avatar_at(11, 150)]
+    expected = [50, 220, 220, 220, 220, 50, 220, 50, 50, 100, 100, 150]
+    recorder, ring = Recorder(tmp_path / "show.mp4", SMALL), ReplayRing(SMALL)
+    for frame in [*shown, avatar_at(12, 150)]:
+        recorder.send(frame)
+        ring.send(frame)
+    recorder.close()
+    ring.save(tmp_path / "again.mp4")
+    ring.close()
+    assert levels_of(tmp_path / "show.mp4") == [*expected, 150]
+    assert levels_of(tmp_path / "again.mp4") == expected  # the newest frame waits for its length
+
+
+def test_a_gap_after_the_camera_is_grey_where_there_was_no_avatar(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in (camera_at(0), camera_at(3, 2), avatar_at(5, 100)):
+        recorder.send(frame)
+    recorder.close()
+    assert levels_of(tmp_path / "show.mp4") == [220, 40, 40, 220, 40, 100]
+
+
+def test_a_cover_for_which_there_is_no_place_fills_the_gap(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    for frame in (camera_at(0), camera_at(1), avatar_at(0, 100), avatar_at(4, 150)):
+        recorder.send(frame)
+    recorder.close()
+    assert levels_of(tmp_path / "show.mp4") == [220, 220, 100, 100, 150]
+
+
+def test_the_camera_is_not_stretched_over_an_hours_sleep(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    recorder.send(avatar_at(0, 50))
+    recorder.send(camera_at(1))
+    recorder.send(frame_at(3600, 100))
+    recorder.close()
+    found = pictures(tmp_path / "show.mp4")
+    assert [round(level, -1) for _, level in found[:3]] == [50, 220, 50]
+    assert found[2][0] == pytest.approx(2 / 30) and found[-1][0] == pytest.approx(3600)
+
+
 def test_colours_are_kept_and_the_file_says_who_made_it(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "show.mp4", SMALL)
     recorder.send(Frame(plain((200, 40, 60)), 0, START_NS))
@@ -166,6 +222,174 @@ def test_a_killed_recording_can_be_played_up_to_its_last_second(tmp_path: Path, 
     assert np.allclose([level for _, level in found], np.arange(len(found)) + 20, atol=2.5)
     if with_sound:
         assert len(sound(path)) / RATE_HZ > len(found) / 30 - 1.1
+
+
+OLDER = 200  # brightness of the recording that is there before
+
+
+def older(path: Path) -> bytes:
+    """Put a recording there and return its bytes."""
+    recorder = Recorder(path, SMALL)
+    for number in range(3):
+        recorder.send(frame_at(number / 30, OLDER))
+    recorder.close()
+    return path.read_bytes()
+
+
+def test_an_older_recording_stays_until_the_new_one_can_be_played(tmp_path: Path) -> None:
+    path = tmp_path / "show.mp4"
+    before = older(path)
+    recorder = Recorder(path, SMALL)
+    assert path.read_bytes() == before
+    recorder.send(frame_at(0, 50))
+    assert path.read_bytes() == before
+    recorder.send(frame_at(1 / 30, 50))
+    assert path.read_bytes() != before and [round(level) for _, level in pictures(path)] == [50]
+    recorder.close()
+    assert len(pictures(path)) == 2 and [each.name for each in tmp_path.iterdir()] == ["show.mp4"]
+
+
+def test_an_older_recording_survives_a_new_one_that_fails_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "show.mp4"
+    before = older(path)
+    recorder = Recorder(path, SMALL)
+
+    def fail(*_: object, **__: object) -> bool:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("avatar.outputs.live_video.LiveVideo.add", fail)
+    with pytest.raises(OutputError, match="disk is full") as caught:
+        recorder.send(frame_at(0, 50))
+    assert "as it was before" in caught.value.remedy and path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ["show.mp4"]
+
+
+def test_one_frame_makes_a_recording_too(tmp_path: Path) -> None:
+    older(tmp_path / "show.mp4")
+    recorder = Recorder(tmp_path / "show.mp4", SMALL)
+    recorder.send(frame_at(0, 50))
+    recorder.close()
+    assert [round(level) for _, level in pictures(tmp_path / "show.mp4")] == [50]
+
+
+KILLED_EARLY = """
+import os, signal, sys, time
+sys.path.insert(0, "tests")
+from pathlib import Path
+from test_recorder import FakeMicrophone, SMALL, Recorder, frame_at
+recorder = Recorder(Path(sys.argv[1]), SMALL, microphone=FakeMicrophone if sys.argv[3] else None)
+for number in range(int(sys.argv[2])):
+    recorder.send(frame_at(number / 30, 50))
+if sys.argv[4]:
+    print("recording", flush=True)
+    while True:
+        number += 1
+        recorder.send(frame_at(number / 30, 50))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="only POSIX has SIGKILL")
+@pytest.mark.parametrize("with_sound", ["", "sound"])
+@pytest.mark.parametrize("frames", [0, 1, 2, 3, 20, 31, 45])
+def test_a_recording_killed_in_its_first_second_leaves_the_older_file_or_one_that_plays(
+    tmp_path: Path, frames: int, with_sound: str
+) -> None:
+    path = tmp_path / "show.mp4"
+    older(path)
+    command = [sys.executable, "-c", KILLED_EARLY, str(path), str(frames), with_sound, ""]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    levels = {round(level) for _, level in pictures(path)}
+    assert levels == {OLDER if frames < 2 else 50} or (with_sound and levels in ({OLDER}, {50}))
+    Recorder(path, SMALL).close()  # its claim ended with it
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="only POSIX has SIGKILL")
+@pytest.mark.parametrize("delay_ms", [0, 1, 3, 10, 40])
+def test_a_recording_killed_at_any_moment_can_be_played(tmp_path: Path, delay_ms: int) -> None:
+    path = tmp_path / "show.mp4"
+    older(path)
+    command = [sys.executable, "-c", KILLED_EARLY, str(path), "1", "", "on"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == "recording\n"
+        time.sleep(delay_ms / 1000)
+        process.kill()
+    assert {round(level) for _, level in pictures(path)} in ({OLDER}, {50})
+
+
+def test_a_second_recording_to_one_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "show.mp4"
+    older(path)
+    (tmp_path / "link.mp4").symlink_to(path)
+    (tmp_path / "other way").symlink_to(tmp_path / "folder")
+    first = Recorder(path, SMALL)
+    for same in (path, tmp_path / "link.mp4", tmp_path / "other way" / "show.mp4"):
+        with pytest.raises(OutputError, match="is being recorded already") as caught:
+            Recorder(same, SMALL)
+        assert caught.value.remedy
+    first.send(frame_at(0, 50))
+    Recorder(path.with_name("another.mp4"), SMALL).close()
+    first.close()
+    Recorder(path, SMALL).close()
+    assert [each.name for each in path.parent.iterdir()] == ["show.mp4"]
+
+
+def test_another_process_that_records_to_a_file_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "show.mp4"
+    command = [sys.executable, "-c", KILLED_EARLY, str(path), "2", "", "on"]
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "recording\n"
+            with pytest.raises(OutputError, match="is being recorded already"):
+                Recorder(path, SMALL)
+        finally:
+            process.kill()
+    Recorder(path, SMALL).close()
+    assert [each.name for each in tmp_path.iterdir()] == ["show.mp4"]
+
+
+def test_a_name_in_another_case_is_the_same_where_the_disk_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "case").touch()
+    same_here = (tmp_path / "CASE").exists()
+    first = Recorder(tmp_path / "Show.mp4", SMALL)
+    for ignores_case in (same_here, True):
+        monkeypatch.setattr("avatar.outputs.growing_file._ignores_case", lambda folder, told=ignores_case: told)
+        claimed = Recorder(tmp_path / "Grün.mp4", SMALL)
+        refused = contextlib.nullcontext() if not ignores_case else pytest.raises(OutputError)
+        with refused:
+            Recorder(tmp_path / "GRÜN.MP4", SMALL).close()
+        claimed.close()
+    first.close()
+
+
+def test_a_claim_ends_where_the_microphone_does_not_open(tmp_path: Path) -> None:
+    def broken() -> FakeMicrophone:
+        raise OutputError("No microphone.", remedy="Plug one in.")
+
+    with pytest.raises(OutputError, match="No microphone"):
+        Recorder(tmp_path / "show.mp4", SMALL, microphone=broken)
+    Recorder(tmp_path / "show.mp4", SMALL).close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX has pipes with names")
+def test_a_pipe_is_not_replaced_by_a_recording(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(OutputError, match="not a file but"):
+        Recorder(tmp_path / "pipe.mp4", SMALL)
+
+
+def test_a_write_protected_recording_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = older(tmp_path / "show.mp4")
+    monkeypatch.setattr("avatar.outputs.recorder.os.access", lambda path, mode: False)  # root may write to anything
+    with pytest.raises(OutputError, match="write-protected"):
+        Recorder(tmp_path / "show.mp4", SMALL)
+    assert (tmp_path / "show.mp4").read_bytes() == before
 
 
 @contextlib.contextmanager
@@ -325,6 +549,24 @@ def test_a_replay_holds_the_last_seconds_and_begins_with_a_whole_picture(tmp_pat
     levels = np.array([level for _, level in found])
     assert levels[-1] == pytest.approx(20 + 198, abs=2.5) and np.allclose(np.diff(levels), 1, atol=1.5)
     ring.close()
+    ring.close()
+
+
+def test_a_replay_keeps_what_it_has_when_its_label_changes_and_not_when_its_size_does(tmp_path: Path) -> None:
+    ring = ReplayRing(SMALL, seconds=2)
+    for number in range(60):
+        if number == 30:
+            ring.use_canvas(replace(SMALL, fit="fit", mirror=True))
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "both.mp4") == pytest.approx(2, abs=0.05)
+    ring.use_canvas(CanvasOptions(96, 54, label=False))
+    with pytest.raises(OutputError, match="nothing to save"):
+        ring.save(tmp_path / "none.mp4")
+    for number in range(60, 75):
+        ring.send(frame_at(number / 30, 100))
+    assert ring.save(tmp_path / "new.mp4") == pytest.approx(0.5, abs=0.05)
+    with av.open(str(tmp_path / "new.mp4")) as film:
+        assert film.streams.video[0].width == 96
     ring.close()
 
 

@@ -29,7 +29,8 @@ CAMERA = st.builds(CameraSettings, NAMES, SIDE, SIDE, st.integers(1, 240), ON)
 CROP = st.builds(CropSettings, ON, ON, st.floats(1.0, 4.0), PAN, PAN)
 MOTION = st.builds(MotionSettings, ON, ON, STRENGTH, STRENGTH, ON)
 CALIBRATION = st.builds(CalibrationSettings, ON, ON)
-CANVAS = st.builds(CanvasSettings, SIDE, SIDE, st.sampled_from(FITS), ON, ON)
+CANVAS_SIDE = st.integers(16, 2900)
+CANVAS = st.builds(CanvasSettings, CANVAS_SIDE, CANVAS_SIDE, st.sampled_from(FITS), ON, ON)
 
 
 @given(st.builds(Settings, NAMES, st.integers(1, 64), CAMERA, CROP, MOTION, CALIBRATION, CANVAS))
@@ -102,4 +103,18 @@ def test_settings_that_no_parser_likes_are_named(tmp_path: Path, text: str) -> N
     path = tmp_path / "settings.toml"
     path.write_text(text)
     with pytest.raises(SetupError, match="cannot be used"):
+        load_settings(path)
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(4096, 2160), (8192, 1080), (2160, 4096)])
+def test_a_canvas_up_to_the_budget(width_px: int, height_px: int) -> None:
+    assert CanvasSettings(width_px, height_px).width_px == width_px
+
+
+@pytest.mark.parametrize(("width_px", "height_px"), [(8192, 8192), (4096, 2161), (8192, 1081)])
+def test_a_canvas_over_the_budget(width_px: int, height_px: int, tmp_path: Path) -> None:
+    """Every side alone is allowed; an encoder would hold several frames of 200 MB."""
+    path = tmp_path / "settings.toml"
+    path.write_text(f"[canvas]\nwidth_px = {width_px}\nheight_px = {height_px}\n")
+    with pytest.raises(SetupError, match=r"the limit is 8\.8 megapixels"):
         load_settings(path)

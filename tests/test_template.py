@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import os
 import pickle
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -89,7 +92,7 @@ def test_a_track_without_a_face_is_not_saved(tmp_path: Path) -> None:
 
 
 def test_too_long_a_clip_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "MAX_BYTES", template.MAX_HEADER_BYTES + 20_000)
+    monkeypatch.setattr(template, "MAX_TEMPLATE_BYTES", template.MAX_TEMPLATE_HEADER_BYTES + 20_000)
     with pytest.raises(TemplateError, match="too many"):
         save_template(swaying_track(20), tmp_path / "a.masque")
 
@@ -188,8 +191,40 @@ def test_a_deep_header_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_is_not_parsed(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template, "MAX_BYTES", 1000)
+    monkeypatch.setattr(template, "MAX_TEMPLATE_BYTES", 1000)
     assert "too large" in refusal(saved)
+
+
+def test_no_metadata_and_none(saved: Path) -> None:
+    """The header may say null where facts belong, or nothing."""
+    data = saved.read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    for facts in ({"__metadata__": None}, {}):
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        text = json.dumps(facts | tensors).encode()
+        text += b" " * (-len(text) % 8)
+        saved.write_bytes(len(text).to_bytes(8, "little") + text + data[8 + length :])
+        assert "not a motion template" in refusal(saved)
+
+
+def test_the_whole_is_never_held_in_double_precision(saved: Path) -> None:
+    short = swaying_track(20)
+    arrays = {name: np.concatenate([getattr(short, name)] * 250) for name in ("landmarks", "blendshapes", "presence")}
+    track = replace(short, times_s=np.arange(5000) / 30, **arrays)
+    for work, most in ((lambda: save_template(track, saved), 2.0), (lambda: load_template(saved), 1.5)):
+        work()  # imports and caches
+        tracemalloc.start()
+        work()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < most * track.landmarks.nbytes, "in float64 it took two to five times as much"
+    np.testing.assert_allclose(load_template(saved).landmarks, track.landmarks, atol=0.05)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.masque")
+    assert "it is no file" in refusal(tmp_path / "a.masque")
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:

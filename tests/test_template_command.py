@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fakes import FakeTracker, make_clip, plain
 
@@ -30,6 +31,18 @@ def test_a_clip_becomes_a_template(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "a face in 3 of them" in capsys.readouterr().out
     assert template(tmp_path / "a.masque", "-o", tmp_path / "b.masque") == 2
     assert "a template already" in capsys.readouterr().err
+
+
+def test_joined_recordings_make_one_template_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = make_clip(tmp_path / "part.ts", [plain(level) for level in range(100, 130)])
+    clip = tmp_path / "a.ts"
+    clip.write_bytes(part.read_bytes() * 2)
+    assert template(clip, "-o", tmp_path / "a.masque") == 0
+    assert "joined recordings" in capsys.readouterr().err
+    times_s = load_template(tmp_path / "a.masque").times_s
+    assert np.diff(times_s) == pytest.approx(np.full(59, 0.04), abs=0.005)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,9 @@ from avatar.cv import cv2
 from avatar.errors import WeightsError
 from avatar.frames import RgbImage
 from avatar.tracking import Face, FaceTracker
-from avatar.tracking.tracker import PATIENCE
+from avatar.tracking.detector import Detection
+from avatar.tracking.region import Region
+from avatar.tracking.tracker import LARGER_EVERY, PATIENCE, TILES_A_LIVE_FRAME
 
 EYES = (33, 263)  # outer corners
 
@@ -162,6 +164,66 @@ def test_a_lost_face_is_found_again_elsewhere(tracker: FaceTracker, astronaut: R
     face = answers[-1]
     assert answers[0] is None and face is not None
     np.testing.assert_allclose(face.landmarks[6, :2], (200 + 104, 250 + 101), atol=8)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_small_face_in_a_4k_clip_is_followed_from_its_first_frame(
+    face_model: Path, astronaut: RgbImage, live: bool
+) -> None:
+    frame = paste(3840, 2160, (head(astronaut, 0.9), 1850, 350))  # its face is some 120 pixels high
+    tracker = FaceTracker(face_model, live=live)
+    for _ in range(2):
+        face = tracker.track(frame)
+        assert face is not None
+        np.testing.assert_allclose(face.landmarks[6, :2], (1850 + 0.9 * 104, 350 + 0.9 * 101), atol=6)
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_small_face_that_comes_later_is_found_within_two_seconds(
+    face_model: Path, astronaut: RgbImage, live: bool
+) -> None:
+    tracker, empty = FaceTracker(face_model, live=live), paste(1920, 1080)
+    frame = paste(1920, 1080, (head(astronaut, 0.3), 1500, 700))
+    assert all(tracker.track(empty) is None for _ in range(3))
+    found = [tracker.track(frame) is not None for _ in range(60)]
+    assert found[-1] and found == sorted(found)
+    assert all(tracker.track(empty) is None for _ in range(3))
+    found = [tracker.track(frame) is not None for _ in range(60)]  # and once more when it was lost
+    assert found[-1]
+
+
+def test_looking_for_small_faces_costs_no_more_than_its_share(
+    face_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker, empty, looks = FaceTracker(face_model, live=True), paste(1280, 720), list[int]()
+    detect = tracker._detector.detect
+
+    def counted(rgb: RgbImage, regions: Sequence[Region], *rest: float) -> list[Detection]:
+        looks.append(len(regions))
+        return detect(rgb, regions, *rest)
+
+    monkeypatch.setattr(tracker._detector, "detect", counted)
+    counts = []
+    for _ in range(40):
+        looks.clear()
+        assert tracker.track(empty) is None
+        counts.append(sum(looks))
+    assert 100 < counts[0] < 200  # all of it, once
+    assert max(counts[1:]) <= 1 + 7 + TILES_A_LIVE_FRAME
+    tracker.reset()  # as at a cut: no second round
+    looks.clear()
+    tracker.track(empty)
+    assert sum(looks) <= 1 + 7 + TILES_A_LIVE_FRAME
+
+
+def test_somebody_who_sits_down_in_front_is_followed_instead_of_a_face_far_away(
+    tracker: FaceTracker, astronaut: RgbImage
+) -> None:
+    far = (head(astronaut, 0.3), 1500, 100)
+    face = tracker.track(paste(1920, 1080, far))
+    assert face is not None and face.landmarks[6, 0] > 1500
+    answers = [tracker.track(paste(1920, 1080, far, (head(astronaut, 3.0), 300, 300))) for _ in range(LARGER_EVERY + 1)]
+    assert answers[-1] is not None and answers[-1].landmarks[6, 0] < 1000
 
 
 def test_reset_forgets_whom_it_followed(tracker: FaceTracker, astronaut: RgbImage) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from avatar.tracking import FaceTracker
-from avatar.tracking.networks import open_networks
+from avatar.errors import WeightsError
+from avatar.tracking import FaceTracker, networks
+from avatar.tracking.networks import OUTPUTS, open_networks
 from avatar.tracking.quiet import without_notes
 
 
@@ -69,3 +72,45 @@ def test_notes_are_held_back_after_an_error_too(capfd: pytest.CaptureFixture[str
         raise RuntimeError
     os.write(2, b"after\n")
     assert capfd.readouterr().err == "why it failed\nafter\n"
+
+
+def changed(face_model: Path, path: Path, change: Callable[[str, bytes], bytes]) -> Path:
+    """The face model with other members."""
+    with zipfile.ZipFile(face_model) as old, zipfile.ZipFile(path, "w") as new:
+        for name in OUTPUTS:
+            new.writestr(name, change(name, old.read(name)))
+    return path
+
+
+def zeroed(name: str, data: bytes) -> bytes:
+    """The same network in form, most of its weights gone: it loads, and fails when it is run."""
+    start, end = len(data) * 3 // 10, len(data) * 8 // 10
+    return data[:start] + bytes(end - start) + data[end:]
+
+
+@pytest.mark.parametrize("runtime", ["litert", "opencv"])
+@pytest.mark.parametrize("kind", ["zeros", "zeros inside", "swapped", "empty"])
+def test_a_face_model_that_cannot_run_is_refused_at_once(
+    face_model: Path, tmp_path: Path, runtime: str, kind: str
+) -> None:
+    if runtime == "litert":
+        pytest.importorskip("ai_edge_litert.interpreter")
+    with zipfile.ZipFile(face_model) as archive:
+        others = [*[*OUTPUTS][1:], *[*OUTPUTS][:1]]
+        after = {name: archive.read(other) for name, other in zip(OUTPUTS, others, strict=True)}
+    changes: dict[str, Callable[[str, bytes], bytes]] = {
+        "zeros": lambda name, data: bytes(len(data)),
+        "zeros inside": zeroed,
+        "swapped": lambda name, data: after[name],
+        "empty": lambda name, data: b"",
+    }
+    path = changed(face_model, tmp_path / "face.task", changes[kind])
+    with pytest.raises(WeightsError, match="cannot be loaded") as caught:
+        open_networks(path, runtime=runtime)
+    assert "models pull face-landmarker" in caught.value.remedy and "\n" not in caught.value.what
+
+
+def test_a_member_over_the_budget(face_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "MAX_FACE_NETWORK_BYTES", 1_000_000)
+    with pytest.raises(WeightsError, match="holds more than 1 MB"):
+        open_networks(face_model)

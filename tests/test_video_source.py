@@ -12,6 +12,7 @@ from PIL import Image
 
 from avatar.errors import ImageError, VideoError
 from avatar.frames import Frame, RgbImage
+from avatar.sources import animated_image, video
 from avatar.sources.image_folder import natural_key
 from avatar.sources.pixels import Orientation, orientation_of
 from avatar.sources.video import open_driving
@@ -309,3 +310,28 @@ def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [[], ["1.png"]])
 def test_folders_without_motion(tmp_path: Path, names: list[str]) -> None:
     assert "motion needs several" in refusal(pictures(tmp_path / "f", names)).what
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv", "clip.gif", "clip.avi"])
+def test_a_size_over_the_budget_is_refused_before_anything_is_decoded(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures = [plain(level, (96, 64)) for level in (40, 80, 120)]
+    as_gif = {"codec": "gif", "pix_fmt": "rgb8"} if name.endswith(".gif") else {}
+    path = make_clip(tmp_path / name, pictures, **as_gif)
+    for module in (video, animated_image):
+        monkeypatch.setattr(module, "MAX_CLIP_PIXELS", 96 * 64)
+    assert len(read(path)) == 3
+    for module in (video, animated_image):
+        monkeypatch.setattr(module, "MAX_CLIP_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr(animated_image.AnimatedImage, "__iter__", lambda self: pytest.fail("it was decoded"))
+    monkeypatch.setattr(video.VideoFile, "_decode", lambda self: pytest.fail("it was decoded"))
+    assert "megapixels" in refusal(path).what
+
+
+def test_oblong_pixels_count_as_they_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = [plain(level, (96, 64)) for level in (40, 80)]
+    path = make_clip(tmp_path / "clip.mkv", pictures, tags={"sample_aspect_ratio": Fraction(4)})
+    assert read(path)[0].width_px == 4 * 96
+    monkeypatch.setattr(video, "MAX_CLIP_PIXELS", 2 * 96 * 64)
+    assert "384 x 64 pixels" in refusal(path).what

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+import av
 import numpy as np
 import pytest
 import pyvirtualcam
@@ -17,12 +22,12 @@ from v4l2_shim import Shim
 from avatar.errors import OutputError
 from avatar.frames import Frame
 from avatar.outputs import loopback
-from avatar.outputs.base import PacedOutput
-from avatar.outputs.canvas import CanvasOptions
+from avatar.outputs.base import CanvasOutput, ChangeRefusedError, PacedOutput
+from avatar.outputs.canvas import CanvasOptions, compose
 from avatar.outputs.loopback import Loopback
 from avatar.outputs.test_card import BARS
 from avatar.outputs.virtual_camera import VirtualCamera, explain
-from avatar.v4l2 import VideoNode
+from avatar.v4l2 import LOOPBACK_DRIVER, VideoNode
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = CanvasOptions(320, 180, label=False)
@@ -98,15 +103,320 @@ def test_no_device_tells_the_command_that_makes_one(shim: Shim) -> None:
     assert 'exclusive_caps=1 card_label="Masque"' in done.stdout
 
 
+# What follows plays the device for several programs: ours, others that send, and others that look.
+
+OLD, NEW = "0.12.7", "0.15.0"
+PRELUDE = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+import pyvirtualcam
+from avatar import v4l2
+from avatar.doctor.devices import look_at_virtual_camera
+from avatar.errors import OutputError
+from avatar.frames import Frame
+from avatar.outputs import loopback
+from avatar.outputs.canvas import CanvasOptions
+from avatar.outputs.virtual_camera import VirtualCamera
+
+DEVICE = Path(os.environ["MASQUE_SHIM_DEVICE"])
+v4l2.DEVICES = DEVICE.parent
+loopback._MODULE = DEVICE.parent / "module"
+
+def start(width=64, height=36):
+    "Send two frames and stop; tell why if that cannot be."
+    try:
+        camera = VirtualCamera(CanvasOptions(width, height, label=False))
+        camera.repeat()
+        camera.repeat()
+        camera.close()
+        print("sent")
+    except OutputError as error:
+        print(error.what, error.remedy)
+
+def doctor():
+    print(*(check.what for check in look_at_virtual_camera()))
+
+def send_as_others(width=64, height=36):
+    "As pyvirtualcam alone does."
+    camera = pyvirtualcam.Camera(width, height, 30, device=str(DEVICE))
+    camera.send(np.zeros((height, width, 3), np.uint8))
+    return camera
+
+def look():
+    "As a call: the device stays open."
+    device = os.open(DEVICE, os.O_RDWR | os.O_NONBLOCK)
+    os.read(device, 1)
+    return device
+
+def say(text):
+    print(text, flush=True)
+"""
+
+
+class Played:
+    """A played device and programs that use it."""
+
+    def __init__(self, folder: Path, module: str, **more: str) -> None:
+        devices = folder / "dev"
+        devices.mkdir()
+        (devices / "video10").touch()
+        (devices / "module").mkdir()
+        if module != OLD:  # which does not tell
+            (devices / "module" / "version").write_text(f"{module}\n")
+        self.shim = Shim.build(folder, str(devices / "video10"))
+        self.environment = self.shim.environment(module=module, **more) | {"QT_QPA_PLATFORM": "offscreen"}
+
+    def run(self, code: str) -> list[str]:
+        """What a program says."""
+        done = subprocess.run(
+            [sys.executable, "-c", PRELUDE + code], env=self.environment, cwd=ROOT, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.splitlines()
+
+    @contextlib.contextmanager
+    def beside(self, code: str) -> Iterator[subprocess.Popen[str]]:
+        """A program that has said its first line and runs on until its input ends, or it is killed."""
+        with subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + code], env=self.environment, cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as program:  # fmt: skip
+            assert program.stdout is not None and program.stdout.readline().strip() == "ready"
+            try:
+                yield program
+            finally:
+                if program.poll() is None:
+                    program.communicate()
+
+
+HOLDS = "held = look(); say('ready'); sys.stdin.read()"
+SENDS = """
+camera = send_as_others()
+say("ready")
+import select
+while not select.select([sys.stdin], [], [], 0.03)[0]:
+    camera.send(np.zeros((36, 64, 3), np.uint8))
+"""
+
+
+@pytest.fixture(params=[OLD, NEW])
+def module(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_the_stand_in_of_0_12_takes_nothing_after_a_sender_that_only_wrote(tmp_path: Path) -> None:
+    said = Played(tmp_path, OLD).run("""
+send_as_others().close()
+node = v4l2.query_node(DEVICE)
+print(node.captures, node.takes, node.is_stuck)
+""")
+    assert said == ["False False True"]
+
+
+def test_a_device_takes_frames_again_after_each_stop(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module)
+    assert played.run("start(); start(96, 54); start()") + played.run("start()") == ["sent"] * 4
+    assert played.shim.sizes() == [(64, 36)] * 2 + [(96, 54)] * 2 + [(64, 36)] * 4
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL")
+def test_a_device_takes_frames_again_after_a_sender_was_killed(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module)
+    sends = "camera = VirtualCamera(CanvasOptions(64, 36)); camera.repeat(); say('ready'); sys.stdin.read()"
+    with played.beside(sends) as program:
+        program.kill()
+        program.wait()
+    assert played.run("doctor(); start()") == ["1 there and free.", "sent"]
+
+
+def test_a_start_while_a_call_still_looks(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module)
+    code = """
+camera = VirtualCamera(CanvasOptions(64, 36))
+camera.repeat()
+held = look()
+camera.close()
+start()
+start(96, 54)
+"""
+    sent, refused = played.run(code)
+    assert sent == "sent"
+    assert "held at 64 x 36 by a program that looks" in refused and "Close its picture there" in refused
+
+
+def test_a_device_that_is_held_in_another_format_gets_no_shreds(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module)
+    code = """
+camera = pyvirtualcam.Camera(64, 36, 30, fmt=pyvirtualcam.PixelFormat.GRAY, device=str(DEVICE))
+camera.send(np.zeros((36, 64), np.uint8))
+held = look()
+camera.close()
+v4l2.revive(DEVICE)
+start()
+"""
+    assert "held at 64 x 36 in the format GREY" in played.run(code)[0] and len(played.shim.sizes()) == 1
+
+
+def test_a_device_that_another_program_left_stuck_is_set_free(tmp_path: Path) -> None:
+    assert Played(tmp_path, OLD).run("send_as_others().close(); start()") == ["sent"]
+
+
+def test_a_device_that_stays_stuck_is_told_from_one_that_others_use(tmp_path: Path) -> None:
+    doctor, start = Played(tmp_path, OLD, fault="stuck").run("doctor(); start()")
+    for said in (doctor, start):
+        assert "stuck: it neither captures nor takes" in said
+    assert f"reload the module: {loopback.RELOAD}" in start
+
+
+def test_a_stuck_device_that_somebody_reads_is_stuck_too(tmp_path: Path) -> None:
+    played = Played(tmp_path, OLD)
+    doctor, start = played.run("camera = send_as_others(); held = look(); camera.close(); doctor(); start()")
+    assert "is stuck" in doctor and "is stuck" in start and "have it open" in start
+
+
+@pytest.mark.parametrize(
+    ("status", "signal"), [("0", "None"), ("1", "False"), ("2", "False"), ("0x10000", "False"), ("0x10", "None")]
+)
+def test_the_input_of_a_device_tells_whether_it_has_a_signal(tmp_path: Path, status: str, signal: str) -> None:
+    assert Played(tmp_path, NEW, input=status).run("print(v4l2.has_signal(DEVICE))") == [signal]
+
+
+@pytest.mark.parametrize("caps", ["", "all"], ids=["exclusive", "not-exclusive"])
+def test_a_second_sender_is_refused(tmp_path: Path, module: str, caps: str) -> None:
+    played = Played(tmp_path, module, caps=caps)
+    with played.beside(SENDS):
+        before = len(played.shim.times_s())
+        told, said = played.run("doctor(); start(96, 54)")
+    assert told == "Another program sends to every virtual camera."
+    assert said.startswith("Another program already sends to the virtual camera."), said
+    assert len(played.shim.times_s()) > before and set(played.shim.sizes()) == {(64, 36)}
+
+
+def test_without_exclusive_caps_a_reader_is_no_sender(tmp_path: Path, module: str) -> None:
+    played = Played(tmp_path, module, caps="all")
+    said = played.run("camera = send_as_others(); held = look(); camera.close(); start(); doctor()")
+    assert said[0] == "sent"
+
+
+@pytest.mark.parametrize(("caps", "words"), [("", "1 there and free."), ("all", "without exclusive_caps")])
+def test_whether_a_device_is_exclusive_is_asked_of_itself(tmp_path: Path, module: str, caps: str, words: str) -> None:
+    played = Played(tmp_path, module, caps=caps)
+    parameters = tmp_path / "dev" / "module" / "parameters"
+    parameters.mkdir()
+    (parameters / "exclusive_caps").write_text("N,Y\n" if caps == "" else "Y,N\n")  # of another device, in its order
+    assert words in played.run("doctor()")[0]
+
+
+def test_an_exclusive_device_that_a_call_still_reads_gets_no_warning(tmp_path: Path) -> None:
+    code = """
+camera = VirtualCamera(CanvasOptions(64, 36))
+camera.repeat()
+held = look()
+camera.close()
+node = v4l2.query_node(DEVICE)
+print(node.captures and node.takes)
+doctor()
+"""
+    assert Played(tmp_path, OLD).run(code) == ["True", "1 there and free."]
+
+
+def test_fit_label_and_mirror_change_the_open_camera_and_a_size_opens_it_again(tmp_path: Path, module: str) -> None:
+    code = """
+camera = VirtualCamera(CanvasOptions(64, 36, label=False), device=str(DEVICE))
+half = np.zeros((36, 64, 3), np.uint8)
+half[:, :32] = 200
+camera.send(Frame(half, 0, 0))
+camera.use_canvas(CanvasOptions(64, 36, label=False, mirror=True))
+camera.repeat()
+print(camera.facts.split(", ", 1)[1])
+camera.use_canvas(CanvasOptions(96, 54, label=False, mirror=True))
+camera.repeat()
+print(camera.facts.split(", ", 1)[1])
+camera.close()
+"""
+    played = Played(tmp_path, module)
+    assert played.run(code) == ["64 x 36 at 30", "96 x 54 at 30"]
+    assert played.shim.sizes() == [(64, 36), (64, 36), (96, 54)]
+    data = played.shim.file.read_bytes()
+    frame = 64 * 36 * 3 // 2
+    bright = [[data[at + 18 * width + x] > 100 for x in (width // 4, 3 * width // 4)]
+              for at, width in ((0, 64), (frame, 64), (2 * frame, 96))]  # fmt: skip
+    assert bright == [[True, False], [False, True], [False, True]]
+
+
+def test_a_size_that_a_reader_holds_is_refused_and_the_old_one_goes_on(tmp_path: Path, module: str) -> None:
+    code = """
+from avatar.outputs.base import ChangeRefusedError
+camera = VirtualCamera(CanvasOptions(64, 36, label=False))
+camera.repeat()
+held = look()
+try:
+    camera.use_canvas(CanvasOptions(96, 54, label=False, mirror=True))
+except ChangeRefusedError as error:
+    print(error.what, error.remedy)
+camera.repeat()
+print(camera.facts.split(", ", 1)[1], camera.canvas.mirror)
+os.close(held)
+camera.use_canvas(CanvasOptions(96, 54, label=False))
+camera.repeat()
+camera.close()
+"""
+    played = Played(tmp_path, module)
+    refused, facts = played.run(code)
+    assert refused.startswith("The virtual camera is held at 64 x 36 by a program that looks at it. It goes on at 64")
+    assert "then choose the size again" in refused and facts == "64 x 36 at 30 True"
+    assert played.shim.sizes() == [(64, 36), (64, 36), (96, 54)]
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["nobody-looks", "a-call-looks"])
+def test_a_hundred_changes_in_the_window_lose_neither_camera_nor_recording(
+    tmp_path: Path, module: str, held: bool
+) -> None:
+    pytest.importorskip("PyQt5")
+    played = Played(tmp_path, module)
+    script = [sys.executable, str(Path(__file__).with_name("window_outputs.py")), str(tmp_path / "captures")]
+    environment = played.environment | {"PYTHONPATH": os.pathsep.join(sys.path), "MASQUE_SHIM_DEVICE": "/dev/video10"}
+    played.environment["MASQUE_SHIM_DEVICE"] = "/dev/video10"  # which pyvirtualcam looks for by itself
+    with subprocess.Popen(
+        [*script, "11", *(["held"] if held else [])], env=environment, cwd=ROOT, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as window, contextlib.ExitStack() as stack:  # fmt: skip
+        assert window.stdin is not None and window.stdout is not None
+        assert window.stdout.readline().strip() == "sends"
+        if held:
+            stack.enter_context(played.beside(HOLDS))
+        said, errors = window.communicate("go on\n", timeout=120)
+    assert window.returncode == 0, errors
+    told = json.loads(said)
+    assert told["ended"] == [] and told["settled"], told
+    canvas = CanvasOptions(**told["canvas"])
+    refused = [notice for notice in told["notices"] if "is held at 64 x 36" in notice]
+    if held:
+        assert refused and set(played.shim.sizes()) == {(64, 36)} == {(canvas.width_px, canvas.height_px)}
+    else:
+        assert not refused and len(set(played.shim.sizes())) == 3
+    size = canvas.width_px * canvas.height_px
+    luma = np.frombuffer(played.shim.file.read_bytes()[-size * 3 // 2 :][:size], np.uint8).astype(int)
+    painted = compose(plain(tuple(told["paint"]), (32, 32)), canvas).astype(float) @ (0.257, 0.504, 0.098) + 16
+    assert np.abs(luma - painted.ravel()).mean() < 3, "what is sent at the end is what was set last"
+    with av.open(told["recording"]) as film:
+        assert film.streams.video[0].width == 64 and sum(1 for _ in film.decode(video=0)) > 30
+
+
 class MemoryBackend:
     """Keeps frames, and says what it is told to say when it is opened."""
 
     error: ClassVar[Exception | None] = None
+    refused_px: ClassVar[int] = 0  # a width
     opened: ClassVar[list[MemoryBackend]] = []
 
     def __init__(self, *, width: int, height: int, fps: float, fourcc: int, device: str | None, **rest: Any) -> None:
         if self.error is not None:
             raise self.error
+        if width == self.refused_px:
+            raise RuntimeError("could not be configured: Device or resource busy")
         self.size, self.rate, self.closed = (width, height), fps, 0
         self.name = device or "memory"
         self.sent: list[np.ndarray] = []
@@ -131,20 +441,22 @@ def memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[MemoryBackend]]:
     monkeypatch.setattr(loopback, "look", state)
     monkeypatch.setattr(MemoryBackend, "opened", [])
     monkeypatch.setattr(MemoryBackend, "error", None)
+    monkeypatch.setattr(MemoryBackend, "refused_px", 0)
     yield MemoryBackend
 
 
 def state(*devices: VideoNode, installed: bool = True, loaded: bool = True, **facts: Any) -> Loopback:
-    return Loopback(installed, loaded, devices, facts.get("forbidden", 0), facts.get("exclusive", True))
+    return Loopback(installed, loaded, devices, facts.get("forbidden", 0))
 
 
-def node(number: int, name: str = "Masque", *, takes: bool = True, driver: str = "v4l2 loopback") -> VideoNode:
-    return VideoNode(Path(f"/dev/video{number}"), name, driver, captures=not takes, takes=takes)
+def node(number: int, name: str = "Masque", *, takes: bool = True, captures: bool | None = None) -> VideoNode:
+    captures = not takes if captures is None else captures
+    return VideoNode(Path(f"/dev/video{number}"), name, LOOPBACK_DRIVER, captures=captures, takes=takes)
 
 
 def test_the_test_card_stands_until_the_first_frame_and_the_last_frame_after_it(memory: type[MemoryBackend]) -> None:
     camera = VirtualCamera(SMALL, rate=25)
-    assert isinstance(camera, PacedOutput) and camera.rate == 25
+    assert isinstance(camera, PacedOutput) and isinstance(camera, CanvasOutput) and camera.rate == 25
     camera.repeat()
     camera.send(Frame(plain(77), 0, 0))
     camera.repeat()
@@ -161,6 +473,29 @@ def test_an_odd_size_is_refused_with_the_next_even_one(memory: type[MemoryBacken
     with pytest.raises(OutputError, match="321 x 181") as caught:
         VirtualCamera(CanvasOptions(321, 181))
     assert "322 x 182" in caught.value.remedy and memory.opened == []
+
+
+def test_a_change_to_an_odd_size_is_refused_and_nothing_is_closed(memory: type[MemoryBackend]) -> None:
+    camera = VirtualCamera(SMALL)
+    with pytest.raises(ChangeRefusedError, match="321 x 181"):
+        camera.use_canvas(CanvasOptions(321, 181))
+    camera.repeat()
+    assert len(memory.opened) == 1 and memory.opened[0].closed == 0 and len(memory.opened[0].sent) == 1
+
+
+def test_a_size_that_the_driver_refuses_leaves_the_old_one(memory: type[MemoryBackend]) -> None:
+    """As v4l2loopback 0.13.2 does, which says that it is busy."""
+    camera = VirtualCamera(SMALL)
+    memory.refused_px = 640
+    with pytest.raises(ChangeRefusedError, match="held at 320 x 180 by a program that looks"):
+        camera.use_canvas(CanvasOptions(640, 360, label=False))
+    camera.repeat()
+    assert [backend.closed for backend in memory.opened] == [1, 0] and len(memory.opened[1].sent) == 1
+    memory.error = RuntimeError("gone")
+    with pytest.raises(OutputError) as caught:
+        camera.use_canvas(CanvasOptions(640, 360, label=False))
+    assert not isinstance(caught.value, ChangeRefusedError), "it is over"
+    camera.close()
 
 
 def test_an_unknown_backend_is_refused(memory: type[MemoryBackend]) -> None:
@@ -187,6 +522,11 @@ def test_a_device_that_vanishes_ends_the_output(
     camera.close()
 
 
+@pytest.fixture(autouse=True)
+def newest_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "_module_version", lambda: (0, 15, 0))
+
+
 def test_our_own_device_goes_before_others_and_busy_ones_do_not_count() -> None:
     assert loopback.choose((node(3, "OBS"), node(10), node(4, "OBS"))) == Path("/dev/video10")
     assert loopback.choose((node(4, "OBS"), node(10, takes=False))) == Path("/dev/video4")
@@ -200,7 +540,9 @@ def test_our_own_device_goes_before_others_and_busy_ones_do_not_count() -> None:
         (state(loaded=False), ["Type: sudo modprobe v4l2loopback video_nr=10 exclusive_caps=1"]),
         (state(), ["modprobe -r v4l2loopback && sudo modprobe"]),
         (state(forbidden=2), ["usermod -aG video"]),
-        (state(node(10), exclusive=False), ["Close the programs", "modprobe -r"]),
+        (state(node(10, captures=True)), ["Close the programs", "modprobe -r"]),
+        (state(node(3, "Other", captures=True), node(10)), [""]),
+        (state(node(3, "Other"), node(10, captures=True)), ["Close the programs", "modprobe -r"]),
         (state(node(10)), [""]),
     ],
 )

@@ -142,6 +142,11 @@ def test_a_part_longer_than_the_whole_is_dropped(enter: Enter, mirror: FakeMirro
         ("truncated", "broke off after 300,000 of 600,000 bytes"),
         ("wrong", "wrong SHA-256"),
         ("other-size", "offers 1,234 bytes instead of 600,000"),
+        ("length-of-text", "nonsense about the file's length"),
+        ("length-below-nothing", "nonsense about the file's length"),
+        ("length-in-other-digits", "nonsense about the file's length"),
+        ("length-without-end", "nonsense about the file's length"),
+        ("moved-to-nonsense", "answered with nonsense"),
         ("broken", "answered 500 Internal Server Error"),
         ("missing", "answered 404 Not Found"),
         ("proxy", "proxy wants a user name and password"),
@@ -157,6 +162,20 @@ def test_a_bad_mirror_is_named_and_the_next_one_used(enter: Enter, mirror: FakeM
     enter(bytes=len(CONTENT), sha256=SHA256, urls=[mirror.url(way), mirror.url("good")])
     weights.pull("net")
     assert path.read_bytes() == CONTENT and leftovers(path) == []
+
+
+@pytest.mark.parametrize("way", ["good", "no-length"])
+def test_a_file_of_unknown_size_has_a_limit(
+    enter: Enter, mirror: FakeMirror, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = enter(sha256=SHA256, urls=[mirror.url(way)])
+    monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", len(CONTENT) - 1)
+    with pytest.raises(WeightsError, match="limit for a file of unknown size"):
+        weights.pull("net")
+    assert not path.exists() and leftovers(path) == []
+    monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", len(CONTENT))
+    weights.pull("net")
+    assert path.read_bytes() == CONTENT
 
 
 def test_a_page_does_not_cost_what_an_earlier_attempt_brought(enter: Enter, mirror: FakeMirror) -> None:

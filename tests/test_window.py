@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, QSlider, QWidget
 
 from avatar.errors import EngineError, OutputError
+from avatar.frames import Frame
 from avatar.live import events
 from avatar.live.statistics import LiveStatistics
 from avatar.settings import CropSettings, MotionSettings, load_settings
@@ -115,10 +117,36 @@ def test_output_size_fit_and_label(desk: Desk) -> None:
     assert (canvas.width_px, canvas.height_px, canvas.fit, canvas.label) == (1920, 1080, "fill", False)
 
 
-def test_a_new_canvas_reopens_the_virtual_camera(desk: Desk) -> None:
+def test_a_new_canvas_changes_the_open_camera_and_the_replay(desk: Desk) -> None:
     desk.captures.set_camera(True)
+    desk.session.change("window", replay=True)
     desk.session.change("canvas", fit="fit")
-    assert desk.pipeline.called("add_output") == 2
+    assert desk.pipeline.called("add_output") == 2, "it stays open"
+    assert desk.pipeline.last("set_canvas")[1] == desk.session.settings.canvas
+    assert {arguments[0] for name, arguments in desk.pipeline.calls if name == "set_canvas"} == {
+        "virtual-camera", "replay",
+    }  # fmt: skip
+
+
+def test_a_size_that_is_refused_is_set_back_unless_another_was_chosen_meanwhile(desk: Desk) -> None:
+    desk.captures.set_camera(True)
+    kept = desk.session.settings.canvas
+    error = OutputError("The virtual camera is held at 1280 x 720.", remedy="Close its picture there.")
+
+    def refuse(width_px: int) -> None:
+        wanted = dataclasses.replace(kept, width_px=width_px)
+        desk.app.bridge.tell(events.OutputRefused("virtual-camera", error, wanted, kept))
+
+    desk.session.change("canvas", width_px=960, label=False)
+    refuse(960)
+    desk.until(lambda: desk.session.settings.canvas.width_px == kept.width_px)
+    assert not desk.session.settings.canvas.label and desk.captures.state.camera
+    assert "The virtual camera is held at 1280 x 720." in desk.notices()
+    desk.session.change("canvas", width_px=1920)
+    refuse(960)
+    desk.app.bridge.tell(events.OutputStarted("virtual-camera", "/dev/video10, 1920 x 720 at 30"))
+    desk.until(lambda: "The virtual camera is held at 1280 x 720." not in desk.notices())
+    assert desk.session.settings.canvas.width_px == 1920
 
 
 def test_the_virtual_camera_tells_how_it_is(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -394,6 +422,23 @@ def test_a_snapshot_is_written_as_others_see_it(desk: Desk, tmp_path: Any) -> No
     desk.press(Qt.Key_S, Qt.ControlModifier)
     desk.until(lambda: list(tmp_path.glob("*.png")) and any("Saved" in text for text in desk.notices()))
     assert load_image(next(tmp_path.glob("*.png"))).shape == (180, 320, 3)
+
+
+def test_a_snapshot_of_a_frame_that_is_forbidden_by_now_shows_what_others_see(
+    desk: Desk, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Freeze and Snapshot in quick succession: the window still has the camera's last frame."""
+    from avatar.images import load_image
+
+    desk.session.change("window", captures=str(tmp_path))
+    desk.session.change("canvas", width_px=320, height_px=180, label=False)
+    desk.pipeline.show(200)
+    desk.until(lambda: desk.window.stage.avatar.frame is not None)
+    cover = Frame(np.full((64, 64, 3), 30, np.uint8), 0, 0)
+    monkeypatch.setattr(desk.pipeline, "in_place_of", lambda frame: cover)
+    desk.press(Qt.Key_S, Qt.ControlModifier)
+    desk.until(lambda: list(tmp_path.glob("*.png")) and any("Saved" in text for text in desk.notices()))
+    assert load_image(next(tmp_path.glob("*.png"))).max() == 30
 
 
 def test_save_the_last_half_minute_keeps_it_first(desk: Desk) -> None:

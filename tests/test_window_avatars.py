@@ -305,3 +305,22 @@ def test_pictures_map_between_widget_and_picture(dialog: Callable[..., ImportDia
     editor = dialog().editor
     place = editor.to_picture(editor.to_widget(123.0, 321.0))
     assert (place - QPointF(123.0, 321.0)).manhattanLength() < 1e-6
+
+
+def test_a_picture_that_was_turned_is_shown_turned_and_can_be_turned_back(
+    desk: Desk, dialog: Callable[..., ImportDialog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.avatars, "_how_turned", lambda rgb: 90)
+    opened = dialog()
+    assert opened.report is not None and opened.report.turn_deg == 90
+    assert "upright" in {remark.code for remark in opened.report.remarks}
+    for turn_deg in (180, 270, 0):
+        opened.turn_button.click()
+        desk.until(lambda: opened.report is not None)
+        assert opened.report.turn_deg == opened.choice().turn_deg == turn_deg
+    opened.turn_button.click()
+    desk.until(lambda: opened.report is not None)
+    opened.confirm.click()
+    opened.add_button.click()
+    desk.until(lambda: opened.added is not None)
+    assert opened.added is not None and opened.added.turn_deg == 90

@@ -34,26 +34,32 @@ class Shim:
     device: str = "/dev/video10"
 
     @classmethod
-    def build(cls, folder: Path) -> Shim:
+    def build(cls, folder: Path, device: str = "/dev/video10") -> Shim:
         """Compile it; skips the test where that cannot be."""
         if sys.platform != "linux":
             pytest.skip("v4l2loopback is Linux's")
         if shutil.which("gcc") is None:
             skip_or_fail("gcc is missing", "apt install gcc libc6-dev")
         library = folder / "shim.so"
-        subprocess.run(
-            ["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", str(library), str(SOURCE), "-ldl"], check=True
-        )
-        return cls(library, folder / "frames.raw")
+        options = ["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-ldl", "-lpthread"]
+        subprocess.run(["gcc", "-o", str(library), str(SOURCE), *options], check=True)
+        return cls(library, folder / "frames.raw", device)
 
-    def environment(self, fault: str = "", every: int = 1) -> dict[str, str]:
-        """What the program that writes must be started with; only every Nth frame is kept."""
+    def environment(self, fault: str = "", every: int = 1, **more: str) -> dict[str, str]:
+        """What programs must be started with that write or look; only every Nth frame is kept.
+
+        Args:
+            fault: of the device.
+            every: keep only every Nth frame.
+            more: module="0.12.7", caps="all", card=NAME, input=STATUS; see v4l2_shim.c.
+        """
         return os.environ | {
             "LD_PRELOAD": str(self.library),
             "MASQUE_SHIM_DEVICE": self.device,
             "MASQUE_SHIM_FILE": str(self.file),
             "MASQUE_SHIM_FAULT": fault,
             "MASQUE_SHIM_EVERY": str(every),
+            **{f"MASQUE_SHIM_{name.upper()}": value for name, value in more.items()},
         }
 
     def unplug(self) -> None:
@@ -62,8 +68,16 @@ class Shim:
 
     def times_s(self) -> list[float]:
         """When each frame was written, those that were not kept too; on the monotonic clock."""
+        return [time_ns * 1e-9 for time_ns, _, _ in self._written()]
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Width and height of each frame that was written, those that were not kept too."""
+        return [(width, height) for _, width, height in self._written()]
+
+    def _written(self) -> list[tuple[int, int, int]]:
         path = self.file.with_name(self.file.name + ".times")
-        return [int(line) * 1e-9 for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [(int(ns), int(width), int(height)) for ns, width, height in map(str.split, lines)]
 
     def frames(self, width_px: int, height_px: int) -> list[RgbImage]:
         """Every whole frame that was written, decoded as other programs would: planar YUV 4:2:0, BT.601."""

@@ -16,6 +16,7 @@ from avatar.images import SUFFIXES, load_image
 from avatar.library_import import Choice
 from avatar.library_names import same_name
 from avatar.library_record import Avatar
+from avatar.tracking.upright import turned
 from ui.actions import Actions
 from ui.avatars import Avatars, Entry
 from ui.background import Lane
@@ -166,11 +167,11 @@ class AvatarJobs(QObject):
         def show(rgb: RgbImage) -> None:
             dialog = MarksDialog(rgb, avatar.marks, self._window)
             if dialog.exec_() == QDialog.Accepted:
-                choice = Choice(avatar.crop, dialog.marks())
+                choice = Choice(avatar.crop, dialog.marks(), turn_deg=avatar.turn_deg)
                 self._avatars.change(avatar.name, choice, self._show_again, self._complain)
             dialog.deleteLater()
 
-        self._files.run(lambda: load_image(avatar.picture), show, self._complain)
+        self._files.run(lambda: turned(load_image(avatar.picture), avatar.turn_deg), show, self._complain)
 
     def remove(self) -> None:
         """Take the chosen avatar out; the notice offers to undo."""

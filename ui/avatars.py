@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,8 @@ from avatar.library_import import Choice, Detect, examine
 from avatar.library_names import same_name
 from avatar.library_record import Avatar
 from avatar.portrait import PortraitReport
-from avatar.tracking import Face
+from avatar.tracking import Face, FaceTracker
+from avatar.tracking.upright import how_turned, turned
 from ui.background import Lane
 from ui.pixels import own_image
 
@@ -36,7 +36,7 @@ class Entry:
 class Checked:
     """A picture that was looked at."""
 
-    rgb: RgbImage
+    rgb: RgbImage  # turned as the report says
     report: PortraitReport
 
 
@@ -67,7 +67,8 @@ class Avatars(QObject):
         self._files, self._faces = files, faces
         self._thumbnails: dict[tuple[str, str], QImage | None] = {}
         self._detect = detect or self._track
-        self._tracker: Any = None  # opened and used on the faces' thread
+        self._how_turned = self._turn if detect is None else None
+        self._tracker: FaceTracker | None = None  # opened and used on the faces' thread
         self._removed: list[str] = []
 
     def reload(self) -> None:
@@ -115,7 +116,8 @@ class Avatars(QObject):
 
         def look() -> Checked:
             rgb = load_image(path)
-            return Checked(rgb, examine(rgb, self._detect, choice))
+            report = examine(rgb, self._detect, choice, self._how_turned)
+            return Checked(turned(rgb, report.turn_deg), report)
 
         self._faces.run(look, done, failed)
 
@@ -126,6 +128,7 @@ class Avatars(QObject):
             return self.library.add(
                 wanted.path, detect=self._detect, name=wanted.name or None, source=wanted.source,
                 licence=wanted.licence, choice=wanted.choice, confirmed=wanted.confirmed,
+                how_turned=self._how_turned,
             ).avatar  # fmt: skip
 
         def finish(avatar: Avatar) -> None:
@@ -145,7 +148,10 @@ class Avatars(QObject):
             self.reload()
             done(avatar)
 
-        self._faces.run(lambda: self.library.change(name, choice, detect=self._detect).avatar, finish, failed)
+        def alter() -> Avatar:
+            return self.library.change(name, choice, detect=self._detect, how_turned=self._how_turned).avatar
+
+        self._faces.run(alter, finish, failed)
 
     def close_tracker(self) -> None:
         """Let go of the networks, on the thread that used them."""
@@ -191,8 +197,16 @@ class Avatars(QObject):
         return self._thumbnails[key]
 
     def _track(self, rgb: RgbImage) -> list[Face]:
-        from avatar.tracking import find_faces, open_tracker
+        from avatar.tracking import find_faces
+
+        return find_faces(rgb, self._opened())
+
+    def _turn(self, rgb: RgbImage) -> int | None:
+        return how_turned(rgb, self._opened())
+
+    def _opened(self) -> FaceTracker:
+        from avatar.tracking import open_tracker
 
         if self._tracker is None:
             self._tracker = open_tracker()
-        return functools.partial(find_faces, tracker=self._tracker)(rgb)
+        return self._tracker

@@ -14,7 +14,7 @@ from PyQt5.QtCore import QObject, QStandardPaths, pyqtSignal
 
 from avatar.errors import AvatarError
 from avatar.frames import Frame
-from avatar.live.events import Event, OutputFailed, OutputStarted
+from avatar.live.events import Event, OutputFailed, OutputRefused, OutputStarted
 from avatar.outputs.base import Output
 from avatar.outputs.canvas import CanvasOptions
 from avatar.settings import CanvasSettings, Settings
@@ -96,6 +96,7 @@ class Captures(QObject):
         if frame is None:
             self._session.notice(Notice(tr("There is no picture yet."), level="warning"))
             return
+        frame = self._session.pipeline.in_place_of(frame)  # the window may not have heard yet that others see no camera
         canvas = canvas_options(self._session.settings.canvas)
 
         def save() -> Path:
@@ -142,7 +143,7 @@ class Captures(QObject):
             return Recorder(path, canvas, microphone=Microphone)
 
         self._set(recording=path, recording_since_s=time.monotonic())
-        self._session.pipeline.add_output(RECORDING, open_recorder)
+        self._session.pipeline.add_output(RECORDING, open_recorder, at_once=True)
 
     def _open_camera(self) -> Callable[[], Output]:
         canvas = canvas_options(self._session.settings.canvas)
@@ -176,15 +177,17 @@ class Captures(QObject):
                 self._set(replay=False)
         if settings.canvas != self._canvas:
             self._canvas = settings.canvas
-            if self.state.camera:
-                self._session.pipeline.add_output(CAMERA, self._open_camera())
-            if self.state.replay:
-                self._start_replay()
+            for name in (CAMERA, REPLAY):  # a recording keeps the canvas that it began with
+                self._session.pipeline.set_canvas(name, settings.canvas)
 
     def _take_in(self, event: Event) -> None:
         match event:
             case OutputStarted(name="virtual-camera", facts=facts):
                 self._set(camera_facts=facts or tr("open"))
+                self._session.cleared.emit(CAMERA)
+            case OutputRefused(name="virtual-camera", error=error, wanted=wanted, kept=kept):
+                self._session.notice(Notice(error.what, error.remedy, "warning", CAMERA))
+                self._keep_size(wanted, kept)
             case OutputFailed(name="virtual-camera", error=error):
                 self._set(camera=False, camera_facts="", camera_problem=error)
                 self._session.notice(Notice(error.what, error.remedy, "error", CAMERA, "virtual_camera"))
@@ -195,6 +198,12 @@ class Captures(QObject):
                 self._ring = None
                 self._session.change("window", replay=False)
                 self._complain(error)
+
+    def _keep_size(self, wanted: CanvasSettings, kept: CanvasSettings) -> None:
+        """Set the size back that was refused, unless another one was chosen meanwhile."""
+        canvas = self._session.settings.canvas
+        if (canvas.width_px, canvas.height_px) == (wanted.width_px, wanted.height_px):
+            self._session.change("canvas", width_px=kept.width_px, height_px=kept.height_px)
 
     def _set(self, **values: object) -> None:
         self.state = dataclasses.replace(self.state, **values)  # type: ignore[arg-type]

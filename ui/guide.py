@@ -23,7 +23,7 @@ from ui.actions import Actions
 from ui.captures import Captures, CaptureState, other_programs_see
 from ui.language import tr
 from ui.panel_calibration import score_in_words
-from ui.panel_camera import CameraSection
+from ui.panel_camera import CameraSection, name_of
 from ui.plain_text import PlainLabel
 from ui.section import note, set_note
 from ui.session import LiveState, Session
@@ -187,7 +187,7 @@ class Guide(QWidget):
                 widget.deleteLater()
         for button in self._group.buttons():
             self._group.removeButton(button)
-        options = [(camera.id, camera.name) for camera in self._cameras.cameras()]
+        options = [(camera.id, name_of(camera)) for camera in self._cameras.cameras()]
         for value, text in [*options, (IDLE, tr("No camera for now"))]:
             radio = QRadioButton(text)
             radio.setProperty("source", value)

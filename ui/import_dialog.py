@@ -45,12 +45,17 @@ class ImportDialog(QDialog):
         self._path, self._avatars = path, avatars
         self._marks: Marks | None = None
         self._number: int | None = None
+        self._turn_deg: int | None = None  # None: the first look finds out
         self._checked: Checked | None = None
         self._asked = 0  # checks that were asked for; an answer to an older one is passed over
         self.added: Avatar | None = None
         self.setWindowTitle(tr("Add an avatar"))
         self.resize(880, 600)
         self.editor = PictureEditor()
+        self.turn_button = QPushButton(tr("Turn by 90°"))
+        self.turn_button.setIcon(icons.icon("refresh"))
+        self.turn_button.setEnabled(False)
+        self.turn_button.clicked.connect(self._turn)
         self._look_soon = QTimer(self)  # a key that is held moves the frame often, and a look takes its time
         self._look_soon.setSingleShot(True)
         self._look_soon.setInterval(LOOK_AFTER_MS)
@@ -118,6 +123,7 @@ class ImportDialog(QDialog):
         side.addLayout(buttons)
         left = QVBoxLayout()
         left.addWidget(self.editor, 1)
+        left.addWidget(self.turn_button, 0, Qt.AlignLeft)
         left.addWidget(note(tr("Drag the frame to use a part of the picture. A double click takes all of it.")))
         whole = QHBoxLayout(self)
         whole.setContentsMargins(16, 16, 16, 16)
@@ -128,7 +134,7 @@ class ImportDialog(QDialog):
 
     def choice(self) -> Choice:
         """What was chosen about the picture so far."""
-        return Choice(self.editor.box() if self._checked else None, self._marks, self._number)
+        return Choice(self.editor.box() if self._checked else None, self._marks, self._number, self._turn_deg)
 
     @property
     def report(self) -> PortraitReport | None:
@@ -151,10 +157,10 @@ class ImportDialog(QDialog):
     def _saw(self, asked: int, checked: Checked) -> None:
         if asked != self._asked:
             return
-        first = self._checked is None
-        self._checked = checked
-        if first:
+        if self._checked is None:
             self.editor.set_picture(checked.rgb)
+        self._checked, self._turn_deg = checked, checked.report.turn_deg
+        self.turn_button.setEnabled(True)
         report = checked.report
         chosen = next((n for n, face in enumerate(report.faces, 1) if face is report.face), 1)
         self.editor.set_faces(report.faces, chosen)
@@ -192,6 +198,13 @@ class ImportDialog(QDialog):
 
     def _choose_face(self, number: int) -> None:
         self._number = number
+        self._look()
+
+    def _turn(self) -> None:
+        """Look at the whole picture once more, turned clockwise."""
+        self._turn_deg = ((self._turn_deg or 0) + 90) % 360
+        self._checked = self._marks = self._number = None
+        self.turn_button.setEnabled(False)
         self._look()
 
     def _mark(self) -> None:

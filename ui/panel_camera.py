@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 FILE, FOLDER = "?file", "?folder"  # entries that ask for one
 
 
+def name_of(camera: CameraInfo) -> str:
+    """What a list calls a camera."""
+    return camera.name if camera.has_signal else tr("{name} (no signal)", name=camera.name)
+
+
 class CameraSection(Section):
     """Camera, video file, folder or no camera."""
 
@@ -88,7 +93,7 @@ class CameraSection(Section):
 
     def _offer(self, source: str) -> None:
         options = [(IDLE, tr("No camera: idle motion"))]
-        options += [(camera.id, camera.name) for camera in self._cameras]
+        options += [(camera.id, name_of(camera)) for camera in self._cameras]
         if source not in [value for value, _ in options]:
             options.append((source, Path(source).name or source))
         options += [(FILE, tr("Video or picture…")), (FOLDER, tr("Folder of pictures…"))]

@@ -22,6 +22,7 @@ from avatar.live.events import (
     FaceLost,
     SourceBack,
     SourceLost,
+    SourceNote,
 )
 from avatar.live.options import IDLE, LiveOptions
 from avatar.pipeline import Pipeline
@@ -275,6 +276,8 @@ class Session(QObject):
                 self.noticed.emit(Notice(what, remedy, "error", "source", "choose_camera"))
             case SourceBack():
                 self.cleared.emit("source")
+            case SourceNote(text=text):
+                self.noticed.emit(Notice(tr(text)))
             case FaceLost():
                 self._notice(
                     later("No face in the picture: the avatar idles."), "face", "warning",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from avatar import interrupts
 from avatar.bootstrap.environment import Environment
 from avatar.bootstrap.steps import prepare
 from avatar.errors import SetupError
@@ -34,6 +35,7 @@ def start(words: Sequence[str], root: Path = ROOT, open_window: Callable[[], int
     files = ("requirements.txt", "requirements-dev.txt") if command == "test" else ("requirements.txt",)
     environment = Environment(root.resolve(), files)
     try:
+        interrupts.begin_work()
         if not environment.is_ready():
             prepare(environment, with_models=command not in NEED_NO_MODELS)
     except SetupError as error:
@@ -65,4 +67,5 @@ def _hand_over(command: list[str]) -> int:
             return subprocess.run(command, check=False).returncode
         except KeyboardInterrupt:  # the child was told too and has said what there is to say
             return 1
+    interrupts.hold()
     os.execv(command[0], command)

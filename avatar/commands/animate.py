@@ -29,7 +29,8 @@ _LABELS = {
 }  # fmt: skip
 _HELP = """\
 SOURCE   a picture, or the name of an avatar (run.py avatars list)
-DRIVING  a video, a GIF, a folder of pictures, a motion template (.masque), or idle: the built-in motion
+DRIVING  a video, an animated GIF, PNG, WebP or AVIF, a folder of pictures, a motion template (.masque), or idle:
+         the built-in motion
 OUT      .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.
          An odd width or height is padded to even in .mp4 and .webm, which cannot hold odd ones."""
 
@@ -69,8 +70,19 @@ def add_parser(subparsers: Any) -> None:
         "--crop", metavar="auto|none|X,Y,W,H", default="auto",
         help="part of SOURCE to use: head and shoulders if the face is small in it (auto), all (none), or a part",
     )  # fmt: skip
-    result.add_argument("--size", metavar="N", type=int, help="longer side in pixels (default: that of SOURCE)")
+    result.add_argument(
+        "--turn", metavar="auto|0|90|180|270", default="auto",
+        help="turn SOURCE clockwise first; auto: until its face is upright (default)",
+    )  # fmt: skip
+    result.add_argument(
+        "--size", metavar="N|full",
+        help="longer side of the portrait in pixels (default: that of SOURCE, at most 1920), or full: that of SOURCE",
+    )  # fmt: skip
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
+    result.add_argument(
+        "--sound-track", metavar="N|all", type=_sound_track,
+        help="which of DRIVING's sound tracks to keep: a number from 1, or all (default: the first that can be heard)",
+    )  # fmt: skip
     result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
     result.add_argument(
         "--show", choices=("motion",),
@@ -117,7 +129,8 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
     from avatar.animate_job import AnimateOptions
     from avatar.devices import check_device_name
     from avatar.driving_motion import named_driving
-    from avatar.portrait_crop import parse_crop
+    from avatar.portrait_crop import parse_crop, parse_turn
+    from avatar.result_size import parse_size
     from avatar.settings import load_settings
 
     check_device_name(args.device)
@@ -135,9 +148,11 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         strength_head=_first(args.strength_head, args.strength, motion.strength_head),
         strength_expression=_first(args.strength_expression, args.strength, motion.strength_expression),
         crop=parse_crop(args.crop),
-        size=args.size,
+        turn_deg=parse_turn(args.turn),
+        size=None if args.size is None else parse_size(args.size),
         device=args.device,
         audio=args.audio,
+        sound_track=args.sound_track,
         side_by_side=args.side_by_side,
         show=args.show,
     )
@@ -206,6 +221,14 @@ def _number(text: str) -> float:
     if not 0 <= value <= 2:
         raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 2")
     return value
+
+
+def _sound_track(text: str) -> int | str:
+    if text == "all":
+        return text
+    if not text.isascii() or not text.isdecimal() or int(text[:9]) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is neither a number from 1 nor all")
+    return int(text[:9])
 
 
 def _reference(text: str) -> str | int:

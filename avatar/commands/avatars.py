@@ -67,6 +67,10 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--face", metavar="N", type=int, help="of several faces, the one to animate (1 = the largest)")
     add("--crop", metavar="X,Y,W,H", default="auto", help="the part of the picture to animate, in pixels")
+    add(
+        "--turn", metavar="auto|0|90|180|270", default="auto",
+        help="turn the picture clockwise; auto: until its face is upright (default)",
+    )  # fmt: skip
     add("--marks", metavar="X,Y", nargs="+", help="where the face is, marked by hand; or a TOML file of marks")
 
 
@@ -96,6 +100,7 @@ def _add(library: Any, args: argparse.Namespace) -> int:
     from avatar.errors import AvatarError, UsageError
     from avatar.library_import import Choice
     from avatar.tracking import find_faces, open_tracker
+    from avatar.tracking.upright import how_turned
 
     choice = _choice(args)
     if len(args.files) > 1 and (args.name or choice != Choice()):
@@ -103,12 +108,12 @@ def _add(library: Any, args: argparse.Namespace) -> int:
         raise UsageError(f"{option} goes with one FILE only.", remedy="Add the files one by one.")
     confirmed = args.i_have_the_right or _asked_for_the_right(len(args.files))
     tracker, failed = open_tracker(), 0
-    detect = functools.partial(find_faces, tracker=tracker)
+    detect, turn = functools.partial(find_faces, tracker=tracker), functools.partial(how_turned, tracker=tracker)
     for file in args.files:
         try:
             added = library.add(
                 file, detect=detect, name=args.name, source=args.source, licence=args.licence,
-                without_face=args.without_face, choice=choice, confirmed=confirmed,
+                without_face=args.without_face, choice=choice, confirmed=confirmed, how_turned=turn,
             )  # fmt: skip
         except AvatarError as error:  # the other files are still added
             failed += 1
@@ -124,10 +129,12 @@ def _add(library: Any, args: argparse.Namespace) -> int:
 
 def _change(library: Any, args: argparse.Namespace) -> int:
     from avatar.tracking import find_faces, open_tracker
+    from avatar.tracking.upright import how_turned
 
     choice = _choice(args)
     with contextlib.closing(open_tracker()) as tracker:
-        changed = library.change(args.name, choice, detect=functools.partial(find_faces, tracker=tracker))
+        detect, turn = functools.partial(find_faces, tracker=tracker), functools.partial(how_turned, tracker=tracker)
+        changed = library.change(args.name, choice, detect=detect, how_turned=turn)
     print(f"{shown(changed.avatar.name)} is changed.")
     _print_remarks(changed.report)
     return 0
@@ -137,7 +144,7 @@ def _choice(args: argparse.Namespace) -> Choice:
     """What the options say about the picture. Raises: UsageError."""
     from avatar.errors import UsageError
     from avatar.library_import import Choice
-    from avatar.portrait_crop import Box, parse_crop
+    from avatar.portrait_crop import Box, parse_crop, parse_turn
     from avatar.tracking.marks import parse_marks, read_marks
 
     if args.face is not None and args.marks:
@@ -146,7 +153,7 @@ def _choice(args: argparse.Namespace) -> Choice:
     texts = args.marks or []
     is_file = len(texts) == 1 and "," not in texts[0]
     marks = None if not texts else read_marks(Path(texts[0])) if is_file else parse_marks(texts)
-    return Choice(crop if isinstance(crop, Box) else None, marks, args.face)
+    return Choice(crop if isinstance(crop, Box) else None, marks, args.face, parse_turn(args.turn))
 
 
 def _asked_for_the_right(count: int) -> bool:
@@ -183,14 +190,13 @@ def _restore(library: Any, args: argparse.Namespace) -> int:
 
 
 def _check(library: Any, args: argparse.Namespace) -> int:
-    from avatar.images import load_image
     from avatar.portrait import check_portrait
-    from avatar.tracking import find_faces, open_tracker
+    from avatar.portrait_source import read_portrait
+    from avatar.tracking import open_tracker
 
-    source = library.likeness(args.file)
-    rgb = load_image(source.picture)
     with contextlib.closing(open_tracker()) as tracker:
-        report = check_portrait(rgb, [source.face] if source.face else find_faces(rgb, tracker))
+        portrait = read_portrait(library.likeness(args.file), tracker, "none")
+    report = check_portrait(portrait.rgb, portrait.faces)
     verdict = "can be animated" if report.ok else "cannot be animated"
     print(f"{shown(args.file)}: {report.width_px}x{report.height_px}, {verdict}.")
     if report.face is not None:
@@ -201,6 +207,8 @@ def _check(library: Any, args: argparse.Namespace) -> int:
             f"Face: {ear_to_ear_px(report.face):.0f} px between the ears; "
             f"yaw {pose.yaw_deg:+.0f}, pitch {pose.pitch_deg:+.0f}, roll {pose.roll_deg:+.0f} degrees."
         )
+    for note in portrait.turn_notes("avatars add --turn 0"):
+        print(f"- {note}")
     _print_remarks(report)
     return 0 if report.ok else 1
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
+
+from avatar.foreign_text import MOST_OF_SENTENCE, shown
 
 _HELP = """\
 Follow the face in DRIVING and in RESULT and compare the two, frame by frame:
@@ -45,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)
+    for note in evaluation.notes:
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     print(evaluation.table())
     if args.json is not None:
         write_json(args.json, discreet_report(evaluation.as_json()))

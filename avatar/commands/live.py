@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.record is not None:
         check_recording(args.record)
     if args.camera is not None:
-        check_source(args.camera)
+        check_source(args.camera, remembered=settings.camera.source)
     cv2.setNumThreads(settings.threads)
     terminal = Terminal()
     with stop_signals() as stopped, watch_stdin() as closed:
@@ -134,12 +134,18 @@ def _first(given: Any, usual: Any) -> Any:
 def _first_camera() -> str:
     """Where neither the command line nor the settings name one; without any camera the avatar idles."""
     from avatar.live.options import IDLE
-    from avatar.sources.camera_list import list_cameras
+    from avatar.sources.camera_list import list_cameras, usual_camera
 
     cameras = list_cameras()
-    if not cameras:
-        print("There is no camera, so the avatar idles. Name a video with --camera to drive it.", file=sys.stderr)
-    return cameras[0].id if cameras else IDLE
+    usual = usual_camera(cameras)
+    if usual is not None:
+        return usual.id
+    if cameras:
+        what = f"The only camera is virtual ({cameras[0].name}), so the avatar idles. Name it with --camera to use it."
+    else:
+        what = "There is no camera, so the avatar idles. Name a video with --camera to drive it."
+    print(what, file=sys.stderr)
+    return IDLE
 
 
 def _outputs(args: argparse.Namespace, options: LiveOptions) -> dict[str, Callable[[], Output]]:
@@ -163,6 +169,8 @@ def _conclude(result: SessionResult) -> int:
         latency = statistics.latency
         late = f", {latency.p50_ms:.0f} ms from capture to send (95 %: {latency.p95_ms:.0f})" if latency else ""
         print(f"{statistics.drawn} frames in {result.seconds:.1f} s{late}.")
+    elif not result.problems:
+        print("Stopped before there was an avatar.", file=sys.stderr)
     code = FAILED if result.problems or not statistics.drawn else DONE
     if not result.clean:
         sys.stdout.flush()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,8 @@ def add_parser(subparsers: Any) -> None:
         description="Follow the face in a video and store its motion alone, which animate takes in place of a video. "
         "docs/motion-template.md tells what is in it.",
     )
-    parser.add_argument("driving", metavar="DRIVING", type=Path, help="a video, a GIF, or a folder of pictures")
+    driving = "a video, an animated image, or a folder of pictures"
+    parser.add_argument("driving", metavar="DRIVING", type=Path, help=driving)
     parser.add_argument("-o", "--output", metavar="FILE.masque", type=Path, required=True, help="the template")
 
 
@@ -33,8 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from avatar.errors import UsageError
     from avatar.motion.template import SUFFIX, save_template
     from avatar.motion.track import track_frames
+    from avatar.motion.upright_clip import open_turned, turn_of_clip
     from avatar.outputs.target import check_apart, check_folder, refuse_special
-    from avatar.sources.video import open_driving
     from avatar.tracking import open_tracker
 
     output: Path = args.output
@@ -47,11 +50,16 @@ def run(args: argparse.Namespace) -> int:
     check_apart([output], [args.driving])
     refuse_special(output)
     check_folder(output.resolve().parent)
-    tracker = open_tracker()
-    with open_driving(args.driving) as clip, _bar(clip) as bar:
+    with (
+        contextlib.closing(open_tracker()) as tracker,
+        open_turned(args.driving, turn_of_clip(args.driving, tracker)) as clip,
+        _bar(clip) as bar,
+    ):
         track = track_frames(_counted(clip, bar), tracker, name=args.driving.name)
-    tracker.close()
+        notes = clip.notes
     save_template(track, output)
+    for note in notes:
+        print(shown(note, MOST_OF_SENTENCE), file=sys.stderr)
     seen = int((track.presence > 0).sum())
     name = shown(output, MOST_OF_SENTENCE)
     print(f"{name}: {len(track)} frames, {track.times_s[-1]:.1f} s, a face in {seen} of them.")

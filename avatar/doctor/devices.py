@@ -66,7 +66,12 @@ def _linux() -> Iterator[Check]:
             missing = f"{state.forbidden} video devices may not be opened by this user"
         yield Check("virtual camera", WARNING, f"There is none: {missing}.", state.remedy)
         return
-    if loopback.choose(state.devices) is None:
+    chosen = loopback.choose(state.devices)
+    stuck = [node for node in state.devices if loopback.use_of(node) is loopback.Use.STUCK] if chosen is None else []
+    if stuck:
+        error = loopback.stuck(stuck[0].path)
+        yield Check("virtual camera", WARNING, error.what, error.remedy)
+    elif chosen is None:
         what = "Another program sends to every virtual camera."
         yield Check("virtual camera", WARNING, what, "Close it: OBS, or another Masque.")
     elif state.exclusive is False:

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from avatar.errors import EngineError, WeightsError
 from avatar.fomm.config import ModelConfig
+from avatar.fomm.cost import check_cost
 from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.structure import BATCH_COUNT, SHOWN_KEYS, Weights, misfits, structure_of, summary
+from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
 from avatar.foreign_text import first_line, quoted
+from avatar.state_files import BATCH_COUNT
 
 
 def load_checkpoint(
@@ -37,6 +39,7 @@ def load_checkpoint(
     file = read_weight_file(path)
     structure = wanted or file.config or _structure(path, file.weights)
     _check_fit(path, file.weights, structure, "" if wanted is None else str(config))
+    _check_cost(path, structure)
     _check_numbers(path, file.weights)
     return build(file.weights, structure).to(place)
 
@@ -68,6 +71,14 @@ def _check_fit(path: Path, weights: Weights, structure: ModelConfig, named: str)
         raise WeightsError(f"{path} does not fit {what}: {summary(clauses)}.", remedy=remedy)
 
 
+def _check_cost(path: Path, structure: ModelConfig) -> None:
+    try:
+        check_cost(structure)
+    except ValueError as error:
+        what = f"{path} cannot be drawn with: {error}."
+        raise WeightsError(what, remedy=f"Use a smaller model. {GET_ONE}") from error
+
+
 def _check_numbers(path: Path, weights: Weights) -> None:
     if bad := [name for name, x in weights.items() if x.is_floating_point() and not _finite(x)]:
         names = ", ".join(map(quoted, bad[:SHOWN_KEYS]))
@@ -79,7 +90,8 @@ def _check_numbers(path: Path, weights: Weights) -> None:
 
 
 def _finite(x: Tensor) -> bool:
-    return bool(torch.isfinite(x).all())
+    """Whether all numbers are; without the copies that `isfinite` makes of a large tensor."""
+    return x.numel() == 0 or all(bool(torch.isfinite(end)) for end in torch.aminmax(x))
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -67,6 +67,12 @@ class ModelConfig:
         """Side of the image that these networks were made for, pixels: the hourglasses see 64."""
         return round(64 / self.motion.scale_factor)
 
+    @property
+    def side_step(self) -> int:
+        """What the sides of an image must be multiples of, pixels: all halvings must come out even."""
+        nets = (self.detector, self.motion)
+        return max(1 << self.num_down_blocks, *(round((1 << net.num_blocks) / net.scale_factor) for net in nets))
+
     def channels(self, level: int) -> int:
         """Channels of the generator after `level` halvings of the image."""
         return min(self.max_features, self.block_expansion << level)

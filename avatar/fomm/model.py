@@ -34,8 +34,7 @@ class FirstOrderModel(nn.Module):
     @property
     def side_step(self) -> int:
         """What the sides of an image must be multiples of, pixels: all halvings must come out even."""
-        nets = (self.config.detector, self.config.motion)
-        return max(1 << self.config.num_down_blocks, *(round((1 << net.num_blocks) / net.scale_factor) for net in nets))
+        return self.config.side_step
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> Keypoints:

@@ -15,9 +15,12 @@ import numpy.typing as npt
 import torch
 
 from avatar.errors import EngineError, ShapeError, WeightsError
+from avatar.fomm.config import ModelConfig
+from avatar.fomm.cost import check_cost
 from avatar.fomm.dense_motion import DenseMotion
 from avatar.fomm.layout import from_layout
 from avatar.fomm.onnx_export import CONFIG_KEY, FILES, KEYPOINTS
+from avatar.fomm.onnx_trial import check_onnx
 from avatar.fomm.stream import Drawn, Finish, StreamOptions, as_bytes
 from avatar.foreign_text import first_line
 from avatar.frames import RgbImage
@@ -26,7 +29,7 @@ from avatar.motion.keypoints import Keypoints, Transfer
 Floats = npt.NDArray[np.float32]
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_QUIET = 3  # of ONNX Runtime's levels: errors
+_QUIET = 4  # of ONNX Runtime's levels: what it says of errors it raises as well
 
 
 class OnnxStream:
@@ -63,6 +66,7 @@ class OnnxStream:
         if device != "cpu" and hasattr(onnxruntime, "preload_dlls"):
             onnxruntime.preload_dlls()  # the CUDA libraries that torch brought
         wanted = _providers(device, tensorrt, cache)
+        check_onnx([folder / name for name in FILES])
         self._encoder, self._detector, self._generator = (self._open(folder / name, wanted) for name in FILES)
         self.providers: list[str] = self._generator.get_providers()
         on_cuda = any(name in (CUDA, TENSORRT) for name in self.providers)
@@ -76,6 +80,7 @@ class OnnxStream:
         self.place = f"cuda:{index}" if on_cuda else "cpu"
         self.device = torch.device("cpu")  # of what `drawn` holds
         config = self._config(folder / FILES[2])
+        self._check_parts(folder, config)
         size = config.frame_size
         self.shape = (size, size, config.num_channels)
         self._has_frames = any(each.name == KEYPOINTS[1] for each in self._generator.get_inputs())
@@ -150,7 +155,11 @@ class OnnxStream:
                 binding.bind_ortvalue_input(name, value)
         for name in outputs:
             binding.bind_output(name, "cpu")
-        session.run_with_iobinding(binding)
+        try:
+            session.run_with_iobinding(binding)
+        except Exception as error:  # of ONNX Runtime's own kinds
+            what = f"ONNX Runtime cannot compute this model: {first_line(error)}."
+            raise EngineError(what, remedy="Export it again, or choose another.") from error
         return dict(zip(outputs, binding.copy_outputs_to_cpu(), strict=True))
 
     def _on_device(self, value: Floats) -> Any:
@@ -164,8 +173,6 @@ class OnnxStream:
         return np.ascontiguousarray(rgb.transpose(2, 0, 1)[None], np.float32) * np.float32(1 / 255)
 
     def _open(self, path: Path, providers: list[Any]) -> Any:
-        if not path.is_file():
-            raise WeightsError(f"{path} is missing.", remedy="Write it: python run.py models export NAME -o FOLDER")
         settings = self._ort.SessionOptions()
         settings.log_severity_level = _QUIET
         try:
@@ -174,15 +181,42 @@ class OnnxStream:
             what = f"{path} cannot be opened by ONNX Runtime: {first_line(error)}."
             raise WeightsError(what, remedy="Export the model again.") from error
 
-    def _config(self, path: Path) -> Any:
+    def _check_parts(self, folder: Path, config: ModelConfig) -> None:
+        """Refuse files that do not fit each other or their own config, such as two that were swapped."""
+        sessions = (self._encoder, self._detector, self._generator)
+        for name, session, expected in zip(FILES, sessions, _interfaces(config), strict=True):
+            ends = (session.get_inputs(), session.get_outputs())
+            found = tuple({each.name: list(each.shape) for each in end} for end in ends)
+            if found != expected or any(each.type != "tensor(float)" for each in ends[0]):
+                raise WeightsError(
+                    f"{folder / name} is another network, or does not fit the others in its folder.",
+                    remedy="Write all three again: python run.py models export NAME -o FOLDER",
+                )
+
+    def _config(self, path: Path) -> ModelConfig:
         metadata = self._generator.get_modelmeta().custom_metadata_map
         try:
             self._is_half = metadata.get("precision") == "float16"
-            return from_layout(json.loads(metadata[CONFIG_KEY]))
-        except (KeyError, ValueError) as error:
+            config = from_layout(json.loads(metadata[CONFIG_KEY]))
+            check_cost(config)
+            return config
+        except (KeyError, ValueError, RecursionError, OverflowError) as error:
             raise WeightsError(
                 f"{path} was not written by Masque.", remedy="Write it: python run.py models export NAME -o FOLDER"
             ) from error
+
+
+def _interfaces(config: ModelConfig) -> list[tuple[dict[str, list[int]], dict[str, list[int]]]]:
+    """Names and shapes of what each of FILES takes and gives."""
+    size, side = config.frame_size, round(config.frame_size * config.motion.scale_factor)
+    inner, downs = size >> config.num_down_blocks, config.num_down_blocks
+    image, points = [1, config.num_channels, size, size], [1, config.num_kp, 2]
+    encoded = {"features": [1, config.channels(downs), inner, inner], "small": [1, config.num_channels, side, side]}
+    found = {"value": points} | ({"jacobian": [*points, 2]} if config.estimate_jacobian else {})
+    moved = {name: found[end] for name in KEYPOINTS if (end := name.rpartition("_")[2]) in found}
+    drawn = {"prediction": image, "deformation": [1, side, side, 2]}
+    drawn |= {"occlusion_map": [1, 1, side, side]} if config.estimate_occlusion_map else {}
+    return [({"source": image}, encoded), ({"image": image}, found), (encoded | moved, drawn)]
 
 
 def _named(names: tuple[str, ...], kp: Keypoints) -> dict[str, Floats]:

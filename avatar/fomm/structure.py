@@ -12,10 +12,10 @@ from torch import Tensor
 from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
 from avatar.fomm.model import FirstOrderModel
 from avatar.foreign_text import quoted
+from avatar.state_files import BATCH_COUNT
 
 Weights = Mapping[str, Tensor]  # "kp_detector.kp.weight" and so on
 
-BATCH_COUNT = ".num_batches_tracked"  # a counter of the training, of no use afterwards
 SHOWN_KEYS = 5
 
 MOTION, DETECTOR = "generator.dense_motion_network", "kp_detector"
@@ -43,6 +43,8 @@ def structure_of(weights: Weights) -> ModelConfig:
         raise ValueError(summary([f"{name} has {weights[name].ndim} dimensions instead of 4" for name in flat]))
     num_kp = weights[f"{DETECTOR}.kp.weight"].shape[0]
     jacobian = weights.get(f"{DETECTOR}.jacobian.weight")
+    if jacobian is not None and jacobian.ndim != 4:
+        raise ValueError(f"{DETECTOR}.jacobian.weight has {jacobian.ndim} dimensions instead of 4")
     first = weights["generator.first.conv.weight"]
     return ModelConfig(
         detector=_hourglass(weights, f"{DETECTOR}.predictor", f"{DETECTOR}.down.weight"),
@@ -65,7 +67,11 @@ def misfits(weights: Weights, config: ModelConfig) -> list[str]:
     """How the weights differ from those that a config asks for, one clause each; empty if they fit."""
     with torch.device("meta"):  # shapes without numbers
         wanted = {name: tuple(value.shape) for name, value in FirstOrderModel(config).state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
+    return clauses_of({name: tuple(value.shape) for name, value in weights.items()}, wanted)
+
+
+def clauses_of(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """How shapes by name differ from those that are wanted, one clause each; counters do not matter."""
     names = [name for name in dict.fromkeys((*wanted, *found)) if not name.endswith(BATCH_COUNT)]
     clauses = []
     for name in names:
@@ -92,13 +98,12 @@ def scale_of(kernel: Tensor) -> float:
     """
     side = kernel.shape[-1]
     middle = side // 2
-    if side < 3 or side % 2 == 0:
-        raise ValueError(f"an anti-aliasing kernel has the side {side}")
+    if side < 3 or side % 2 == 0 or kernel.shape[-2] != side or kernel.numel() == 0:
+        raise ValueError(f"an anti-aliasing kernel has the shape {tuple(kernel.shape)}")
     peak, beside = float(kernel[0, 0, middle, middle]), float(kernel[0, 0, middle, middle + 1])
-    if not peak > beside > 0:
+    if not math.inf > peak > beside > 0 or not (fall := math.log(peak / beside)) > 0:
         raise ValueError("an anti-aliasing kernel is no Gaussian")
-    sigma = math.sqrt(1 / (2 * math.log(peak / beside)))
-    return 1 / round(1 + 2 * sigma)
+    return 1 / round(1 + 2 * math.sqrt(1 / (2 * fall)))
 
 
 def _hourglass(weights: Weights, name: str, kernel: str) -> HourglassConfig:

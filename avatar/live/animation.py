@@ -17,7 +17,7 @@ from avatar.frames import Frame, LatestFrame
 from avatar.live.calibration import Calibration
 from avatar.live.crop import DrivingCrop
 from avatar.live.driver import Driver
-from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost
+from avatar.live.events import EngineFailed, Event, FaceFound, FaceLost, SourceNote
 from avatar.live.gate import Gate
 from avatar.live.mark import as_passed_through
 from avatar.live.moment import Moment
@@ -26,9 +26,12 @@ from avatar.live.stage import Stage
 from avatar.live.statistics import Window
 from avatar.live.tap import Preview, Tap
 from avatar.live.tools import LiveTools
+from avatar.live.turn_watch import TurnWatch
 from avatar.live.worker import Worker
+from avatar.motion.cuts import CutWatch
 from avatar.motion.idle import SIDE_PX, load_idle
 from avatar.motion.reference import neutral_frame
+from avatar.motion.track import scale_between
 from avatar.settings import CropSettings, MotionSettings
 from avatar.tracking import Face, FaceTracker
 
@@ -70,6 +73,9 @@ class AnimationThread(Worker):
         self._period_s = 1 / options.camera_rate
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
+        self._cuts = CutWatch()
+        self._turn = TurnWatch()
+        self._camera_size = (0, 0)
         self.calibration = Calibration(
             report, search=options.calibration.search, drift_hint=options.calibration.drift_hint
         )
@@ -91,6 +97,9 @@ class AnimationThread(Worker):
     def use_source(self, spec: str, since_ns: int) -> None:
         """Frames captured before `since_ns` are of the source before, and count no longer."""
         self._source, self._since_ns = spec, since_ns
+        self._cuts.reset()
+        self._camera_size = (0, 0)
+        self._turn.reset()
         self._camera_s = time.monotonic()
         self.calibration.forget()
 
@@ -110,6 +119,7 @@ class AnimationThread(Worker):
         """See the driver in a mirror."""
         if on != self._mirror:
             self._mirror = on
+            self._cuts.reset()
             self.calibration.mirror(self._camera_width_px)
             if self._tracker is not None:
                 self._tracker.reset()
@@ -132,6 +142,7 @@ class AnimationThread(Worker):
         except Exception as error:  # outermost frame of the thread: nothing above would see it
             logger.exception("Animation stopped")
             failure = error if isinstance(error, AvatarError) else EngineError(f"Animation stopped: {error}.")
+            self._gate.cover()
             self._report(EngineFailed(failure, ""))
         finally:
             if self._tracker is not None:
@@ -150,6 +161,7 @@ class AnimationThread(Worker):
             self._camera_s = now_s
             self._follow(frame, now_s)
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:
+            self._gate.cover()  # the last frame of a camera that is gone, where the engine has nothing to put there
             self._animate(None, time.monotonic_ns(), now_s)
         else:
             self.calibration.pass_time(now_s)
@@ -160,14 +172,15 @@ class AnimationThread(Worker):
         self.stages["wait"].add(1000 * now_s - frame.captured_ns * 1e-6)
         if self._mirror:
             frame = Frame(np.asarray(cv2.flip(frame.rgb, 1)), frame.sequence, frame.captured_ns)
-        self._camera_width_px = frame.width_px
+        self._note_size(frame)
         with self._timed("track"):
             face = self._track(frame) if self.stage.watches_faces else None
+        self._watch_turn(frame, face, now_s)
         box = self._crop.box(face, frame.width_px, frame.height_px, now_s)
         self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
         seen = face if self.stage.needs_face else face or self._stand_in
         moment = None if seen is None else Moment.of(seen, frame.rgb, box)
-        if self._gate.passing_through:
+        if self._gate.passes(frame.captured_ns):
             self._publish(as_passed_through(frame, self.stage.wanted.canvas))
             self.calibration.observe(moment, now_s)
         else:
@@ -176,11 +189,35 @@ class AnimationThread(Worker):
     def _track(self, frame: Frame) -> Face | None:
         assert self._tracker is not None
         time_s = frame.captured_ns * 1e-9
+        if self._cuts.scene_changed(frame.rgb):
+            self._tracker.reset()
         if self._crop.settings.auto:
-            return self._tracker.track(frame.rgb, time_s)
-        box = self._crop.box(None, frame.width_px, frame.height_px, time_s)
-        face = self._tracker.track(np.ascontiguousarray(box.of(frame.rgb)), time_s)
-        return None if face is None else face.shifted(box.left, box.top)
+            face = self._tracker.track(frame.rgb, time_s)
+        else:
+            box = self._crop.box(None, frame.width_px, frame.height_px, time_s)
+            face = self._tracker.track(np.ascontiguousarray(box.of(frame.rgb)), time_s)
+            face = None if face is None else face.shifted(box.left, box.top)
+        if face is not None and self._cuts.is_cut(face, time_s):
+            self.calibration.rebase(face)
+            self._crop.start_afresh()
+        return face
+
+    def _watch_turn(self, frame: Frame, face: Face | None, now_s: float) -> None:
+        """Tell of a camera that is mounted upside down, once."""
+        if self._tracker is None or not (self.stage.ready and self.stage.needs_face):
+            return
+        if (note := self._turn.note(frame.rgb, face, self._tracker, now_s)) is not None:
+            self._report(SourceNote(note))
+
+    def _note_size(self, frame: Frame) -> None:
+        """Carry the reference frame over where a source goes on in another size, as calls and browsers do."""
+        size = (frame.width_px, frame.height_px)
+        if self._camera_size not in (size, (0, 0)):
+            times = 1 / scale_between(size, self._camera_size)
+            if times != 1:
+                self.calibration.rescale(times)
+                self._cuts.rescale(times)
+        self._camera_size, self._camera_width_px = size, frame.width_px
 
     def _animate(self, moment: Moment | None, captured_ns: int, now_s: float) -> None:
         """Draw and publish one avatar frame, unless there is nothing to draw with."""

@@ -66,7 +66,7 @@ class Calibration:
     def __init__(self, report: Callable[[Event], None], *, search: bool = False, drift_hint: bool = True) -> None:
         self._report = report
         self.search, self.drift_hint = search, drift_hint
-        self.person = 0  # counts those who were seen for the first time: from one to the next nothing goes over
+        self.person = 0  # counts those who were seen for the first time, and cuts: what was shown goes over into them
         self._target: Moment | None = None  # where the reference frame is or goes
         self._expired = False  # the next face is somebody else's
         self._score = 0.0  # of it
@@ -143,13 +143,31 @@ class Calibration:
         calm = latest if self._target is None else self._target
         self._take(Moment(in_pose(calm.face, pose), latest.picture), now_s, "recentre")
 
-    def mirror(self, width_px: int) -> None:
-        """The driver is seen in a mirror from now on, or no longer."""
+    def rebase(self, face: Face) -> None:
+        """After a cut: where the head is now counts as its place and size; turns and expression stay."""
+        self._go_over(lambda moment: moment.placed(face.pose))
+        if self._guided is not None:
+            self._guided.moments.clear()
+            self._guided.looks = 0
+
+    def rescale(self, times: float) -> None:
+        """The camera's pictures are `times` as large from now on, and show the same."""
+        self._go_over(lambda moment: moment.scaled(times))
+        if self._guided is not None:
+            self._guided.moments = [moment.scaled(times) for moment in self._guided.moments]
+
+    def _go_over(self, change: Callable[[Moment], Moment]) -> None:
+        """Change everything that is kept, at once: what is shown goes over by itself."""
         self.person += 1
         self._from = None
         self._recent.clear()
-        self._target = None if self._target is None else self._target.mirrored(width_px)
-        self._before = [(moment.mirrored(width_px), score) for moment, score in self._before]
+        self._target = None if self._target is None else change(self._target)
+        self._before = [(change(moment), score) for moment, score in self._before]
+        self._drift.reset()
+
+    def mirror(self, width_px: int) -> None:
+        """The driver is seen in a mirror from now on, or no longer."""
+        self._go_over(lambda moment: moment.mirrored(width_px))
 
     def forget(self) -> None:
         """Another source: the next face is the first again, and until then the reference frame stays."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from avatar.errors import AvatarError, CameraError
 from avatar.frames import Frame, LatestFrame
-from avatar.live.events import Event, SourceBack, SourceLost
+from avatar.live.events import Event, SourceBack, SourceLost, SourceNote
 from avatar.live.statistics import Window
 from avatar.live.worker import Worker
 from avatar.sources.base import FrameSource
@@ -17,7 +16,6 @@ from avatar.sources.base import FrameSource
 logger = logging.getLogger(__name__)
 
 PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # before each new try; the last one from then on
-HANDOVER_S = 3.0  # how long the next source waits for the one before to let go of its device
 
 
 class CaptureThread(Worker):
@@ -38,10 +36,11 @@ class CaptureThread(Worker):
             report: is told when the source is lost and back.
             before: the capture of the source before, already asked to stop: two of them may share one device.
         """
-        super().__init__("masque-capture")
-        self._open_source, self._inbox, self._report, self._before = open_source, inbox, report, before
+        super().__init__("masque-capture", before)
+        self._open_source, self._inbox, self._report = open_source, inbox, report
         self._source: FrameSource | None = None
         self._told_lost = False
+        self._told: set[str] = set()  # notes
         self.frames = Window()
         self.captured = 0
 
@@ -50,7 +49,7 @@ class CaptureThread(Worker):
             self._source.interrupt()
 
     def _run(self) -> None:
-        self._wait_for_the_device()
+        self._wait_for_turn()
         tries = 0
         while not self._stopping.is_set():
             read = self.captured
@@ -60,13 +59,6 @@ class CaptureThread(Worker):
                 self._tell_lost(error)
             tries = 0 if self.captured > read else tries + 1
             self._stopping.wait(PAUSES_S[min(tries, len(PAUSES_S) - 1)])
-
-    def _wait_for_the_device(self) -> None:
-        before, self._before = self._before, None
-        until_s = time.monotonic() + HANDOVER_S
-        while before is not None and not self._stopping.is_set() and time.monotonic() < until_s:
-            if before.join(0.05):
-                return
 
     def _read_until_lost(self) -> None:
         with contextlib.closing(self._open_source()) as source:
@@ -79,12 +71,19 @@ class CaptureThread(Worker):
                 if not delivered:
                     delivered, self._told_lost = True, False
                     self._report(SourceBack(source.name, source.facts))
+                self._tell_notes(source.facts.notes)
                 self._deliver(frame)
 
     def _deliver(self, frame: Frame) -> None:
         self.captured += 1
         self.frames.add(now_s=frame.captured_ns * 1e-9)
         self._inbox.put(frame)
+
+    def _tell_notes(self, notes: Iterable[str]) -> None:
+        for note in notes:
+            if note not in self._told:
+                self._told.add(note)
+                self._report(SourceNote(note))
 
     def _tell_lost(self, error: Exception) -> None:
         if self._stopping.is_set() or self._told_lost:

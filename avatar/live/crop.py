@@ -33,6 +33,10 @@ class DrivingCrop:
             self._centre = None
         self.settings = settings
 
+    def start_afresh(self) -> None:
+        """After a cut: the next face sets place and scale."""
+        self._centre = None
+
     def box(self, face: Face | None, width_px: int, height_px: int, time_s: float) -> Box:
         """The square for a picture of this size.
 

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable
 
 from avatar.errors import AvatarError, OutputError
-from avatar.frames import Frame, LatestFrame
-from avatar.live.events import Event, OutputFailed, OutputStarted
+from avatar.frames import Frame, Latest, LatestFrame
+from avatar.live.events import Event, OutputFailed, OutputRefused, OutputStarted
+from avatar.live.gate import Gate
 from avatar.live.statistics import OutputStatistics, Window
 from avatar.live.worker import Worker
-from avatar.outputs.base import Output, PacedOutput
+from avatar.outputs.base import CanvasOutput, ChangeRefusedError, Output, PacedOutput
+from avatar.settings import CanvasSettings
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +29,8 @@ class OutputThread(Worker):
         open_output: Callable[[], Output],
         inbox: LatestFrame,
         report: Callable[[Event], None],
-        may_send: Callable[[Frame], bool],
+        gate: Gate,
+        before: OutputThread | None = None,
     ) -> None:
         """Get ready.
 
@@ -36,16 +39,19 @@ class OutputThread(Worker):
             open_output: is called on this thread.
             inbox: a mailbox of its own, closed at the stop.
             report: is told when it is open and when it broke.
-            may_send: asked at the last moment, so that a frame that may no longer be seen is not sent.
+            gate: asked at the last moment, so that a frame that may no longer be seen is neither sent nor repeated.
+            before: the output of that name before, already asked to stop: two of them may share one device.
         """
-        super().__init__(f"masque-output-{name}")
+        super().__init__(f"masque-output-{name}", before)
+        self._canvas: Latest[CanvasSettings] = Latest()  # asked for and not in use yet
         self.name, self._open_output, self.inbox = name, open_output, inbox
-        self._report, self._may_send = report, may_send
+        self._report, self._gate = report, gate
         self.latency, self.calls, self.send_ms = Window(), Window(), Window()
         self.sent = self.repeated = 0
         self.oldest_ms = 0.0
         self._opened_ns = 0
         self._sequence = -1  # of the newest frame that was sent
+        self._last: Frame | None = None  # what a paced output repeats
         self.failed = False
 
     def statistics(self) -> OutputStatistics:
@@ -54,12 +60,18 @@ class OutputThread(Worker):
             self.latency.timing(), self.calls.rate(), self.sent, self.inbox.replaced, self.repeated
         )
 
+    def use_canvas(self, canvas: CanvasSettings) -> None:
+        """Have the output compose on another canvas from one of the next frames on; from any thread."""
+        self._canvas.put(canvas)
+
     def _wake(self) -> None:
         self.inbox.close()
 
     def _run(self) -> None:
         output: Output | None = None
         try:
+            if not self._wait_for_turn():
+                return
             output = self._open_output()
             self._opened_ns = time.monotonic_ns()
             self._report(OutputStarted(self.name, str(getattr(output, "facts", ""))))
@@ -68,13 +80,15 @@ class OutputThread(Worker):
             else:
                 self._feed(output)
         except Exception as error:  # outermost frame of the thread: nothing above would see it
-            self._tell_failed(error)
+            if output is not None or not self._stopping.is_set():  # else it is wanted no more
+                self._tell_failed(error)
         finally:
             self.inbox.close()
             self._close(output)
 
     def _feed(self, output: Output) -> None:
         while not self._stopping.is_set():
+            self._change_canvas(output)
             frame = self.inbox.take(timeout_s=0.5)
             if frame is not None and not self._is_stale(frame):  # a recording would begin with seconds of it
                 self._send(output, frame)
@@ -86,21 +100,43 @@ class OutputThread(Worker):
             frame = self.inbox.take(timeout_s=max(0.0, ends_s - time.monotonic()))
             if self._stopping.is_set():
                 return
+            self._change_canvas(output)
             if frame is None or not self._send(output, frame):
-                output.repeat()
-                self.repeated += 1
-                self.calls.add()
+                self._repeat(output)
             now_s = time.monotonic()
             if now_s > ends_s + period_s:  # the machine slept, or the device did
                 ends_s = now_s
             self._stopping.wait(max(0.0, ends_s - now_s))
             ends_s += period_s
 
+    def _repeat(self, output: PacedOutput) -> None:
+        """Send the last frame again, or what is shown in its place if it may no longer be seen."""
+        if self._last is not None and (instead := self._gate.in_place_of(self._last)) is not self._last:
+            self._last = instead
+            output.send(instead)
+        else:
+            output.repeat()
+        self.repeated += 1
+        self.calls.add()
+
+    def _change_canvas(self, output: Output) -> None:
+        canvas = self._canvas.take(timeout_s=0)
+        if canvas is None or not isinstance(output, CanvasOutput):
+            return
+        facts = output.facts
+        try:
+            output.use_canvas(canvas)
+        except ChangeRefusedError as error:
+            self._report(OutputRefused(self.name, error, canvas, output.canvas))
+        if output.facts != facts:
+            self._report(OutputStarted(self.name, output.facts))
+
     def _send(self, output: Output, frame: Frame) -> bool:
-        if not self._may_send(frame):
+        if not self._gate.may_send(frame):
             return False
         began_ns = time.monotonic_ns()
         age_ms = (began_ns - frame.captured_ns) * 1e-6
+        self._last = frame
         output.send(frame)
         ended_ns = time.monotonic_ns()
         self.sent += 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from avatar.errors import AvatarError
+from avatar.settings import CanvasSettings
 from avatar.sources.base import SourceFacts
 
 
@@ -28,6 +29,13 @@ class SourceBack:
 
 
 @dataclass(frozen=True)
+class SourceNote:
+    """Something to know about the source, which goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class FaceLost:
     """No face is in the picture any more; the avatar goes over to its idle motion."""
 
@@ -43,6 +51,7 @@ class AvatarReady:
 
     name: str
     took_ms: float
+    notes: tuple[str, ...] = ()  # what is worth knowing about its picture
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,16 @@ class OutputStarted:
 
 
 @dataclass(frozen=True)
+class OutputRefused:
+    """An output cannot change its canvas now, and goes on with another."""
+
+    name: str
+    error: AvatarError
+    wanted: CanvasSettings
+    kept: CanvasSettings  # in use
+
+
+@dataclass(frozen=True)
 class OutputFailed:
     """An output could not be opened, or broke; it is closed."""
 
@@ -115,6 +134,7 @@ class OutputFailed:
 
 
 Event = (
-    SourceLost | SourceBack | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
-    | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted | OutputFailed
+    SourceLost | SourceBack | SourceNote | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
+    | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted
+    | OutputRefused | OutputFailed
 )  # fmt: skip

@@ -1,18 +1,16 @@
-"""The one way to the outputs. What may not be seen does not pass: the camera's picture unless asked for, and nothing
-new while the output is frozen.
+"""Single choke point before all outputs.
+
+Blocks camera frames unless pass-through is on, and everything new while frozen.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import replace
 
-import numpy as np
-
-from avatar.frames import Frame
+from avatar.frames import Frame, blank_image
 from avatar.live.tap import Tap
-
-_BLANK = 40  # grey level of what is shown in place of the camera before there was any avatar frame
 
 
 class Gate:
@@ -23,12 +21,14 @@ class Gate:
 
         Args:
             tap: what outputs and windows subscribe to.
-            blank_size: (width, height) of the grey picture that stands in where there is no avatar frame yet.
+            blank_size: (width, height) of the grey image that stands in where there is no avatar frame yet.
         """
         self._tap, self._blank_size = tap, blank_size
         self._lock = threading.Lock()
         self._avatar: Frame | None = None  # the last one that shows no camera
         self._shown: Frame | None = None
+        self._passage = 0  # counts the times that pass-through was switched on
+        self._passing_since_ns = 0
         self.frozen = self.passing_through = False
 
     def publish(self, frame: Frame) -> None:
@@ -40,11 +40,13 @@ class Gate:
             if self.frozen:
                 if self._shown is not None:
                     self._show(replace(self._shown, sequence=frame.sequence, captured_ns=frame.captured_ns))
-            elif self.passing_through or not frame.passed_through:
+            elif not frame.passed_through:
                 self._show(frame)
+            elif self._passes(frame.captured_ns):
+                self._show(replace(frame, passage=self._passage))
 
     def freeze(self, on: bool) -> None:
-        """Keep the avatar as it is until `freeze(False)`. Ends a pass-through, whose last picture must not stay."""
+        """Keep the avatar as it is until `freeze(False)`. Ends a pass-through, whose last frame must not stay."""
         with self._lock:
             self.frozen = on
             if on:
@@ -52,27 +54,53 @@ class Gate:
                 self._cover()
 
     def pass_through(self, on: bool) -> None:
-        """Let marked camera pictures pass; not while frozen."""
+        """Let marked camera frames pass that are taken from now on; not while frozen."""
         with self._lock:
-            self.passing_through = on and not self.frozen
+            on = on and not self.frozen
+            if on and not self.passing_through:
+                self._passage += 1
+                self._passing_since_ns = time.monotonic_ns()
+            self.passing_through = on
             if not on:
                 self._cover()
+
+    def passes(self, captured_ns: int) -> bool:
+        """Whether a camera frame taken at this time may be published: not one taken before pass-through was on."""
+        with self._lock:
+            return self._passes(captured_ns)
 
     def may_send(self, frame: Frame) -> bool:
         """Whether a frame that was published may still be sent now."""
         with self._lock:
-            if frame.passed_through:
-                return self.passing_through
-            return not self.frozen or (self._shown is not None and frame.rgb is self._shown.rgb)
+            return self._may_send(frame)
+
+    def in_place_of(self, frame: Frame) -> Frame:
+        """Return the frame itself if it may be shown now, else what is shown instead."""
+        with self._lock:
+            return frame if self._shown is None or self._may_send(frame) else self._shown
+
+    def cover(self) -> None:
+        """Put the last avatar frame in place of a camera frame, which outputs would otherwise repeat.
+
+        It carries the present time: it is shown from now on, and recordings have no place for it in the past.
+        """
+        with self._lock:
+            self._cover()
+
+    def _passes(self, captured_ns: int) -> bool:
+        return self.passing_through and captured_ns >= self._passing_since_ns
+
+    def _may_send(self, frame: Frame) -> bool:
+        if frame.passed_through:
+            return self.passing_through and frame.passage == self._passage
+        return not self.frozen or (self._shown is not None and frame.rgb is self._shown.rgb)
 
     def _cover(self) -> None:
-        """Put the last avatar frame in place of a camera picture, which outputs would otherwise repeat."""
         if self._shown is not None and self._shown.passed_through:
-            self._show(self._avatar or self._blank(self._shown))
+            self._show(replace(self._avatar or self._blank(self._shown), captured_ns=time.monotonic_ns()))
 
     def _blank(self, like: Frame) -> Frame:
-        width, height = self._blank_size
-        return Frame(np.full((height, width, 3), _BLANK, np.uint8), like.sequence, like.captured_ns)
+        return Frame(blank_image(*self._blank_size), like.sequence, like.captured_ns)
 
     def _show(self, frame: Frame) -> None:
         self._shown = frame

@@ -11,7 +11,7 @@ from avatar.engine.fomm.crop import scaled
 from avatar.frames import RgbImage
 from avatar.motion.blend import mirrored
 from avatar.portrait_crop import Box
-from avatar.tracking.face import Face
+from avatar.tracking.face import Face, HeadPose
 
 PICTURE_PX = 256  # side of the pictures that are kept: what published models see
 
@@ -30,6 +30,16 @@ class Moment:
         if PICTURE_PX < box.width < 2 * PICTURE_PX:  # usually so; a fifth of the time, and hardly to be told apart
             return Moment(face, np.asarray(cv2.resize(part, (PICTURE_PX, PICTURE_PX), interpolation=cv2.INTER_LINEAR)))
         return Moment(face, scaled(part, PICTURE_PX, PICTURE_PX))
+
+    def placed(self, pose: HeadPose) -> Moment:
+        """The same look in the place and size of another pose."""
+        own = self.face.pose
+        times = pose.scale_px / max(own.scale_px, 1e-3)
+        return Moment(self.face.moved(own.centre_px, pose.centre_px, times), self.picture)
+
+    def scaled(self, times: float) -> Moment:
+        """The same look at a camera's picture scaled by `times`."""
+        return Moment(self.face.scaled(times), self.picture)
 
     def mirrored(self, width_px: int) -> Moment:
         """The same in a mirror; the camera's picture is `width_px` wide."""

@@ -40,4 +40,5 @@ def shelf_key(likeness: Likeness, options: LiveOptions) -> Hashable:
     face = None if likeness.face is None else hash(likeness.face.landmarks.tobytes())
     canvas = options.canvas
     size = (options.size, canvas.width_px, canvas.height_px, canvas.fit)
-    return options.engine, likeness.picture, likeness.picture.stat().st_mtime_ns, likeness.crop, face, size
+    picture = (likeness.picture, likeness.picture.stat().st_mtime_ns, likeness.turn_deg, likeness.crop)
+    return options.engine, picture, face, size

@@ -38,6 +38,7 @@ class _Prepared:
     performer: Performer
     portrait: Any
     is_new: bool  # the performer was opened for this
+    notes: tuple[str, ...] = ()  # about the picture, where it was read afresh
 
 
 class Stage:
@@ -145,7 +146,8 @@ class Stage:
             return
         is_new = performer is not running
         try:
-            ready = _Prepared(wanted, performer, self._portrait(wanted, performer), is_new)
+            portrait, notes = self._portrait(wanted, performer)
+            ready = _Prepared(wanted, performer, portrait, is_new, notes)
         except Exception as error:
             refusal = _explained(error)
             if is_new:
@@ -154,8 +156,12 @@ class Stage:
             return
         self._do(lambda: self._take(ready))
 
-    def _portrait(self, wanted: LiveOptions, performer: Performer) -> Any:
-        """On the helper thread: the portrait from the shelf, or prepared afresh. Raises: AvatarError, OSError."""
+    def _portrait(self, wanted: LiveOptions, performer: Performer) -> tuple[Any, tuple[str, ...]]:
+        """On the helper thread: the portrait from the shelf, or prepared afresh, then with notes.
+
+        Raises: AvatarError, OSError.
+        """
+        notes: tuple[str, ...] = ()
         if self._failures > 1:  # one of them may be what the engine stumbles over
             self._shelf.clear()
         likeness = Library().likeness(wanted.avatar)
@@ -163,11 +169,12 @@ class Stage:
         if (portrait := self._shelf.find(key)) is None:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
                 source = read_portrait(likeness, tracker)
+            notes = source.turn_notes("avatars add --turn 0")
             if self._closed:
                 raise EngineError("It ended before the portrait was ready.")
             portrait = performer.prepare(source, wanted, hurry=self.shown is None)
             self._shelf.keep(key, portrait)
-        return portrait
+        return portrait, notes
 
     def _take(self, ready: _Prepared) -> None:
         """Swap, between two frames; what nobody wants any more is dropped."""
@@ -185,7 +192,7 @@ class Stage:
             self._report(self._performer.facts)
         ready.performer.show(ready.portrait)
         self.shown = wanted
-        self._report(AvatarReady(wanted.avatar, 1000 * (time.monotonic() - self._asked_s)))
+        self._report(AvatarReady(wanted.avatar, 1000 * (time.monotonic() - self._asked_s), ready.notes))
 
     def _refuse(self, wanted: LiveOptions, refusal: AvatarError) -> None:
         """The portrait cannot be used; what is on stays on."""

@@ -72,13 +72,17 @@ def as_text(event: Event) -> str:
             text = f"{what} {remedy}".strip()
         case events.SourceBack(name, facts):
             text = f"Camera: {name}, {facts.width_px} x {facts.height_px}."
+        case events.AvatarReady(notes=notes):
+            text = " ".join(notes)
+        case events.SourceNote(note):
+            text = note
         case events.AvatarRefused(name, error):
             text = f"{name}: {error}"
         case events.EngineFailed(error, fallback):
             text = f"{error} Going on with {fallback}." if fallback else str(error)
         case events.OutputStarted(name, facts):
             text = f"{name.capitalize()}: {facts}." if facts else ""
-        case events.OutputFailed(_, error):
+        case events.OutputFailed(_, error) | events.OutputRefused(_, error):
             text = str(error)
         case events.CalibrationRefused(why):
             text = why

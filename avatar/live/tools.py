@@ -7,17 +7,18 @@ from dataclasses import dataclass
 
 from avatar.live.options import LiveOptions
 from avatar.live.performer import Performer, open_performer
+from avatar.live.upright_source import as_upright
 from avatar.sources.base import FrameSource
 from avatar.sources.open import open_source
 from avatar.tracking import FaceTracker, open_tracker
 
 
 def _open_source(spec: str, size: tuple[int, int], rate: int) -> FrameSource:
-    return open_source(spec, size=size, rate=rate)
+    return as_upright(open_source(spec, size=size, rate=rate))
 
 
 def _open_tracker(smoothing: bool) -> FaceTracker:
-    return open_tracker(smoothing=smoothing)
+    return open_tracker(smoothing=smoothing, live=True)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ than two expressions of one, so here expressions are compared by coefficients an
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from avatar.errors import FaceError
+from avatar.motion.rows import Rows, chunks, let_go
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.regions import EYES, LOWER_LIP, UPPER_LIP
@@ -42,14 +44,38 @@ _SHUT_EYE = 0.5  # eyeBlink from which a portrait counts as having its eyes clos
 _LIDS_AT_REST = 0.9  # share of the usual opening that is still open
 
 
+_EXPRESSION = slice(0, len(BLENDSHAPES) + 1)  # columns of a table of looks
+_OPENING, _BLINK = len(BLENDSHAPES) + 1, len(BLENDSHAPES) + 2
+_POSE = slice(len(BLENDSHAPES) + 3, len(BLENDSHAPES) + 6)
+_COLUMNS = len(BLENDSHAPES) + 6
+_COLUMN_BYTES = 16 * 2**20  # of columns that are looked at together
+
+
 @dataclass(frozen=True, eq=False)
 class _Looks:
-    """What N faces look like, in terms that can be compared between people."""
+    """What N faces look like, in terms that can be compared between people; of a long clip mapped from a file."""
 
-    expression: Float64Array  # (N, F), weighted so that squared differences add up to a cost
-    opening: Float64Array  # (N,), of the eyes: mean lid gap over eye width
-    blink: Float64Array  # (N,)
-    pose: Float64Array  # (N, 3), yaw, pitch, roll over _POSE_SCALE_DEG
+    table: Float64Array  # (N, _COLUMNS)
+
+    @property
+    def expression(self) -> Float64Array:
+        """(N, F), weighted so that squared differences add up to a cost."""
+        return self.table[:, _EXPRESSION]
+
+    @property
+    def opening(self) -> Float64Array:
+        """(N,), of the eyes: mean lid gap over eye width."""
+        return self.table[:, _OPENING]
+
+    @property
+    def blink(self) -> Float64Array:
+        """(N,)."""
+        return self.table[:, _BLINK]
+
+    @property
+    def pose(self) -> Float64Array:
+        """(N, 3), yaw, pitch, roll over _POSE_SCALE_DEG."""
+        return self.table[:, _POSE]
 
 
 def choose_reference(track: MotionTrack, source: Face | None) -> int:
@@ -65,8 +91,9 @@ def choose_reference(track: MotionTrack, source: Face | None) -> int:
     looks = _looks_of_track(track)
     shown = np.array([name.startswith(_SHOWN) for name in BLENDSHAPES] + [True])
     portrait = _looks([source])
-    expression = np.where(shown, portrait.expression, _at_rest(track, looks))
-    return _nearest(track, looks, replace(portrait, expression=expression))
+    target = portrait.table.copy()
+    target[:, _EXPRESSION] = np.where(shown, portrait.expression, _at_rest(track, looks))
+    return _nearest(track, looks, _Looks(target))
 
 
 def neutral_frame(track: MotionTrack) -> int:
@@ -77,52 +104,89 @@ def neutral_frame(track: MotionTrack) -> int:
     """
     looks = _looks_of_track(track)
     seen = track.presence > 0
-    target = _Looks(
-        _at_rest(track, looks),
-        np.quantile(looks.opening[seen], 0.75, keepdims=True),
-        np.zeros(1),
-        np.median(looks.pose[seen], axis=0)[None],
-    )
-    return _nearest(track, looks, target)
+    target = np.zeros((1, _COLUMNS))
+    target[:, _EXPRESSION] = _at_rest(track, looks)
+    target[:, _OPENING] = _each_column(looks.table[:, _OPENING : _OPENING + 1], seen, _upper_quarter)
+    target[:, _POSE] = _each_column(looks.pose, seen, _median)
+    return _nearest(track, looks, _Looks(target))
+
+
+def _median(values: Float64Array) -> Float64Array:
+    return np.asarray(np.median(values, axis=0))
+
+
+def _upper_quarter(values: Float64Array) -> Float64Array:
+    return np.asarray(np.quantile(values, 0.75, axis=0))
+
+
+def _lower_fifth(values: Float64Array) -> Float64Array:
+    return np.asarray(np.quantile(values, 0.2, axis=0))
+
+
+def _each_column(
+    table: Float64Array, seen: npt.NDArray[np.bool_], statistic: Callable[[Float64Array], Float64Array]
+) -> Float64Array:
+    """A statistic (F,) over the seen rows of an (N, F) table, a few columns at a time where there are many rows."""
+    together = max(1, _COLUMN_BYTES // (8 * len(table)))
+    found = []
+    for first in range(0, table.shape[1], together):
+        columns = table[:, first : first + together]
+        parts = []
+        for part in chunks(len(table)):
+            parts.append(columns[part][seen[part]])
+            let_go(table)
+        found.append(statistic(np.concatenate(parts)))
+    return np.concatenate(found)
 
 
 def _at_rest(track: MotionTrack, looks: _Looks) -> Float64Array:
     """The driver's own expression (1, F) at rest, guessed from how often they show what."""
-    seen = looks.expression[track.presence > 0]
+    seen = track.presence > 0
     both_ways = np.array([name.startswith(_USUAL) for name in BLENDSHAPES] + [False])
-    return np.where(both_ways, np.median(seen, axis=0), np.quantile(seen, 0.2, axis=0))[None]
+    usual, low = (_each_column(looks.expression, seen, statistic) for statistic in (_median, _lower_fifth))
+    return np.where(both_ways, usual, low)[None]
 
 
 def _nearest(track: MotionTrack, looks: _Looks, target: _Looks) -> int:
     seen = track.presence > 0
-    usual = np.median(looks.expression[seen], axis=0)
-    cost = ((looks.expression - target.expression) ** 2).sum(axis=1)
-    turned = ((looks.pose - target.pose) ** 2).sum(axis=1)
-    cost += _POSE_WEIGHT * turned / (1 + turned)
-    cost += _UNUSUAL_WEIGHT * ((looks.expression - usual) ** 2).sum(axis=1)
-    cost += _HASTE_WEIGHT * _haste(np.hstack([looks.expression, looks.pose]))
-    cost += _DOUBT_WEIGHT * (1 - track.presence.astype(np.float64))
-    if target.blink[0] < _SHUT_EYE:
-        typical = float(np.quantile(looks.opening[seen], 0.75))
-        shut = np.maximum(0, _LIDS_AT_REST - looks.opening / max(typical, 1e-6))
-        cost += _SHUT_WEIGHT * shut**2
-    return int(np.argmin(np.where(seen, cost, np.inf)))
+    usual = _each_column(looks.expression, seen, _median)
+    typical = float(_each_column(looks.table[:, _OPENING : _OPENING + 1], seen, _upper_quarter)[0])
+    costs = np.empty(len(track))
+    for part in chunks(len(track)):
+        here = _Looks(looks.table[part])
+        cost = ((here.expression - target.expression) ** 2).sum(axis=1)
+        turned = ((here.pose - target.pose) ** 2).sum(axis=1)
+        cost += _POSE_WEIGHT * turned / (1 + turned)
+        cost += _UNUSUAL_WEIGHT * ((here.expression - usual) ** 2).sum(axis=1)
+        cost += _HASTE_WEIGHT * _haste(looks, part)
+        cost += _DOUBT_WEIGHT * (1 - track.presence[part].astype(np.float64))
+        if target.blink[0] < _SHUT_EYE:
+            shut = np.maximum(0, _LIDS_AT_REST - here.opening / max(typical, 1e-6))
+            cost += _SHUT_WEIGHT * shut**2
+        costs[part] = cost
+        let_go(looks.table)
+    return int(np.argmin(np.where(seen, costs, np.inf)))
 
 
-def _haste(values: Float64Array) -> Float64Array:
-    """Squared change (N,) of (N, F) values from one neighbour to the other; at the ends, of twice the only step."""
-    if len(values) < 2:
-        return np.zeros(len(values))
-    step = np.diff(values, axis=0)
-    around = np.concatenate([2 * step[:1], step[1:] + step[:-1], 2 * step[-1:]])
-    return np.asarray((around**2).sum(axis=1))
+def _haste(looks: _Looks, part: slice) -> Float64Array:
+    """Squared change (N,) from one neighbour to the other, of the frames in `part`; at the ends, of twice the step."""
+    if len(looks.table) < 2:
+        return np.zeros(len(looks.table))
+    first = max(part.start - 1, 0)
+    around = _Looks(looks.table[first : part.stop + 1])
+    step = np.diff(np.hstack([around.expression, around.pose]), axis=0)
+    change = np.concatenate([2 * step[:1], step[1:] + step[:-1], 2 * step[-1:]])
+    return np.asarray((change**2).sum(axis=1))[part.start - first : part.stop - first]
 
 
 def _looks_of_track(track: MotionTrack) -> _Looks:
     if not (track.presence > 0).any():
         remedy = "Use a clip with one well-lit face in view."
         raise FaceError("No frame of the driving video shows a face.", remedy=remedy)
-    return _looks([track.face(index) for index in range(len(track))])
+    rows = Rows((_COLUMNS,), np.float64)
+    for part in chunks(len(track)):
+        rows.extend(_looks([track.face(index) for index in range(part.start, part.stop)]).table)
+    return _Looks(rows.finish())
 
 
 def _looks(faces: list[Face]) -> _Looks:
@@ -131,7 +195,6 @@ def _looks(faces: list[Face]) -> _Looks:
     mouth = _gap(canonical, UPPER_LIP[3][2:-2], LOWER_LIP[3][2:-2])
     weights = np.sqrt([_weight(name) for name in BLENDSHAPES])
     parted = np.sqrt(_MOUTH_WEIGHT) * np.tanh(mouth / _PARTED)
-    expression = np.hstack([blendshapes * weights, parted[:, None]])
     opening = np.mean(
         [
             _gap(canonical, eye.upper, eye.lower)
@@ -142,7 +205,9 @@ def _looks(faces: list[Face]) -> _Looks:
     )
     blinks = [BLENDSHAPES.index(name) for name in ("eyeBlinkLeft", "eyeBlinkRight")]
     angles = np.array([[face.pose.yaw_deg, face.pose.pitch_deg, face.pose.roll_deg] for face in faces])
-    return _Looks(expression, opening, blendshapes[:, blinks].mean(axis=1), angles / _POSE_SCALE_DEG)
+    blink = blendshapes[:, blinks].mean(axis=1)
+    columns = [blendshapes * weights, parted[:, None], opening[:, None], blink[:, None], angles / _POSE_SCALE_DEG]
+    return _Looks(np.hstack(columns))
 
 
 def _upright(face: Face) -> Float64Array:

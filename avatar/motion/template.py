@@ -11,8 +11,12 @@ room. Nor can a fixed-point number be NaN or infinite.
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -20,14 +24,14 @@ import numpy.typing as npt
 from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
 from avatar.foreign_text import quoted, shown
+from avatar.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
+from avatar.motion.rows import Rows, chunks
 from avatar.motion.track import MotionTrack
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 
 FORMAT, VERSION = "masque-motion", 1
 SUFFIX = ".masque"
 STEPS = 16384  # fixed-point steps per longer side of the picture: int16 then reaches 1.5 sides past each border
-MAX_BYTES = 256 * 2**20  # about 50 minutes at 30 fps
-MAX_HEADER_BYTES = 64 * 1024
 MAX_SIDE_PX = 32768
 MAX_TIME_S = 1e6
 FULL_SCALE = 65535  # of the 16-bit coefficients and presences
@@ -39,6 +43,7 @@ _TENSORS = (
     ("presence", "U16", "<u2", ()),
     ("times_s", "F64", "<f8", ()),
 )
+_CUTS = "cuts"  # U32 (C,): MotionTrack.cuts; only in templates of clips that have any
 _BAD = "Ask for a new copy, or make one from a video: python run.py template CLIP -o FILE.masque"
 
 
@@ -49,24 +54,54 @@ def save_template(track: MotionTrack, path: Path) -> None:
         TemplateError: the track holds no face, is too long or its times do not run forwards.
         OutputError: the file cannot be written.
     """
-    from safetensors.numpy import save
-
     _check_motion(track.times_s, track.presence, "The motion")
-    if len(track) * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) * 2 > MAX_BYTES - MAX_HEADER_BYTES - 8 * len(track):
+    frame_bytes = 2 * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) + 8
+    if len(track) * frame_bytes > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES:
         raise TemplateError(
             f"{len(track)} frames are too many for one template.", remedy="Cut the clip into parts below 50 minutes."
         )
-    centre, longer = _frame_of(track.width_px, track.height_px)
-    fixed = np.rint((track.landmarks.astype(np.float64) - centre) * (STEPS / longer))
-    tensors = {
-        "landmarks": np.clip(fixed, -32768, 32767).astype("<i2"),
-        "blendshapes": _to_u16(track.blendshapes),
-        "presence": np.where(track.presence > 0, np.maximum(_to_u16(track.presence), 1), 0).astype("<u2"),
-        "times_s": track.times_s.astype("<f8"),
-    }
     facts = {"format": FORMAT, "version": VERSION, "frames": len(track), "steps": STEPS}
     facts |= {"width_px": track.width_px, "height_px": track.height_px}
-    _write(path, save(tensors, metadata={key: str(value) for key, value in facts.items()}))
+    header = json.dumps(_header(track, {key: str(value) for key, value in facts.items()}), separators=(",", ":"))
+    padded = header.encode() + b" " * (-len(header) % 8)
+    try:
+        with replacing(path) as part, part.open("wb") as file:
+            file.write(len(padded).to_bytes(8, "little") + padded)
+            for data in _stored_bytes(track):
+                file.write(data)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise OutputError(
+            f"{path} cannot be written: {reason}.", remedy="Choose a folder that exists, is yours and has room."
+        ) from error
+
+
+def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
+    """The header of a safetensors file with the tensors of `_stored_bytes`, in their order: widest numbers first."""
+    tags = {name: (tag, dtype, (len(track), *shape)) for name, tag, dtype, shape in _TENSORS}
+    tags[_CUTS] = ("U32", "<u4", (len(track.cuts),))
+    header: dict[str, Any] = {"__metadata__": facts}
+    end = 0
+    for name in ("times_s", *([_CUTS] if track.cuts else []), "blendshapes", "presence", "landmarks"):
+        tag, dtype, shape = tags[name]
+        begin, end = end, end + np.dtype(dtype).itemsize * math.prod(shape)
+        header[name] = {"dtype": tag, "shape": shape, "data_offsets": [begin, end]}
+    return header
+
+
+def _stored_bytes(track: MotionTrack) -> Iterator[bytes]:
+    """The bytes of the tensors, a little at a time."""
+    yield track.times_s.astype("<f8").tobytes()
+    yield np.array(track.cuts, "<u4").tobytes()
+    for part in chunks(len(track)):
+        yield _to_u16(track.blendshapes[part]).tobytes()
+        track.let_go()
+    yield np.where(track.presence > 0, np.maximum(_to_u16(track.presence), 1), 0).astype("<u2").tobytes()
+    centre, longer = _frame_of(track.width_px, track.height_px)
+    for part in chunks(len(track)):
+        fixed = np.rint((track.landmarks[part].astype(np.float64) - centre) * (STEPS / longer))
+        yield np.clip(fixed, -32768, 32767).astype("<i2").tobytes()
+        track.let_go()
 
 
 def load_template(path: Path) -> MotionTrack:
@@ -75,27 +110,30 @@ def load_template(path: Path) -> MotionTrack:
     Raises:
         TemplateError: missing, damaged, from a later version, or no template at all.
     """
-    data = _read(path)
-    tensors, facts = _parse(data, path.name)
-    if facts.get("format") != FORMAT:
-        raise TemplateError(f"{path.name} is a safetensors file, but not a motion template.", remedy=_BAD)
-    _check_version(facts, path.name)
-    width_px, height_px = (_whole_number(facts, key, MAX_SIDE_PX, path.name) for key in ("width_px", "height_px"))
-    steps = _whole_number(facts, "steps", 2**20, path.name)
-    count = _whole_number(facts, "frames", MAX_BYTES, path.name)
-    arrays = {name: _array(tensors, name, (count, *shape), path.name) for name, _, _, shape in _TENSORS}
-    centre, longer = _frame_of(width_px, height_px)
-    presence = (arrays["presence"] / FULL_SCALE).astype(np.float32)
-    _check_motion(arrays["times_s"], presence, path.name)
-    return MotionTrack(
-        landmarks=(arrays["landmarks"] * (longer / steps) + centre).astype(np.float32),
-        blendshapes=(arrays["blendshapes"] / FULL_SCALE).astype(np.float32),
-        presence=presence,
-        times_s=arrays["times_s"].astype(np.float64),
-        width_px=width_px,
-        height_px=height_px,
-        name=path.stem,
-    )
+    with _opened(path) as file:
+        tensors, facts = _parse(path, file)
+        if facts.get("format") != FORMAT:
+            raise TemplateError(f"{path.name} is a safetensors file, but not a motion template.", remedy=_BAD)
+        _check_version(facts, path.name)
+        width_px, height_px = (_whole_number(facts, key, MAX_SIDE_PX, path.name) for key in ("width_px", "height_px"))
+        steps = _whole_number(facts, "steps", 2**20, path.name)
+        count = _whole_number(facts, "frames", MAX_TEMPLATE_BYTES, path.name)
+        for name, tag, _, shape in _TENSORS:
+            _check_tensor(tensors, name, tag, (count, *shape), path.name)
+        centre, longer = _frame_of(width_px, height_px)
+        times_s = _numbers(file, tensors["times_s"], slice(0, count), path.name)
+        presence = _floats(file, tensors["presence"], path.name, 1 / FULL_SCALE)
+        _check_motion(times_s, presence, path.name)
+        return MotionTrack(
+            landmarks=_floats(file, tensors["landmarks"], path.name, longer / steps, centre),
+            blendshapes=_floats(file, tensors["blendshapes"], path.name, 1 / FULL_SCALE),
+            presence=presence,
+            times_s=times_s.astype(np.float64),
+            width_px=width_px,
+            height_px=height_px,
+            name=path.stem,
+            cuts=_cuts(file, tensors, count, path.name),
+        )
 
 
 def _frame_of(width_px: int, height_px: int) -> tuple[npt.NDArray[np.float64], int]:
@@ -115,48 +153,77 @@ def _check_motion(times_s: npt.NDArray[np.float64], presence: npt.NDArray[np.flo
         raise TemplateError(f"{what} has times that do not run forwards.", remedy=_BAD)
 
 
-def _read(path: Path) -> bytes:
+@dataclass(frozen=True)
+class _Stored:
+    """One tensor as the header describes it."""
+
+    tag: str  # type, in safetensors' words
+    shape: tuple[int, ...]
+    start: int  # in the file, bytes
+    length: int  # bytes
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, not larger than a template may be."""
+    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes to it
+        raise TemplateError(f"{path} cannot be read: it is no file.", remedy="Check the name and try again.")
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        file = path.open("rb")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise TemplateError(f"{path} cannot be read: {reason}.", remedy="Check the name and try again.") from error
-    if len(data) > MAX_BYTES:
-        largest = MAX_BYTES // 2**20
+    if os.fstat(file.fileno()).st_size > MAX_TEMPLATE_BYTES:
+        file.close()
+        largest = MAX_TEMPLATE_BYTES // 2**20
         raise TemplateError(f"{path.name} is larger than {largest} MB, too large for a template.", remedy=_BAD)
-    if data[8:9] != b"{":
-        _refuse_carriers(data, path.name)
-    return data
+    return file
 
 
-def _refuse_carriers(data: bytes | bytearray, name: str) -> None:
+def _refuse_carriers(head: bytes, last: bytes, name: str) -> None:
     """Pickles can run code when read and zips can hold anything, so neither has a place in a template."""
-    if data[:4] == b"PK\x03\x04":
+    if head[:4] == b"PK\x03\x04":
         raise TemplateError(f"{name} holds a zip archive; templates never do, so it was not opened.", remedy=_BAD)
-    if data[:1] == b"\x80" and data[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and data[-1:] == b".":
+    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and last == b".":
         raise TemplateError(f"{name} holds a Python pickle, which can run code; it was not opened.", remedy=_BAD)
 
 
-def _parse(data: bytes, name: str) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The raw tensors by name, and the facts of the header; everything that safetensors itself refuses is refused."""
-    from safetensors import SafetensorError, deserialize
+def _read_at(file: BinaryIO, start: int, length: int) -> bytes:
+    file.seek(start)
+    return file.read(length)
 
-    header_bytes = int.from_bytes(data[:8], "little")
-    if len(data) < 8 or not 2 <= header_bytes <= MAX_HEADER_BYTES or data[8:9] != b"{":
+
+def _parse(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, str]]:
+    """Where the tensors are, and the facts of the header; everything that safetensors itself refuses is refused."""
+    from safetensors import SafetensorError, safe_open
+
+    name, size = path.name, os.fstat(file.fileno()).st_size
+    head = _read_at(file, 0, 9)
+    header_bytes = int.from_bytes(head[:8], "little")
+    if head[8:9] != b"{":
+        _refuse_carriers(head, _read_at(file, max(0, size - 1), 1), name)
+    if not 2 <= header_bytes <= MAX_TEMPLATE_HEADER_BYTES or head[8:9] != b"{":
         raise TemplateError(f"{name} is not a motion template.", remedy=_BAD)
     try:
-        tensors: dict[str, dict[str, Any]] = dict(deserialize(data))  # type: ignore[no-untyped-call]
-        header = json.loads(data[8 : 8 + header_bytes])
-    except (SafetensorError, ValueError, RecursionError) as error:
+        with safe_open(path, framework="numpy"):  # checks the header, and that the file holds what it names
+            header = json.loads(_read_at(file, 8, header_bytes))
+        facts: dict[str, str] = header.pop("__metadata__", None) or {}
+        tensors = {key: _stored(value, 8 + header_bytes, size) for key, value in header.items()}
+    except (SafetensorError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD) from error
-    facts: dict[str, str] = header.get("__metadata__", {})
     for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
             raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
-    for unknown in tensors.keys() - {known for known, *_ in _TENSORS}:
-        _refuse_carriers(tensors[unknown]["data"], name)
+    for unknown in tensors.keys() - {_CUTS, *(known for known, *_ in _TENSORS)}:
+        start, end = tensors[unknown].start, tensors[unknown].start + tensors[unknown].length
+        _refuse_carriers(_read_at(file, start, min(4, end - start)), _read_at(file, end - 1, end > start), name)
     return tensors, facts
+
+
+def _stored(entry: Mapping[str, Any], data_start: int, size: int) -> _Stored:
+    begin, end = entry["data_offsets"]
+    if not 0 <= begin <= end <= size - data_start:
+        raise ValueError("a tensor lies outside the file")
+    return _Stored(entry["dtype"], tuple(entry["shape"]), data_start + begin, end - begin)
 
 
 def _check_version(facts: dict[str, str], name: str) -> None:
@@ -175,23 +242,43 @@ def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> i
     return int(text)
 
 
-def _array(tensors: dict[str, dict[str, Any]], name: str, shape: tuple[int, ...], file: str) -> npt.NDArray[Any]:
-    tag, dtype = next((tag, dtype) for known, tag, dtype, _ in _TENSORS if known == name)
-    raw = tensors.get(name)
-    if raw is None:
+def _check_tensor(tensors: Mapping[str, _Stored], name: str, tag: str, shape: tuple[int, ...], file: str) -> None:
+    stored = tensors.get(name)
+    if stored is None:
         raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
-    if raw["dtype"] != tag or tuple(raw["shape"]) != shape:
-        found = shown(f"{raw['dtype']} {list(raw['shape'])}")
+    if stored.tag != tag or stored.shape != shape or stored.length != math.prod(shape) * int(tag[1:]) // 8:
+        found = shown(f"{stored.tag} {list(stored.shape)}")
         raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
-    return np.frombuffer(raw["data"], dtype).reshape(shape)
 
 
-def _write(path: Path, data: bytes) -> None:
-    try:
-        with replacing(path) as part:
-            part.write_bytes(data)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise OutputError(
-            f"{path} cannot be written: {reason}.", remedy="Choose a folder that exists, is yours and has room."
-        ) from error
+def _numbers(file: BinaryIO, stored: _Stored, frames: slice, name: str) -> npt.NDArray[Any]:
+    """The numbers of some frames, read from the file."""
+    dtype = np.dtype(next(dtype for _, tag, dtype, _ in _TENSORS if tag == stored.tag))
+    shape = (frames.stop - frames.start, *stored.shape[1:])
+    row = dtype.itemsize * math.prod(stored.shape[1:])
+    data = _read_at(file, stored.start + frames.start * row, shape[0] * row)
+    if len(data) != shape[0] * row:
+        raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD)
+    return np.frombuffer(data, dtype).reshape(shape)
+
+
+def _floats(
+    file: BinaryIO, stored: _Stored, name: str, scale: float, centre: npt.NDArray[np.float64] | float = 0.0
+) -> npt.NDArray[np.float32]:
+    """All numbers of a tensor, scaled and moved, in float32; the file is read in parts."""
+    rows = Rows(stored.shape[1:])
+    for part in chunks(stored.shape[0]):
+        rows.extend((_numbers(file, stored, part, name) * scale + centre).astype(np.float32))
+    return rows.finish()
+
+
+def _cuts(file: BinaryIO, tensors: Mapping[str, _Stored], count: int, name: str) -> tuple[int, ...]:
+    stored = tensors.get(_CUTS)
+    if stored is None:
+        return ()
+    if stored.tag == "U32" and len(stored.shape) == 1 and stored.shape[0] < count:
+        cuts = np.frombuffer(_read_at(file, stored.start, stored.length), "<u4").astype(np.int64)
+        if len(cuts) == stored.shape[0] and (np.diff(cuts, prepend=0, append=count) > 0).all():
+            return tuple(cuts.tolist())
+    raise TemplateError(f"{name} has cuts that do not fit its frames.", remedy=_BAD)
+

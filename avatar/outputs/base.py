@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+from avatar.errors import OutputError
 from avatar.frames import Frame
+from avatar.settings import CanvasSettings
 
 
 class Output(Protocol):
@@ -33,3 +35,23 @@ class PacedOutput(Output, Protocol):
 
     def repeat(self) -> None:
         """Send the last frame again; before the first one a test card. Raises: OutputError."""
+
+
+class ChangeRefusedError(OutputError):
+    """A change is not possible now; the output goes on as before."""
+
+
+@runtime_checkable
+class CanvasOutput(Output, Protocol):
+    """An output whose canvas can be changed while it is open."""
+
+    canvas: CanvasSettings  # in use now
+    facts: str
+
+    def use_canvas(self, canvas: CanvasSettings) -> None:
+        """Compose on another canvas from the next frame on.
+
+        Raises:
+            ChangeRefusedError: its size cannot be had; the rest is taken over, and the output goes on at the old size.
+            OutputError: it is gone.
+        """

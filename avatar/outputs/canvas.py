@@ -9,6 +9,7 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.frames import Frame, RgbImage
+from avatar.letterbox import inner_box, letterboxed
 from avatar.settings import CanvasSettings
 
 CanvasOptions = CanvasSettings  # how avatar frames fill what other programs see
@@ -30,8 +31,10 @@ def compose(rgb: RgbImage, options: CanvasOptions) -> RgbImage:
     width, height = options.width_px, options.height_px
     if options.fit == "fill":
         canvas = np.ascontiguousarray(_resized(_cut_to(rgb, width / height), width, height))
+    elif options.fit == "blur":
+        canvas = _on_backdrop(rgb, width, height)
     else:
-        canvas = _fitted(rgb, width, height, blur=options.fit == "blur")
+        canvas = letterboxed(rgb, width, height)
     if options.mirror:
         canvas = np.asarray(cv2.flip(canvas, 1))  # before the label, which is to be read
     elif np.may_share_memory(canvas, rgb):
@@ -64,17 +67,15 @@ def draw_label(canvas: RgbImage) -> None:
     spot[:] = (light + spot.astype(np.uint16) * keep) >> 8
 
 
-def _fitted(rgb: RgbImage, width: int, height: int, *, blur: bool) -> RgbImage:
-    """The whole picture in the middle; bars of blur or black beside it."""
+def _on_backdrop(rgb: RgbImage, width: int, height: int) -> RgbImage:
+    """The whole picture in the middle, a blurred one beside it."""
     rows, columns = rgb.shape[:2]
-    scale = min(width / columns, height / rows)
-    inner_width, inner_height = max(1, round(columns * scale)), max(1, round(rows * scale))
-    inner = _resized(rgb, inner_width, inner_height)
-    if (inner_width, inner_height) == (width, height):
+    box = inner_box((columns, rows), (width, height))
+    inner = _resized(rgb, box.width, box.height)
+    if (box.width, box.height) == (width, height):
         return inner
-    canvas = _backdrop(rgb, width, height) if blur else np.zeros((height, width, 3), np.uint8)
-    left, top = (width - inner_width) // 2, (height - inner_height) // 2
-    canvas[top : top + inner_height, left : left + inner_width] = inner
+    canvas = _backdrop(rgb, width, height)
+    box.of(canvas)[:] = inner
     return canvas
 
 

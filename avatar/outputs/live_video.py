@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from avatar.frames import RgbImage
+from avatar.frames import RgbImage, blank_image
 from avatar.outputs.microphone import RATE_HZ
 from avatar.outputs.steady import SteadyRate
 from avatar.outputs.writer import MADE_BY
@@ -43,7 +43,7 @@ class LiveVideo:
     def __init__(
         self, file: Path | Sink, width_px: int, height_px: int, rate: int = 30, *, sound: bool = False, mark: str = ""
     ) -> None:
-        """Open the file.
+        """Get ready; the file is opened with the first frame.
 
         Args:
             file: where to; a path becomes an ordinary MP4 at `finish`, a stream receives a header and then a fragment
@@ -58,7 +58,12 @@ class LiveVideo:
         import av
 
         self._rate, self._steady = rate, SteadyRate(rate)
-        self._last: tuple[int, VideoFrame] | None = None  # the newest frame and its place
+        self._encoded = 0
+        self._early_key = isinstance(file, Path)
+        self._last: tuple[int, VideoFrame, int | None] | None = None  # the newest frame, its place and its passage
+        self._avatar: VideoFrame | None = None  # the newest frame that shows no camera
+        self._size = width_px, height_px
+        self.camera_until = -1  # the last place at which the camera's own picture is shown
         self._samples, self._waiting = 0, np.zeros(0, np.float32)  # sound handed to the encoder, and not yet
         self.skipped = 0  # frames that came faster than the rate
         to_disk = "frag_keyframe+hybrid_fragmented"
@@ -75,28 +80,36 @@ class LiveVideo:
             name_colours(video.codec_context)
             self._video = video
             self._audio: Any = self._container.add_stream("aac", rate=RATE_HZ, layout="mono") if sound else None
-            self._container.start_encoding()
+            # The header is written with the first packet: FFmpeg cannot close a fragmented file that has none.
         except BaseException:
             self.abandon()
             raise
 
-    def add(self, rgb: RgbImage, captured_ns: int) -> None:
+    def add(self, rgb: RgbImage, captured_ns: int, *, passage: int | None = None) -> bool:
         """Add a frame at the time it was taken; frames are repeated or left out to keep the rate.
 
+        Args:
+            passage: which pass-through the frame shows the camera in; None: it shows an avatar.
+        Returns:
+            Whether it is in the file.
         Raises:
             OSError, FFmpegError: the disk is full or gone.
         """
         place = self._steady.place(captured_ns)
         if place is None:
             self.skipped += 1
-            return
-        if self._last is not None:
-            before, frame = self._last
-            for empty in range(max(before + 1, place - _MOST_REPEATS), place):
-                self._encode(frame, empty)
+            if passage is None and self._last is not None and self._last[2] is not None:
+                self._avatar = to_yuv420p(rgb)
+            return False
+        self._fill_gap(place, passage)
         frame = to_yuv420p(rgb)
-        self._last = (place, frame)
+        self._last = (place, frame, passage)
+        if passage is None:
+            self._avatar = frame
+        else:
+            self.camera_until = place
         self._encode(frame, place)
+        return True
 
     @property
     def length_s(self) -> float:
@@ -131,6 +144,28 @@ class LiveVideo:
         with contextlib.suppress(Exception):
             self._container.close()
 
+    def _fill_gap(self, place: int, passage: int | None) -> None:
+        """Repeat the frame before up to `place`.
+
+        A camera frame is repeated only up to the next one of the same pass-through: before any other frame, it may
+        have been forbidden at any time since.
+        """
+        if self._last is None:
+            return
+        before, frame, shown = self._last
+        places = range(max(before + 1, place - _MOST_REPEATS), place)
+        if shown is not None and shown != passage and places:
+            frame = self._avatar = self._avatar or to_yuv420p(blank_image(*self._size))
+            if places[0] > before + 1:
+                self._encode(frame, before + 1)  # else the camera frame would be stretched up to the first repeat
+        for empty in places:
+            self._encode(frame, empty)
+
     def _encode(self, frame: VideoFrame, place: int) -> None:
+        from av.video.frame import PictureType
+
         frame.pts, frame.time_base = place, Fraction(1, self._rate)
+        self._encoded += 1
+        key = self._early_key and self._encoded == 2  # ends the first fragment: from now on the file can be played
+        frame.pict_type = PictureType.I if key else PictureType.NONE
         self._container.mux(self._video.encode(frame))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from avatar.foreign_text import shown, typed
 from avatar.frames import Frame
 from avatar.media import load_av
 from avatar.outputs.canvas import CanvasOptions, compose_frame
+from avatar.outputs.growing_file import GrowingFile, can_be_played, check_not_recorded
 from avatar.outputs.live_video import LiveVideo
 from avatar.outputs.microphone import SoundSource
 from avatar.outputs.sound_lane import SoundLane
@@ -26,7 +28,7 @@ _SIGNED_AT_ONCE = 150_000_000  # bytes, less than a second's work; about a quart
 
 
 class Recorder:
-    """An output that writes a file. It bears its name from the first frame on, and replaces one that was there."""
+    """An output that writes a file, which takes its name, in place of an older one, as soon as it can be played."""
 
     def __init__(
         self,
@@ -36,7 +38,7 @@ class Recorder:
         rate: int = 30,
         microphone: Callable[[], SoundSource] | None = None,
     ) -> None:
-        """Look whether it can be written; the file is made with the first frame.
+        """Look whether it can be written and claim its name; the file is made with the first frame.
 
         Args:
             path: ends in .mp4.
@@ -45,15 +47,20 @@ class Recorder:
             microphone: opens one, whose sound is recorded too.
         Raises:
             UsageError: another ending.
-            OutputError: the place cannot be written to.
+            OutputError: the place cannot be written to, or somebody is recording to it.
         """
         check_recording(path)
         load_av()  # now: the first frames would wait for it,
         get_ready_to_sign()  # and the stop for this
         self._canvas, self._rate = canvas or CanvasOptions(), rate
-        self._path = path.resolve()
         self._video: LiveVideo | None = None
-        self._sound = SoundLane(microphone()) if microphone is not None else None
+        self._file = GrowingFile(path)
+        self._path = self._file.target
+        try:
+            self._sound = SoundLane(microphone()) if microphone is not None else None
+        except BaseException:
+            self._file.close()
+            raise
         self._ended = False
         self._composite = microphone is not None  # real sound or pictures are part of it
         self._begun: BegunRecording | None = None
@@ -69,13 +76,15 @@ class Recorder:
                 size = (self._canvas.width_px, self._canvas.height_px)
                 self._begun = BegunRecording(composite=self._composite)
                 sound, mark = self._sound is not None, self._begun.mark
-                self._video = LiveVideo(self._path, *size, self._rate, sound=sound, mark=mark)
+                self._video = LiveVideo(self._file.path, *size, self._rate, sound=sound, mark=mark)
             if frame.passed_through and self._begun is not None:
                 self._begun.add_recorded()
-            self._composite |= frame.passed_through
-            self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
+            passage = frame.passage if frame.passed_through else None
+            added = self._video.add(compose_frame(frame, self._canvas), frame.captured_ns, passage=passage)
+            self._composite |= added and frame.passed_through
             if self._sound is not None:
                 self._video.add_sound(self._sound.until(frame.captured_ns))
+            self._file.take_name()
 
     def close(self) -> None:
         """Finish the file; safe to call twice. Raises: OutputError, and what was written can be played still."""
@@ -86,6 +95,7 @@ class Recorder:
                 if self._sound is not None:
                     self._video.add_sound(self._sound.finish(self._video.length_s))
                 self._video.finish()
+                self._file.take_name(finished=True)
                 self._sign()
         self._end()
 
@@ -102,8 +112,9 @@ class Recorder:
 
     def _end(self) -> None:
         self._ended = True
+        self._file.close()
         if self._begun is not None:
-            self._begun.end(known_otherwise=self._video is None)
+            self._begun.end(known_otherwise=not self._file.has_name)
         if self._sound is not None:
             self._sound.close()
 
@@ -115,11 +126,12 @@ class Recorder:
         try:
             yield
         except (OSError, FFmpegError) as error:
-            self._end()
             if self._video is not None:
                 self._video.abandon()
-            begun = self._video is not None and self._video.length_s > 0
-            raise _explained(self._path, error.errno, error.strerror or str(error), begun) from error
+                with contextlib.suppress(OSError):
+                    self._file.take_name(finished=can_be_played(self._file.path))
+            self._end()
+            raise _explained(self._file, error.errno, error.strerror or str(error)) from error
 
 
 def check_recording(path: Path) -> None:
@@ -127,24 +139,30 @@ def check_recording(path: Path) -> None:
 
     Raises:
         UsageError: another ending than .mp4.
-        OutputError: no such folder, not writable, or the name is a folder's.
+        OutputError: no such folder, not writable, or the name is that of a folder, a device or a protected
+            file, or somebody is recording to it.
     """
     if path.suffix.lower() != ".mp4":
         raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
     refuse_special(path)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path} is write-protected.", remedy="Choose another name for the recording.")
     check_folder(path.resolve().parent)
+    check_not_recorded(path)
 
 
-def _explained(path: Path, number: int | None, reason: str, begun: bool) -> OutputError:
-    kept = f"{path.name} ends there and can be played. " if begun else ""
+def _explained(file: GrowingFile, number: int | None, reason: str) -> OutputError:
+    kept = f"{file.target.name} is as it was before. " if file.replaces else ""
+    if file.has_name and can_be_played(file.target):
+        kept = f"{file.target.name} ends there and can be played. "
     if number in (errno.ENOSPC, errno.EDQUOT):
         what, remedy = "The disk is full, so the recording stopped.", "Make room and start a new one."
     elif number == errno.EFBIG:
         what = "The recording grew as large as its file system or your limits allow, so it stopped."
         remedy = "Start a new one."
     else:
-        what = f"The recording stopped: {path.name} cannot be written ({reason})."
+        what = f"The recording stopped: {file.target.name} cannot be written ({reason})."
         remedy = "Choose another folder and start a new one."
     return OutputError(what, remedy=kept + remedy)

@@ -27,20 +27,25 @@ class ReplayRing:
     def __init__(self, canvas: CanvasOptions | None = None, *, seconds: int = 30, rate: int = 30) -> None:
         """Get ready to keep `seconds`, which cost about as many megabytes."""
         load_av()
-        self._canvas, self._seconds, self._rate = canvas or CanvasOptions(), seconds, rate
-        # one second more, because a replay can only begin at a frame that stands by itself, and there is one a second
-        self._fragments = _Fragments((seconds + 1) * rate)
+        self.canvas, self._seconds, self._rate = canvas or CanvasOptions(), seconds, rate
         self._video: LiveVideo | None = None
-        self._composite = False  # the camera's own pictures were let through at some time
+        self._fragments = self._new_fragments()
         self.facts = f"the last {seconds} s"
 
     def send(self, frame: Frame) -> None:
         """Add an avatar frame."""
         if self._video is None:
-            size = (self._canvas.width_px, self._canvas.height_px)
+            size = (self.canvas.width_px, self.canvas.height_px)
             self._video = LiveVideo(self._fragments, *size, self._rate)
-        self._composite |= frame.passed_through
-        self._video.add(compose_frame(frame, self._canvas), frame.captured_ns)
+        passage = frame.passage if frame.passed_through else None
+        self._video.add(compose_frame(frame, self.canvas), frame.captured_ns, passage=passage)
+
+    def use_canvas(self, canvas: CanvasOptions) -> None:
+        """Compose on another canvas; only another size forgets what there is, because a film has one size."""
+        before, self.canvas = self.canvas, canvas
+        if (canvas.width_px, canvas.height_px) != (before.width_px, before.height_px):
+            self.close()
+            self._video, self._fragments = None, self._new_fragments()
 
     def save(self, path: Path) -> float:
         """Write what is remembered to an MP4, whole or not at all; return how many seconds it holds.
@@ -48,12 +53,14 @@ class ReplayRing:
         Raises:
             OutputError: nothing was sent yet, or the place cannot be written to.
         """
+        video = self._video  # before the fragments: another canvas starts both afresh
         remembered = self._fragments.snapshot()
+        camera_until = -1 if video is None else video.camera_until
         if not remembered:
             raise OutputError("There is nothing to save yet.", remedy="Wait for the first avatar frame.")
         with write_errors_explained(path), replacing(path) as part:
-            length_s = self._copy(remembered, part)
-        sign_or_remember(path, composite=self._composite)
+            first, length_s = self._copy(remembered, part)
+        sign_or_remember(path, composite=camera_until >= first)  # whether the camera is still in it
         return length_s
 
     def close(self) -> None:
@@ -62,8 +69,16 @@ class ReplayRing:
             self._video.abandon()
         self._fragments.clear()
 
-    def _copy(self, remembered: bytes, part: Path) -> float:
-        """Copy the packets of the last seconds, from one that stands by itself, without encoding them again."""
+    def _new_fragments(self) -> _Fragments:
+        # one second more, because a replay can only begin at a frame that stands by itself, and there is one a second
+        return _Fragments((self._seconds + 1) * self._rate)
+
+    def _copy(self, remembered: bytes, part: Path) -> tuple[int, float]:
+        """Copy the packets of the last seconds, from one that stands by itself, without encoding them again.
+
+        Returns:
+            The place of the first frame in the show, and the length in seconds.
+        """
         import av
 
         with (
@@ -82,7 +97,7 @@ class ReplayRing:
             for packet in packets[first:]:
                 packet.pts, packet.dts, packet.stream = packet.pts - origin, packet.dts - origin, stream
                 file.mux(packet)
-            return float((packets[-1].dts + tick) * source.time_base)
+            return round(origin / tick), float((packets[-1].dts + tick) * source.time_base)
 
 
 class _Fragments:

@@ -1,84 +1,124 @@
-"""The driving clip's sound, carried into the result packet by packet."""
+"""The driving clip's sound, carried into the result packet by packet. Whatever fails here, the pictures go on."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
+from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
+from avatar.outputs.sound_copy import Fit, codec_name, fit_of
+from avatar.outputs.target import is_of_the_file
+from avatar.sources.clock import clock_of
+from avatar.sources.timeline import on_one_timeline
 from avatar.sources.video import open_input
 
 if TYPE_CHECKING:
-    from av import Packet
-    from av.container import InputContainer, OutputContainer
+    from av import AudioFrame, Packet
+    from av.audio.resampler import AudioResampler
+    from av.container import OutputContainer
+
+    from avatar.sources.facts import DrivingFacts
 
 logger = logging.getLogger(__name__)
 
-# What each container holds by its standard and common players play; the rest is converted.
-_KEEPS = {
-    "mp4": frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"}),
-    "webm": frozenset({"opus", "vorbis"}),
-}
 _ENCODER = {"mp4": "aac", "webm": "libopus"}
 _RATE_HZ = 48_000
 _BIT_RATE = 160_000  # bits per second
+_BLOCK = 1024  # samples handed to the encoder at once
+_STEADY = _RATE_HZ // 50  # samples; stamps that stray less are rounding, not gaps
+_LONGEST_S = Fraction(1, 4)  # of a packet; no codec's is longer
+_MAX_BLAMED = 1000  # failed writes that queued packets of sound may account for
 
 
 class SoundTrack:
-    """The first sound track of a file, added to an output whose header is not yet written."""
+    """One sound track of a file, added to an output whose header is not yet written."""
 
-    def __init__(self, source: InputContainer, output: OutputContainer, origin_s: Fraction) -> None:
-        """Choose between copying and converting; `source` must have a sound stream.
+    def __init__(self, path: Path, index: int, output: OutputContainer, facts: DrivingFacts, notes: list[str]) -> None:
+        """Choose between copying and converting.
 
         Args:
-            source: the opened driving file; closed by `close`.
+            path: the driving file.
+            index: of the sound stream in it.
             output: the file being written, MP4 or WebM.
-            origin_s: the source's own time that is 0 in the output.
+            facts: of the driving clip: where its time begins, and which stream its pictures are.
+            notes: what the user should read is added to it.
+        Raises: OSError, FFmpegError, ValueError: neither is possible.
         """
-        self._source, self._output, self._origin_s = source, output, origin_s
-        self._stream = source.streams.audio[0]
-        self._target: Any
-        self.notes: list[str] = []
+        self.notes, self.muxed, self._output = notes, 0, output
+        self._origin_s = facts.origin_s
         container = "webm" if output.format.name == "webm" else "mp4"
-        codec = _codec_name(self._stream)
-        if codec in _KEEPS[container]:
-            self._target = output.add_stream_from_template(self._stream)
-            self._packets = self._copied()
-        else:
-            encoder = _ENCODER[container]
-            layout = "mono" if self._stream.codec_context.layout.nb_channels == 1 else "stereo"
-            self._target = output.add_stream(encoder, rate=_RATE_HZ, layout=layout)
-            self._target.bit_rate = _BIT_RATE
-            self._packets = self._converted()
-            plain = encoder.removeprefix("lib")
-            self.notes.append(f"The sound was {codec}, which {container} does not hold; it was converted to {plain}.")
-        self._next = None
+        fit = fit_of(path, index, container)
+        self._source = open_input(path)
+        try:
+            self._stream: Any = self._source.streams[index]
+            self._pictures = [each for each in self._source.streams.video if each.index == facts.stream_index]
+            if fit.reason:
+                self._packets = self._start_converting(_ENCODER[container], fit)
+            else:
+                self._target: Any = output.add_stream_from_template(self._stream)
+                self._packets = self._copied()
+        except BaseException:
+            self._source.close()
+            raise
+        language = self._stream.metadata.get("language", "")
+        if len(language) == 3 and language.isascii() and language.isalpha():
+            self._target.metadata["language"] = language
+        self._next: Packet[Any] | None = None
+        self._over = False
 
     def mux_until(self, time_s: float) -> None:
-        """Write the packets before `time_s`, so that sound and pictures lie side by side in the file."""
-        while (packet := self._peek()) is not None and _start_s(packet) < time_s:
-            self._next = None
-            self._output.mux(packet)
+        """Write the packets before `time_s`, so that sound and pictures lie side by side in the file.
 
-    def finish(self) -> None:
-        """Write the rest."""
-        self.mux_until(float("inf"))
+        Raises: OSError, FFmpegError: the file cannot be written.
+        """
+        try:
+            while (packet := self._peek()) is not None and _start_s(packet) < time_s:
+                self._next = None
+                self._output.mux(packet)
+                self.muxed += 1
+        except Exception as error:  # whatever it is: hours of drawing are not lost for it
+            if is_of_the_file(error):
+                raise
+            self.give_up(error)
+
+    def give_up(self, error: Exception) -> None:
+        """Leave out the rest, and say so."""
+        if not self._over:
+            logger.debug("The sound could not be carried over", exc_info=error)
+            kept = "The sound was left out" if self.muxed < 2 else "The rest of the sound was left out"
+            note = f"{kept}: it could not be written ({_reason(error)})."
+            if note not in self.notes:  # of another track
+                self.notes.append(note)
+        self._over, self._next = True, None
 
     def close(self) -> None:
         """Close the driving file; safe to call twice."""
+        self._over = True
+        self._packets.close()
         self._source.close()
 
     def _peek(self) -> Packet[Any] | None:
-        if self._next is None:
+        if self._next is None and not self._over:
             self._next = next(self._packets, None)
+            self._over = self._next is None
         return self._next
+
+    def _timed(self) -> Iterator[Packet[Any]]:
+        """The track's packets on the clip's timeline, up to the first that cannot be read."""
+        for packet in on_one_timeline(self._demuxed(), self._source, clock_of(self._source)):
+            if packet.stream is self._stream:  # a packet that flushes has no index
+                yield packet
 
     def _demuxed(self) -> Iterator[Packet[Any]]:
         from av.error import FFmpegError
 
-        packets = self._source.demux(self._stream)
+        packets = self._source.demux(*self._pictures, *self._source.streams.audio)
         while True:
             try:
                 yield next(packets)
@@ -88,53 +128,180 @@ class SoundTrack:
                 logger.warning("The sound stops early: %s", error.strerror)
                 return
 
-    def _copied(self) -> Iterator[Packet[Any]]:
-        before, typical = None, 0
-        for packet in self._demuxed():
-            if packet.dts is None:  # the empty packet that ends a stream
+    def _copied(self) -> Generator[Packet[Any], None, None]:
+        before: int | None = None
+        before_length = 0
+        for packet in self._timed():
+            if not packet.size:  # the empty packet that ends a stream
                 continue
             shift = round(self._origin_s / packet.time_base)
-            packet.dts -= shift
-            packet.pts = packet.dts if packet.pts is None else packet.pts - shift
-            typical = packet.dts - before if before is not None else typical
-            before = packet.dts
-            packet.duration = packet.duration or typical  # MP4 would play a last packet without one for no time at all
+            stamp = packet.dts if packet.dts is not None else packet.pts
+            if stamp is None:
+                if before is None:
+                    continue
+                stamp = before + before_length + shift
+            dts = stamp - shift
+            if before is not None and dts < before + max(1, before_length // 2):  # joined recordings overlap
+                continue
+            packet.dts = packet.pts = dts
+            if not 0 < (packet.duration or 0) <= _LONGEST_S / packet.time_base:  # unknown, or stretched over a leap
+                packet.duration = before_length or (dts - before if before is not None else 0)
+            # MP4 would play a last packet without a length for no time at all.
+            before, before_length = dts, packet.duration or 0
             packet.stream = self._target
             yield packet
 
-    def _converted(self) -> Iterator[Packet[Any]]:
-        from av.error import FFmpegError
+    def _start_converting(self, encoder: str, fit: Fit) -> Generator[Packet[Any], None, None]:
+        """Add the stream of converted sound, whose first frame tells how many channels are needed."""
+        frames = self._decoded()
+        first = next(frames, None)
+        if first is None:
+            raise ValueError(f"{codec_name(self._stream)} sound cannot be decoded here")
+        mono = first.layout.nb_channels == 1 and not fit.changes
+        self._target = self._output.add_stream(encoder, rate=_RATE_HZ, layout="mono" if mono else "stereo")
+        self._target.bit_rate = _BIT_RATE
+        note = f"The sound {fit.reason}; it was converted to {encoder.removeprefix('lib')}."
+        if note not in self.notes:  # of another track
+            self.notes.append(note)
+        return self._converted(first, frames, "mono" if mono else "stereo")
 
-        for packet in self._demuxed():
-            try:
-                frames = packet.decode()
-            except FFmpegError:
-                logger.debug("A packet of sound cannot be decoded and is left out")
-                continue
-            for frame in frames:
-                if frame.pts is not None:
-                    frame.pts -= round(self._origin_s / frame.time_base)
+    def _converted(
+        self, first: AudioFrame, frames: Iterator[AudioFrame], layout: str
+    ) -> Generator[Packet[Any], None, None]:
+        from av import AudioFrame as Frame
+
+        line = SampleLine(1 if layout == "mono" else 2)
+        for start, samples in self._resampled(first, frames, layout):
+            for at, block in line.put(start, samples):
+                frame = Frame.from_ndarray(block, format="fltp", layout=layout)
+                frame.sample_rate, frame.time_base, frame.pts = _RATE_HZ, Fraction(1, _RATE_HZ), at
                 yield from self._target.encode(frame)
         yield from self._target.encode(None)
 
+    def _resampled(
+        self, first: AudioFrame, frames: Iterator[AudioFrame], layout: str
+    ) -> Iterator[tuple[int | None, npt.NDArray[np.float32]]]:
+        """(first sample's number on the result's timeline, or None: right behind the ones before; (channels, N))."""
+        from av.audio.resampler import AudioResampler
 
-def open_sound(path: Path, output: OutputContainer, origin_s: Fraction) -> SoundTrack | None:
-    """The sound of `path`, or None where it has none that can be read."""
+        resampler: AudioResampler | None = None
+        kind: tuple[Any, ...] = ()
+        frame: AudioFrame | None = first
+        while frame is not None:
+            if (now := (frame.sample_rate, frame.format.name, frame.layout.name)) != kind:
+                if resampler is not None:
+                    yield from self._placed(resampler.resample(None))
+                kind, resampler = now, AudioResampler("fltp", layout, _RATE_HZ)
+            assert resampler is not None
+            yield from self._placed(resampler.resample(frame))
+            frame = next(frames, None)
+        if resampler is not None:
+            yield from self._placed(resampler.resample(None))
+
+    def _placed(self, frames: list[AudioFrame]) -> Iterator[tuple[int | None, npt.NDArray[np.float32]]]:
+        for frame in frames:
+            start = None
+            if frame.pts is not None and frame.time_base is not None:
+                start = round((frame.pts * frame.time_base - self._origin_s) * _RATE_HZ)
+            yield start, frame.to_ndarray()
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Every frame that can be decoded."""
+        from av.error import FFmpegError
+
+        for packet in self._timed():
+            try:
+                yield from packet.decode()
+            except FFmpegError:
+                logger.debug("A packet of sound cannot be decoded and is left out")
+
+
+class SampleLine:
+    """Puts pieces of sound where they belong: silence fills gaps, and what overlaps is cut off."""
+
+    def __init__(self, channels: int) -> None:
+        self._channels = channels
+        self._at = 0  # number of the next sample
+
+    def put(
+        self, start: int | None, samples: npt.NDArray[np.float32]
+    ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        """Yield (first sample's number, (channels, at most 1024)) for samples that begin at `start`."""
+        astray = 0 if start is None else start - self._at
+        if astray > _STEADY:
+            yield from self._blocks(self._silence(astray))
+        elif astray < -_STEADY:
+            samples = samples[:, -astray:]
+        yield from self._blocks(iter((samples,)))
+
+    def _silence(self, count: int) -> Iterator[npt.NDArray[np.float32]]:
+        for start in range(0, count, _BLOCK):
+            yield np.zeros((self._channels, min(_BLOCK, count - start)), np.float32)
+
+    def _blocks(self, pieces: Iterator[npt.NDArray[np.float32]]) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        for piece in pieces:
+            for start in range(0, piece.shape[1], _BLOCK):
+                block = np.ascontiguousarray(piece[:, start : start + _BLOCK])
+                yield self._at, block
+                self._at += block.shape[1]
+
+
+class Sound:
+    """The sound tracks of a result."""
+
+    def __init__(self, tracks: list[SoundTrack], notes: list[str]) -> None:
+        self._tracks, self.notes = tracks, notes
+        self._blamed = 0
+
+    def mux_until(self, time_s: float) -> None:
+        """Write what is heard before `time_s`. Raises: OSError, FFmpegError: the file cannot be written."""
+        for track in self._tracks:
+            track.mux_until(time_s)
+
+    def finish(self) -> None:
+        """Write the rest. Raises: OSError, FFmpegError: the file cannot be written."""
+        self.mux_until(float("inf"))
+
+    def take_blame(self, error: Exception) -> bool:
+        """Whether a failed write may be due to sound that waits in the muxer's queue; then the sound ends here."""
+        if is_of_the_file(error) or self._blamed >= min(_MAX_BLAMED, sum(track.muxed for track in self._tracks)):
+            return False
+        self._blamed += 1
+        for track in self._tracks:
+            track.give_up(error)
+        return True
+
+    def close(self) -> None:
+        """Close the driving file; safe to call twice."""
+        for track in self._tracks:
+            track.close()
+
+
+def open_sound(
+    path: Path, output: OutputContainer, facts: DrivingFacts, wanted: SoundTrackChoice = None
+) -> Sound:
+    """The sound of `path`; where there is none that can be used, its notes say why."""
     from av.error import FFmpegError
 
+    notes: list[str] = []
+    tracks: list[SoundTrack] = []
     try:
-        source = open_input(path)
-    except (OSError, FFmpegError) as error:
+        chosen = choose_sound(path, wanted)
+    except (OSError, FFmpegError, ValueError) as error:
         logger.warning("%s: its sound cannot be read (%s)", path.name, error)
-        return None
-    if not source.streams.audio or source.streams.audio[0].codec_context is None:
-        source.close()
-        return None
-    return SoundTrack(source, output, origin_s)
+        return Sound([], [f"The sound was left out: it cannot be read ({_reason(error)})."])
+    notes += chosen.notes
+    for number, index in enumerate(chosen.indexes, 1):
+        try:
+            tracks.append(SoundTrack(path, index, output, facts, notes))
+        except Exception as error:
+            which = f"Sound track {number}" if len(chosen.indexes) > 1 else "The sound"
+            notes.append(f"{which} was left out: {_reason(error)}.")
+    return Sound(tracks, notes)
 
 
-def _codec_name(stream: Any) -> str:
-    return str(stream.codec_context.codec.canonical_name)
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _start_s(packet: Packet[Any]) -> float:

@@ -16,6 +16,13 @@ from avatar.library_names import same_name
 
 OUR_FRAME = re.compile(r"\d{6}\.png")  # what PngFolderWriter calls its files
 
+# What the system says of files and places. FFmpeg says EINVAL, EPERM and others of what it is given, too.
+_OF_FILES = frozenset({
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOENT, errno.ENOTDIR,
+    errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.EBUSY, errno.ENODEV, errno.ENXIO, errno.EMFILE, errno.ENFILE,
+    errno.ELOOP, errno.ESTALE, errno.EBADF,
+})  # fmt: skip
+
 
 class OutputKind(Enum):
     """What a result's name asks for."""
@@ -114,7 +121,21 @@ def write_errors_explained(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, FFmpegError) as error:
-        raise _explained(path, error.errno, error.strerror or str(error)) from error
+        if is_of_the_file(error):
+            raise _explained(path, error.errno, error.strerror or str(error)) from error
+        raise OutputError(
+            f"{path} was not written: it could not be encoded ({error.strerror or error}).",
+            remedy="Try another kind of result (.mp4, .webm); if that fails too, please report it.",
+        ) from error
+
+
+def is_of_the_file(error: Exception) -> bool:
+    """Whether an error is about the file or its place; FFmpeg's own errors have numbers of the system too."""
+    from av.error import FFmpegError
+
+    if isinstance(error, FFmpegError):
+        return error.errno in _OF_FILES
+    return isinstance(error, OSError)
 
 
 def _explained(path: Path, number: int | None, reason: str) -> OutputError:

@@ -12,8 +12,9 @@ from avatar.frames import RgbImage
 from avatar.media import load_av
 from avatar.outputs.gif import GifWriter
 from avatar.outputs.png_folder import PngFolderWriter
-from avatar.outputs.sound import SoundTrack, open_sound
-from avatar.outputs.target import OutputKind, kind_of, write_errors_explained
+from avatar.outputs.sound import Sound, open_sound
+from avatar.outputs.sound_choice import SoundTrackChoice
+from avatar.outputs.target import OutputKind, is_of_the_file, kind_of, write_errors_explained
 from avatar.outputs.writer import MADE_BY, AbortsUnlessCommitted, FrameWriter
 from avatar.outputs.yuv import name_colours, to_yuv420p
 from avatar.sources.facts import DrivingFacts
@@ -32,7 +33,13 @@ _FINEST = Fraction(1, 1_000_000)  # s; MP4 counts ticks per second in 32 bits
 
 
 def open_output(
-    path: Path, width_px: int, height_px: int, facts: DrivingFacts, *, audio_from: Path | None = None
+    path: Path,
+    width_px: int,
+    height_px: int,
+    facts: DrivingFacts,
+    *,
+    audio_from: Path | None = None,
+    sound_track: SoundTrackChoice = None,
 ) -> FrameWriter:
     """Start a result of the kind its name asks for.
 
@@ -41,7 +48,8 @@ def open_output(
         width_px, height_px: of every frame that will be written; an odd size is padded by one repeated column or row
             where the codec needs even ones (MP4, WebM).
         facts: of the driving clip, for its rate and the grain of its times.
-        audio_from: a file whose first sound track is carried over (MP4, WebM).
+        audio_from: a file whose sound is carried over (MP4, WebM).
+        sound_track: which of its sound tracks.
     Raises:
         UsageError: an unknown ending.
         OutputError: the place cannot be written to.
@@ -53,17 +61,24 @@ def open_output(
         return PngFolderWriter(path)
     if kind is OutputKind.GIF:
         return GifWriter(path, width_px, height_px)
-    return VideoFileWriter(path, width_px, height_px, facts, audio_from=audio_from)
+    return VideoFileWriter(path, width_px, height_px, facts, audio_from=audio_from, sound_track=sound_track)
 
 
 class VideoFileWriter(AbortsUnlessCommitted):
     """H.264 in MP4 or VP9 in WebM, with BT.709 colours, under a hidden name until `commit`."""
 
     def __init__(
-        self, target: Path, width_px: int, height_px: int, facts: DrivingFacts, *, audio_from: Path | None = None
+        self,
+        target: Path,
+        width_px: int,
+        height_px: int,
+        facts: DrivingFacts,
+        *,
+        audio_from: Path | None = None,
+        sound_track: SoundTrackChoice = None,
     ) -> None:
         """Open the hidden file and the encoder. Raises OutputError."""
-        import av
+        from av.error import FFmpegError
 
         self._target = target.resolve()
         self._part = part_path(self._target)
@@ -71,24 +86,43 @@ class VideoFileWriter(AbortsUnlessCommitted):
         self._typical_ticks = max(1, round(1 / (facts.rate * self._time_base)))
         self._pending: tuple[VideoFrame, int] | None = None  # waits for the next one, which ends it
         self._durations: dict[int, int] = {}  # by time stamp, of the frames inside the encoder
-        self._sound: SoundTrack | None = None
-        kind = kind_of(target)
-        mp4 = kind is OutputKind.MP4
+        self._sound: Sound | None = None
+        self._frames = 0
+        self.notes: list[str] = []
+        size = width_px + width_px % 2, height_px + height_px % 2
         with contextlib.ExitStack() as undo, write_errors_explained(target):
             undo.callback(self.abort)
-            self._container = av.open(
-                str(self._part),
-                "w",
-                format="mp4" if mp4 else "webm",
-                container_options={"movflags": "faststart"} if mp4 else {},
-            )
-            self._container.metadata["comment"] = MADE_BY
-            self._stream = self._add_pictures(_CODECS[kind], width_px + width_px % 2, height_px + height_px % 2, facts)
-            if audio_from is not None:
-                self._sound = open_sound(audio_from, self._container, facts.origin_s)
-            self._container.start_encoding()
+            try:
+                self._begin(size, facts, audio_from, sound_track)
+            except (FFmpegError, ValueError) as error:
+                if audio_from is None or is_of_the_file(error):
+                    raise
+                self.abort()
+                self._begin(size, facts, None, None)
+                self.notes.append(f"The sound was left out: it cannot be encoded ({error}).")
             undo.pop_all()
-        self.notes = list(self._sound.notes) if self._sound else []
+
+    def _begin(
+        self, size: tuple[int, int], facts: DrivingFacts, audio_from: Path | None, sound_track: SoundTrackChoice
+    ) -> None:
+        """Open the hidden file and the encoders, and write the header."""
+        import av
+
+        kind, self._sound = kind_of(self._target), None
+        mp4 = kind is OutputKind.MP4
+        self._container = av.open(
+            str(self._part),
+            "w",
+            format="mp4" if mp4 else "webm",
+            container_options={"movflags": "faststart"} if mp4 else {},
+        )
+        self._container.metadata["comment"] = MADE_BY
+        self._stream = self._add_pictures(_CODECS[kind], *size, facts)
+        if audio_from is not None:
+            self._sound = open_sound(audio_from, self._container, facts, sound_track)
+        self._container.start_encoding()
+        if self._sound is not None:
+            self.notes = self._sound.notes
 
     def write(self, rgb: RgbImage, time_s: float) -> None:
         """Encode the frame before this one, whose length is now known, and keep this one."""
@@ -111,7 +145,7 @@ class VideoFileWriter(AbortsUnlessCommitted):
             if self._sound is not None:
                 self._sound.finish()
                 self._sound.close()
-            self._container.close()
+            self._close()
             flush_to_disk(self._part)
             self._part.replace(self._target)
 
@@ -123,6 +157,16 @@ class VideoFileWriter(AbortsUnlessCommitted):
             with contextlib.suppress(Exception):  # a disk that is full refuses the index too
                 container.close()
         self._part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        """Write the index. Sound that waits in the muxer until now may fail once more: that costs no pictures."""
+        from av.error import FFmpegError
+
+        try:
+            self._container.close()
+        except FFmpegError as error:
+            if self._sound is None or not self._sound.take_blame(error) or not _holds(self._part, self._frames):
+                raise
 
     def _add_pictures(
         self, codec: tuple[str, dict[str, str]], width_px: int, height_px: int, facts: DrivingFacts
@@ -143,6 +187,25 @@ class VideoFileWriter(AbortsUnlessCommitted):
         self._mux(self._stream.encode(frame))
 
     def _mux(self, packets: list[Packet[Any]]) -> None:
+        from av.error import FFmpegError
+
         for packet in packets:
             packet.duration = self._durations.pop(packet.pts or 0, self._typical_ticks)
-            self._container.mux(packet)
+            self._frames += 1
+            try:
+                self._container.mux(packet)
+            except FFmpegError as error:  # of this packet, or of one of sound that had to wait for it
+                if self._sound is None or not self._sound.take_blame(error):
+                    raise
+
+
+def _holds(path: Path, frames: int) -> bool:
+    """Whether a finished file can be opened and holds all its pictures, as far as it says."""
+    import av
+    from av.error import FFmpegError
+
+    try:
+        with av.open(str(path)) as file:
+            return file.streams.video[0].frames in (0, frames)
+    except (OSError, FFmpegError, IndexError):
+        return False

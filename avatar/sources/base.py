@@ -15,6 +15,7 @@ class SourceFacts:
     width_px: int
     height_px: int
     rate: float | None  # pictures per second, as measured; None: not known yet
+    notes: tuple[str, ...] = ()  # sentences the user should read
 
 
 class FrameSource(Protocol):

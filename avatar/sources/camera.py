@@ -20,6 +20,7 @@ FIRST_S = 6.0  # from opening to the first picture; slow ones warm up for three
 SILENT_S = 2.0  # between two pictures
 BLACK_S = 3.0  # of black pictures; cameras begin with a few
 _BLACK = 4.0  # mean level below which a picture shows nothing; a dark room is brighter
+_SIGNAL_S = 1.0  # between two looks whether an input that can lose its signal has one
 _FAILING_S = 0.5  # of refused reads: a damaged picture now and then is not the end
 _RATED_OVER = 45  # frames
 _RAW_BYTES_PER_S = 40e6  # what USB 2 carries; more pixels need JPEG
@@ -61,7 +62,8 @@ class Camera:
         """Wait for the newest picture that was not read yet.
 
         Raises:
-            CameraError: it is missing, forbidden, busy or unplugged; it sends nothing, nothing more, or black.
+            CameraError: it is missing, forbidden, busy or unplugged; it has no signal; it sends nothing, nothing more,
+                or black.
         """
         while True:
             frame = self._inbox.take(SILENT_S if self._seen else FIRST_S)
@@ -123,7 +125,11 @@ class Camera:
 
     def _grab(self, capture: Any) -> None:
         sequence, failing_since_s = 0, None
+        watched, looked_s = _check_signal(self._info), time.monotonic()
         while not self._stopping.is_set():
+            if watched and time.monotonic() - looked_s > _SIGNAL_S:
+                _check_signal(self._info)
+                looked_s = time.monotonic()
             grabbed = capture.grab()
             captured_ns = time.monotonic_ns()
             done, bgr = capture.retrieve() if grabbed else (False, None)
@@ -154,6 +160,17 @@ def _open(info: CameraInfo, width: int, height: int, rate: int) -> Any:
         capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
         _ask_for(capture, width, height, rate)
     return capture
+
+
+def _check_signal(info: CameraInfo) -> bool:
+    """Raise CameraError for an input without a signal, which delivers noise; return whether it may lose one."""
+    signal = v4l2.has_signal(_path_of(info)) if sys.platform == "linux" else None
+    if signal is False:
+        raise CameraError(
+            f"{info.name} has no signal.",
+            remedy="Switch on what is connected to it and check the cable, or choose another camera.",
+        )
+    return signal is not None
 
 
 def _ask_for(capture: Any, width: int, height: int, rate: int) -> None:

@@ -36,6 +36,8 @@ class CameraInfo:
     id: str  # stays the same after a restart and, where the system tells cameras apart, in another socket
     name: str  # unique in a list
     index: int  # OpenCV's number for it, today
+    is_virtual: bool = False  # another program sends what comes out of it, perhaps ours
+    has_signal: bool = True  # False: an input, as of HDMI, with nothing behind it
 
 
 def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
@@ -53,6 +55,15 @@ def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
     return tuple(found)
 
 
+def usual_camera(cameras: Iterable[CameraInfo]) -> CameraInfo | None:
+    """The one that is taken when nobody chose: the first real one, before those without a signal.
+
+    Virtual cameras have to be chosen: they show other programs' pictures, and may be what we send to ourselves.
+    """
+    real = [camera for camera in cameras if not camera.is_virtual]
+    return min(real, key=lambda camera: not camera.has_signal, default=None)
+
+
 def _ask() -> Iterable[CameraInfo]:
     try:
         ask = {"win32": _windows, "darwin": _macos}.get(sys.platform, _linux)
@@ -65,20 +76,21 @@ def _ask() -> Iterable[CameraInfo]:
 def _linux() -> Iterator[CameraInfo]:
     stable = {link.resolve(): link.name for folder in reversed(_BY_ID) for link in sorted(folder.glob("*"))}
     for path in v4l2.video_paths():
-        name = _name_if_camera(path)
-        if name is not None:
-            yield CameraInfo(stable.get(path, path.name), name, int(path.name.removeprefix("video")))
-
-
-def _name_if_camera(path: Path) -> str | None:
-    try:
-        node = v4l2.query_node(path)
-    except PermissionError:  # offered all the same: opening it says what to do
-        return _name_in_sysfs(path.name)
-    except OSError:
-        return None
-    ours = node.is_loopback and (node.name == v4l2.CARD_LABEL or v4l2.written_by_us(path))
-    return node.name if node.captures and not ours else None
+        camera = CameraInfo(stable.get(path, path.name), "", int(path.name.removeprefix("video")))
+        try:
+            node = v4l2.query_node(path)
+        except PermissionError:  # offered all the same: opening it says what to do
+            if (name := _name_in_sysfs(path.name)) and name != v4l2.CARD_LABEL:
+                yield replace(camera, name=name, is_virtual=_is_virtual_in_sysfs(path.name))
+            continue
+        except OSError:
+            continue
+        ours = node.is_loopback and (node.name == v4l2.CARD_LABEL or v4l2.written_by_us(path))
+        if node.captures and not ours:
+            yield replace(
+                camera, name=node.name, is_virtual=node.is_loopback,
+                has_signal=v4l2.has_signal(path) is not False,
+            )  # fmt: skip
 
 
 def _name_in_sysfs(number: str) -> str | None:
@@ -88,6 +100,11 @@ def _name_in_sysfs(number: str) -> str | None:
         return (_SYSFS / number / "name").read_text(encoding="utf-8", errors="replace").strip() if is_first else None
     except (OSError, ValueError):
         return None
+
+
+def _is_virtual_in_sysfs(number: str) -> bool:
+    """Whether no hardware is behind it, as far as the system tells."""
+    return "/devices/virtual/" in (_SYSFS / number).resolve().as_posix()
 
 
 def _windows() -> Iterator[CameraInfo]:

@@ -25,6 +25,7 @@ class DrivingFacts:
     frames_estimate: int  # for progress only; 0 = unknown
     has_audio: bool
     origin_s: Fraction = Fraction(0)  # the file's own time at which `captured_ns` is 0
+    stream_index: int = 0  # of the pictures, in the file
 
 
 class DrivingVideo(Protocol):
@@ -32,6 +33,7 @@ class DrivingVideo(Protocol):
 
     facts: DrivingFacts
     end_s: float  # when the last frame handed out so far stops being shown
+    notes: list[str]  # sentences the user should read about the clip; complete when its last frame was handed out
 
     def __iter__(self) -> Iterator[Frame]:
         """Frames in the order of their times; `captured_ns` is the time at which each is shown."""

@@ -46,6 +46,7 @@ class ImageFolder:
             folder, width, height, rate, 1 / rate, float(count / rate), frames_estimate=count, has_audio=False
         )
         self.end_s = 0.0
+        self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[Frame]:
         """Read picture by picture.

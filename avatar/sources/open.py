@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from avatar.errors import CameraError, UsageError, VideoError
+from avatar import v4l2
+from avatar.errors import CameraError, UsageError
 from avatar.images import SUFFIXES
+from avatar.sources.animated_image import animation_format
 from avatar.sources.base import FrameSource
 from avatar.sources.camera import Camera
 from avatar.sources.camera_list import CameraInfo, list_cameras
@@ -34,15 +37,24 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
     return _open_path(path)
 
 
-def check_source(spec: str) -> None:
-    """Raise what `open_source` would where waiting cannot help: for a file that cannot be used, or is not there.
+def check_source(spec: str, *, remembered: str = "") -> None:
+    """Refuse what cannot drive an avatar: a file that cannot be used, and a name that fits neither a camera nor a file.
 
-    A camera that is not plugged in may be soon, so its name is taken as it is.
+    Args:
+        spec: as for `open_source`; "idle" is fine.
+        remembered: the camera that was used before. It may be plugged in again, so its name is taken as it is.
+    Raises:
+        CameraError: there is no such camera here, nor a file of that name.
+        VideoError, ImageError: the file cannot be used.
     """
-    if (path := _existing(spec)) is not None:
+    if (path := _existing(spec)) is not None and spec != "idle":
         _open_path(path).close()
-    elif not spec.startswith("/dev/video") and (Path(spec).suffix or len(Path(spec).parts) > 1):
-        find_camera(spec, list_cameras())
+    elif spec != "idle" and (spec != remembered or _is_path(spec)):
+        cameras = list_cameras()
+        camera = find_camera(spec, cameras)
+        # Only Linux tells which numbers there are; cameras that OpenCV alone knows have a node there, too.
+        if camera not in cameras and sys.platform == "linux" and not (v4l2.DEVICES / f"video{camera.index}").exists():
+            raise CameraError(f"There is no camera number {camera.index}.", remedy=_known(cameras))
 
 
 def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
@@ -63,12 +75,20 @@ def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
     partly = [camera for camera in cameras if wanted and wanted in camera.name.casefold()]
     if len(partly) == 1:
         return partly[0]
-    known = f"Cameras here: {', '.join(camera.name for camera in cameras)}." if cameras else "No camera is plugged in."
     if partly:
-        raise CameraError(f"Several cameras are called {spec}.", remedy=f"Name one of them in full. {known}")
+        raise CameraError(f"Several cameras are called {spec}.", remedy=f"Name one of them in full. {_known(cameras)}")
     raise CameraError(
-        f"There is no camera and no file called {spec!r}.", remedy=f"{known} A video, a picture or idle will do too."
+        f"There is no camera and no file called {spec!r}.",
+        remedy=f"{_known(cameras)} A video, a picture or idle will do too.",
     )
+
+
+def _known(cameras: Sequence[CameraInfo]) -> str:
+    return f"Cameras here: {', '.join(camera.name for camera in cameras)}." if cameras else "No camera is plugged in."
+
+
+def _is_path(spec: str) -> bool:
+    return len(Path(spec).parts) > 1 and not spec.startswith("/dev/video")
 
 
 def _existing(spec: str) -> Path | None:
@@ -82,11 +102,5 @@ def _existing(spec: str) -> Path | None:
 
 
 def _open_path(path: Path) -> FrameSource:
-    if path.is_dir() or path.suffix.lower() not in SUFFIXES:
-        return Clip(path)
-    if path.suffix.lower() == ".gif":
-        try:
-            return Clip(path)
-        except VideoError:  # a single picture
-            return Still(path)
-    return Still(path)
+    is_still = path.is_file() and path.suffix.lower() in SUFFIXES and not animation_format(path)
+    return Still(path) if is_still else Clip(path)

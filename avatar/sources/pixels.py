@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatar.frames import RgbImage
-from avatar.images import flatten
+from avatar.sources.clip_colours import colour_notes, srgb_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
-
-SPACE_UNSPECIFIED = 2  # AVCOL_SPC_UNSPECIFIED
-HDR_TRANSFERS = (16, 18)  # AVCOL_TRC_SMPTE2084 (PQ), AVCOL_TRC_ARIB_STD_B67 (HLG)
-HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, smaller for BT.601
 
 
 @dataclass(frozen=True)
@@ -34,6 +30,13 @@ class Orientation:
         turned = rgb.transpose(1, 0, 2) if self.swap else rgb
         return np.ascontiguousarray(turned[:: -1 if self.flip_y else 1, :: -1 if self.flip_x else 1])
 
+    @property
+    def rotation_deg(self) -> int:
+        """The turn that FFmpeg reads off it, which is all that `VideoFrame.rotation` says: counter-clockwise."""
+        if self.swap:
+            return 90 if self.flip_y else -90
+        return 180 if self.flip_x else 0
+
 
 def orientation_of(matrix: tuple[int, ...]) -> Orientation:
     """Read a display matrix (ISO/IEC 14496-12, 6.2.2): nine numbers, x' = m0 x + m3 y, y' = m1 x + m4 y."""
@@ -42,42 +45,42 @@ def orientation_of(matrix: tuple[int, ...]) -> Orientation:
     return Orientation(flip_x=matrix[0] < 0, flip_y=matrix[4] < 0)
 
 
-class RgbConverter:
-    """Turns one clip's decoded frames into RGB of one size; keeps swscale's tables from frame to frame."""
+_TURNS = {
+    0: Orientation(),
+    90: Orientation(swap=True, flip_y=True),
+    180: Orientation(flip_x=True, flip_y=True),
+    270: Orientation(swap=True, flip_x=True),
+}
 
-    def __init__(self, first: VideoFrame, pixel_aspect: Fraction | None = None) -> None:
-        from av.video.reformatter import ColorPrimaries, ColorTrc, VideoReformatter
+
+class RgbConverter:
+    """Turns one clip's decoded frames into RGB; keeps swscale's tables from frame to frame."""
+
+    def __init__(
+        self, first: VideoFrame, pixel_aspect: Fraction | None = None, orientation: Orientation | None = None
+    ) -> None:
+        """Get ready; `orientation` is the container's, which knows of mirroring."""
+        from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self._to_sdr: dict[str, Any] = {"dst_color_trc": ColorTrc.BT709, "dst_color_primaries": ColorPrimaries.BT709}
-        self._orientation = _orientation_of_frame(first)
-        self._stored = (_display_width(first.width, pixel_aspect or Fraction(1)), first.height)
-        self.width_px, self.height_px = self._stored[:: -1 if self._orientation.swap else 1]
+        self.notes = colour_notes(first)  # sentences the user should read
+        self._orientation, self._pixel_aspect = orientation or Orientation(), pixel_aspect or Fraction(1)
+        self.width_px, self.height_px = self._stored(first)[:: -1 if self._turn_of(first).swap else 1]
 
     def convert(self, frame: VideoFrame) -> RgbImage:
-        """(H, W, 3) uint8 of the clip's size, also where this frame's own size or colours differ."""
-        if frame.colorspace == SPACE_UNSPECIFIED and not frame.format.is_rgb:
-            frame.colorspace = 1 if min(frame.width, frame.height) >= HD_HEIGHT_PX else 5  # BT.709, BT.601
-        has_alpha = any(component.is_alpha for component in frame.format.components)
-        plain = self._reformatter.reformat(
-            frame,
-            *self._stored,
-            format="rgba" if has_alpha else "rgb24",
-            threads=1,
-            **(self._to_sdr if frame.color_trc in HDR_TRANSFERS else {}),
-        )
-        pixels = np.asarray(plain.to_ndarray(), dtype=np.uint8)
-        rgb = flatten(pixels[..., :3], pixels[..., 3]) if has_alpha else pixels
-        return self._orientation.apply(rgb)
+        """(H, W, 3) uint8 of the frame's own size and colours, which may change within a clip."""
+        return self._turn_of(frame).apply(srgb_of(frame, self._reformatter, *self._stored(frame)))
 
+    def _stored(self, frame: VideoFrame) -> tuple[int, int]:
+        """Width and height in square pixels, before it is turned."""
+        return _display_width(frame.width, self._pixel_aspect), frame.height
 
-def _orientation_of_frame(frame: VideoFrame) -> Orientation:
-    from av.sidedata.sidedata import Type
-
-    if Type.DISPLAYMATRIX not in frame.side_data:
-        return Orientation()
-    matrix = np.frombuffer(bytes(frame.side_data[Type.DISPLAYMATRIX]), np.int32)
-    return orientation_of(tuple(int(value) for value in matrix[:9]))
+    def _turn_of(self, frame: VideoFrame) -> Orientation:
+        """The container's word, unless the frame has its own; never by `side_data`, which can end the process."""
+        turn_deg = round(frame.rotation / 90) * 90
+        if (turn_deg - self._orientation.rotation_deg) % 360 == 0:
+            return self._orientation
+        return _TURNS[turn_deg % 360]
 
 
 def _display_width(stored_px: int, pixel_aspect: Fraction) -> int:

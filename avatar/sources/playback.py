@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from avatar.errors import AvatarError, CameraError
 from avatar.frames import Frame, RgbImage
 from avatar.images import load_image
+from avatar.letterbox import letterboxed
 from avatar.sources.base import SourceFacts
 from avatar.sources.facts import DrivingVideo
 from avatar.sources.video import open_driving
@@ -56,16 +58,25 @@ class Clip(_Playing):
         self._frames: Iterator[Frame] = iter(self._clip)
         self._zero_ns: int | None = None  # monotonic time of the clip's own 0
 
+    @property
+    def path(self) -> Path:
+        """The file or folder."""
+        return self._path
+
     def read(self) -> Frame:
         """Wait for the next picture. Raises: CameraError: it cannot be read, or opened again where it must be."""
         try:
             frame = self._next()
         except AvatarError as error:
             raise CameraError(error.what, remedy=error.remedy) from error
+        if new := [note for note in self._clip.notes if note not in self.facts.notes]:
+            self.facts = replace(self.facts, notes=(*self.facts.notes, *new))
         now_ns = time.monotonic_ns()
         if self._zero_ns is None or now_ns - self._zero_ns - frame.captured_ns > _BEHIND_NS:
             self._zero_ns = now_ns - frame.captured_ns
-        return self._sent(frame.rgb, self._zero_ns + frame.captured_ns)
+        # As a camera it has one size: the landmarks of one frame are compared with those of another.
+        rgb = letterboxed(frame.rgb, self.facts.width_px, self.facts.height_px)
+        return self._sent(rgb, self._zero_ns + frame.captured_ns)
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -94,6 +105,11 @@ class Still(_Playing):
         self._rgb = load_image(path)
         self._due_ns = time.monotonic_ns()
         super().__init__(path, self._rgb.shape[1], self._rgb.shape[0], _STILL_RATE)
+
+    @property
+    def picture(self) -> RgbImage:
+        """What it sends."""
+        return self._rgb
 
     def read(self) -> Frame:
         """Wait a tenth of a second for the same picture again. Raises: CameraError: it was closed."""

@@ -1,4 +1,4 @@
-"""Driving clips: any video file FFmpeg reads, a GIF, or a folder of pictures."""
+"""Driving clips: any video file FFmpeg reads, an animated image, or a folder of pictures."""
 
 from __future__ import annotations
 
@@ -8,15 +8,20 @@ from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
-from avatar.images import MAX_PIXELS
+from avatar.limits import MAX_CLIP_PIXELS
 from avatar.media import load_av
+from avatar.sources.animated_image import READ_HERE, AnimatedImage, animation_format
+from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
-from avatar.sources.pixels import RgbConverter
+from avatar.sources.pixels import Orientation, RgbConverter
+from avatar.sources.probe import check_opens
+from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
+from avatar.sources.timeline import on_one_timeline
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -34,17 +39,20 @@ FORMATS = (
     "mp3,wav,flac,aac,ac3,aiff,caf"
 )
 _NS = 1_000_000_000
+FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # it counts the padding of its buffers as well
 MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
 def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> DrivingVideo:
-    """Open a driving clip: a video file, a GIF, or a folder of pictures shown at `folder_rate` frames per second.
+    """Open a driving clip: a video file, an animated image, or a folder of pictures at `folder_rate` frames per second.
 
     Raises:
         VideoError: missing, empty, not a video, damaged from the start, without pictures or with only one.
         ImageError: the first picture of a folder cannot be read.
     """
-    return ImageFolder(path, folder_rate) if path.is_dir() else VideoFile(path)
+    if path.is_dir():
+        return ImageFolder(path, folder_rate)
+    return AnimatedImage(path) if animation_format(path) in READ_HERE else VideoFile(path)
 
 
 class VideoFile:
@@ -53,20 +61,31 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
         _check_file(path)
+        self._tried = check_opens(path)
         load_av()
         self._path = path
         self._damaged = 0  # packets
+        self.notes: list[str] = []  # what was found so far that the user should read
         self._container = _open_container(path)
         try:
-            self._stream = _video_stream(self._container, path)
+            self._stream = choose_stream(self._container, path)
+            self._refuse_size(self._stream.width, self._stream.height)  # by the header: nothing was decoded yet
+            self._stream.codec_context.options = {"max_pixels": FFMPEG_MAX_PIXELS}
             self._stream.thread_type = "AUTO"
+            self._orientation: Orientation | None = None  # known from the first packet on
+            self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
+            self._clock = clock_of(self._container)
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
             first = self._ahead[0]
             self._first_pts = first.pts
-            self._converter = RgbConverter(first, self._stream.sample_aspect_ratio)
+            self._converter = RgbConverter(first, self._stream.sample_aspect_ratio, self._orientation)
+            self.notes += self._converter.notes
+            self._refuse_size(self._converter.width_px, self._converter.height_px)  # oblong pixels were made square
             self.facts = self._read_facts(first)
+            if self._container.streams.audio and not self._tried.sound:
+                self.notes.append(f"The sound of {path.name} was left out: reading it {self._tried.reason}.")
         except BaseException:
             self._container.close()
             raise
@@ -75,6 +94,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start; damage in the middle is passed over, damage at the end ends the clip."""
         last_tick: int | None = None
+        first_tick = 0
         step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
         ahead, self._ahead = self._ahead, []
         origin = round(self.facts.origin_s / self.facts.time_base)
@@ -85,9 +105,13 @@ class VideoFile:
                 tick = 0 if last_tick is None else last_tick + step
             if last_tick is not None and tick <= last_tick:  # broken clocks: keep the frame, keep the order
                 tick = last_tick + 1
+            first_tick = tick if last_tick is None else first_tick
             last_tick = tick
-            self.end_s = float((tick + (frame.duration or step)) * self.facts.time_base)
+            typical = min(step, (tick - first_tick) / number) if number else step  # a header's rate may be too low
+            self.end_s = float((tick + (frame.duration or round(typical))) * self.facts.time_base)
             yield Frame(self._converter.convert(frame), number, round(tick * self.facts.time_base * _NS))
+        if self._last_repeat is not None:
+            self.end_s = max(self.end_s, float(self._last_repeat - self.facts.origin_s))
         self._tell_of_losses(number + 1)
 
     def rewind(self) -> bool:
@@ -97,12 +121,15 @@ class VideoFile:
         from av.error import FFmpegError
 
         self._frames.close()
+        if self._clock.joins(self._stream.index):  # a time is found in more than one of its parts
+            return False
         try:
             self._container.seek(self._first_pts or 0, stream=self._stream)
         except FFmpegError:
             return False
         self._stream.codec_context.flush_buffers()
-        self._damaged, self._frames = 0, self._decode()
+        self._damaged, self._clock = 0, clock_of(self._container)
+        self._frames = self._decode()
         self._ahead = list(itertools.islice(self._frames, 1))
         return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
 
@@ -123,19 +150,35 @@ class VideoFile:
         """All frames; a packet that cannot be decoded is left out."""
         from av.error import FFmpegError
 
-        for packet in self._packets():
+        for packet in on_one_timeline(self._packets(), self._container, self._clock):
+            if packet.stream is not self._stream:  # a packet that flushes has no index
+                continue
+            self._tell_of_joins()
+            if packet.size == 0 and packet.pts is not None:  # "the same picture again", of Theora above all
+                base = packet.time_base or self._stream.time_base or Fraction(0)
+                self._last_repeat = (packet.pts + (packet.duration or 0)) * base
+                continue
+            if self._orientation is None:
+                self._orientation = self._read_orientation(packet)
             try:
                 yield from packet.decode()
             except FFmpegError as error:
                 self._damaged += 1
                 logger.debug("%s: a packet cannot be decoded (%s)", self._path.name, error.strerror)
 
-    def _packets(self) -> Iterator[Packet[VideoStream]]:
-        """The packets of the picture stream and the empty one that flushes the decoder, also after a read error."""
+    def _read_orientation(self, first: Packet[VideoStream]) -> Orientation:
+        by_exif = packet_orientation(first) if self._stream.codec_context.name == "mjpeg" else Orientation()
+        return stream_orientation(self._stream) if by_exif == Orientation() else by_exif
+
+    def _packets(self) -> Iterator[Packet[Any]]:
+        """The packets of pictures and sound, and the empty ones that flush decoders, also after a read error.
+
+        Sound is not decoded here: its stamps tell the clock whether time passed.
+        """
         from av import Packet
         from av.error import FFmpegError
 
-        packets = self._container.demux(self._stream)
+        packets = self._container.demux(self._stream, *self._container.streams.audio)
         while True:
             try:
                 yield next(packets)
@@ -155,6 +198,12 @@ class VideoFile:
         elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
             logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
 
+    def _tell_of_joins(self) -> None:
+        if self._clock.joins(self._stream.index):
+            note = f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."
+            if note not in self.notes:
+                self.notes.append(note)
+
     def _refuse_stills(self) -> None:
         if not self._ahead:
             raise VideoError(
@@ -166,19 +215,27 @@ class VideoFile:
                 f"{self._path.name} holds a single picture, so nothing moves in it.",
                 remedy="Choose a clip of a second or more in which a face is seen.",
             )
-        width, height = self._ahead[0].width, self._ahead[0].height
-        if width * height > MAX_PIXELS:
-            raise VideoError(
-                f"{self._path.name} is {width} x {height} pixels; the limit is {MAX_PIXELS / 1e6:.0f} megapixels.",
-                remedy="Scale it down first: 1080 lines are plenty to follow a face.",
-            )
+
+    def _refuse_size(self, width: int, height: int) -> None:
+        if width * height > MAX_CLIP_PIXELS:
+            size = f"{width} x {height} pixels; the limit is {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
+        elif width * height == 0:  # FFmpeg was told the limit too
+            size = f"of no known size, or larger than {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
+        else:
+            return
+        raise VideoError(
+            f"{self._path.name} is {size}.", remedy="Scale it down first: 1080 lines are plenty to follow a face."
+        )
 
     def _read_facts(self, first: VideoFrame) -> DrivingFacts:
         stream = self._stream
         time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
-        rate = stream.average_rate or stream.guessed_rate or DEFAULT_RATE
+        rate = stream_rate(stream, self._ahead)
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
+        # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
         origin_ticks = max(0, start_s // time_base)
+        if first.pts is not None:
+            origin_ticks = min(origin_ticks, first.pts)
         duration_s = float((stream.duration or 0) * time_base) or (self._container.duration or 0) / 1e6
         return DrivingFacts(
             path=self._path,
@@ -188,8 +245,9 @@ class VideoFile:
             time_base=time_base,
             duration_s=duration_s,
             frames_estimate=stream.frames or round(duration_s * rate),
-            has_audio=bool(self._container.streams.audio),
+            has_audio=self._tried.sound and bool(self._container.streams.audio),
             origin_s=origin_ticks * time_base,
+            stream_index=stream.index,
         )
 
 
@@ -215,11 +273,19 @@ def _check_file(path: Path) -> None:
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg. Raises: OSError, FFmpegError or ValueError, as PyAV has it."""
+    """Open a media file with FFmpeg, after a trial where this is the first time.
+
+    Raises:
+        VideoError: the trial crashed or hung.
+        OSError, FFmpegError, ValueError: as PyAV has it.
+    """
     import av
 
+    check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
+    # max_pixels: while it looks for the size, FFmpeg decodes.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    options["max_pixels"] = FFMPEG_MAX_PIXELS
     container: InputContainer = av.open(f"file:{path}", options=options)
     return container
 
@@ -246,19 +312,3 @@ def _open_container(path: Path) -> InputContainer:
 def _starts_like_mp4(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(8)[4:] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
-
-
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
-    """The picture stream; the cover of a song does not count as one."""
-    from av.stream import Disposition
-
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-    if not moving:
-        holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
-        raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
-    if moving[0].codec_context is None:
-        raise VideoError(
-            f"{path.name} holds nothing that can be read here as a video.",
-            remedy="Convert it to MP4 with H.264 and use that.",
-        )
-    return moving[0]

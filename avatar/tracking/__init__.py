@@ -24,8 +24,8 @@ def find_faces(rgb: RgbImage, tracker: FaceTracker) -> list[Face]:
     return [] if face is None else [face]
 
 
-def open_tracker(*, smoothing: bool = False) -> FaceTracker:
-    """A tracker on the face model in the user's cache.
+def open_tracker(*, smoothing: bool = False, live: bool = False) -> FaceTracker:
+    """A tracker on the face model in the user's cache; see `FaceTracker`.
 
     Raises:
         WeightsError: the model has not been fetched yet, or is damaged.
@@ -33,4 +33,4 @@ def open_tracker(*, smoothing: bool = False) -> FaceTracker:
     from avatar.weights import model_path
 
     # One thread: drawing, decoding and encoding want the other cores, and waiting for a second one costs more here.
-    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, threads=1)
+    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, live=live, threads=1)

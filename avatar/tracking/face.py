@@ -63,6 +63,20 @@ class Face:
         pose = replace(self.pose, centre_px=self.pose.centre_px + by)
         return replace(self, landmarks=self.landmarks + by, pose=pose)
 
+    def moved(self, origin_px: npt.NDArray[np.float32], to_px: npt.NDArray[np.float32], times: float) -> Face:
+        """The same face `times` as large about a point (3,), which goes to another."""
+
+        def place(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            return np.asarray((points - origin_px) * np.float32(times) + to_px, np.float32)
+
+        pose = replace(self.pose, centre_px=place(self.pose.centre_px), scale_px=self.pose.scale_px * times)
+        return replace(self, landmarks=place(self.landmarks), pose=pose)
+
+    def scaled(self, times: float) -> Face:
+        """The same face in a picture scaled by `times`."""
+        corner = np.array([-0.5, -0.5, 0], np.float32)  # pixel centres are whole numbers
+        return self.moved(corner, corner, times)
+
     def blendshape(self, name: str) -> float:
         """One expression coefficient in [0, 1] by its name."""
         return float(self.blendshapes[BLENDSHAPES.index(name)])

@@ -6,7 +6,9 @@ is unpacked to disk. LiteRT is the faster of the two; OpenCV's dnn module is the
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from avatar.errors import WeightsError
+from avatar.foreign_text import first_line
 from avatar.frames import FloatArray
+from avatar.limits import MAX_FACE_NETWORK_BYTES, megabytes
 from avatar.tracking.quiet import without_notes
 
 DETECTOR_SIZE = 128  # side of the detector's input, pixels
@@ -30,6 +34,8 @@ OUTPUTS = {
     MESH: ("Identity", "Identity_1"),  # 478 x 3 in crop pixels, presence logit
     BLENDSHAPES: ("StatefulPartitionedCall:0",),  # (52,) in [0, 1]
 }
+_INPUTS = {DETECTOR: (1, DETECTOR_SIZE, DETECTOR_SIZE, 3), MESH: (1, MESH_SIZE, MESH_SIZE, 3), BLENDSHAPES: (1, 146, 2)}
+_NUMBERS = {DETECTOR: (896 * 16, 896), MESH: (478 * 3, 1), BLENDSHAPES: (52,)}  # in each of OUTPUTS
 
 
 class Network(Protocol):
@@ -110,22 +116,41 @@ def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -
     runtime = runtime or ("litert" if _has_litert() else "opencv")
     kind = RUNTIMES[runtime]
     try:
-        detector, mesh, blendshapes = (kind(members[name], OUTPUTS[name], threads) for name in OUTPUTS)
+        networks = {name: kind(members[name], OUTPUTS[name], threads) for name in OUTPUTS}
+        for name, network in networks.items():
+            _try(name, network)
     except Exception as error:  # both runtimes raise bare RuntimeError, ValueError or cv2.error
-        raise WeightsError(f"The face networks in {task} cannot be loaded: {error}.", remedy=_PULL_AGAIN) from error
-    return FaceNetworks(detector, mesh, blendshapes, runtime)
+        what = f"The face networks in {task} cannot be loaded: {first_line(error)}."
+        raise WeightsError(what, remedy=_PULL_AGAIN) from error
+    return FaceNetworks(networks[DETECTOR], networks[MESH], networks[BLENDSHAPES], runtime)
 
 
 _PULL_AGAIN = "Fetch the file again: python run.py models pull face-landmarker"
 
 
+def _try(name: str, network: Network) -> None:
+    """Run a network once: a file may be sound as a container and hold another network, or none that can run.
+
+    Raises:
+        ValueError and others: it does not run, or answers something else than it should.
+    """
+    count = math.prod(_INPUTS[name])
+    outputs = network.run(np.linspace(0, 1, count, dtype=np.float32).reshape(_INPUTS[name]))
+    if tuple(output.size for output in outputs) != _NUMBERS[name] or not all(np.isfinite(x).all() for x in outputs):
+        raise ValueError(f"{name} is another network, or damaged")
+
+
 def _read_members(task: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(task) as archive:
+            if any(archive.getinfo(name).file_size > MAX_FACE_NETWORK_BYTES for name in OUTPUTS):
+                limit = megabytes(MAX_FACE_NETWORK_BYTES)
+                raise WeightsError(f"The face model {task} holds more than {limit}.", remedy=_PULL_AGAIN)
             return {name: archive.read(name) for name in OUTPUTS}
     except FileNotFoundError as error:
         raise WeightsError(f"The face model {task} is missing.", remedy=_PULL_AGAIN) from error
-    except (OSError, zipfile.BadZipFile, KeyError) as error:
+    # RuntimeError: encrypted members, and NotImplementedError among them
+    except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, ValueError, EOFError, zlib.error) as error:
         raise WeightsError(f"The face model {task} is damaged or of the wrong kind.", remedy=_PULL_AGAIN) from error
 
 

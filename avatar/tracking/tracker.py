@@ -28,6 +28,11 @@ SMALL_FACE = 0.25  # of the picture's longer side; of faces whose region is smal
 NEARBY = 3.0  # where a face was just lost, this many of its regions' widths are looked at closely
 TILES_EVERY = 5  # frames between two close looks at everything while no face is in sight; one costs some 10 ms
 STILL_PARTS = (4, 8, 16, 32, 64)  # how finely a still is cut while no face is found; 16 and up for panoramas
+FINE_PARTS = (4, 8)  # how finely a frame is cut at most: 150 squares, of 480 pixels in 4K
+TILES_A_FRAME, TILES_A_LIVE_FRAME = 8, 4  # squares of those per frame; saved up for one round at most
+FINDABLE = (1.2, 12.0)  # sides of a square over the width of a face's region, for which it may be found in it
+LARGER = 2.5  # times as wide as a face found in a square: another one that takes its place
+LARGER_EVERY = 15  # frames between two looks for such a one
 FRAME_S = 1 / 30  # assumed where the caller gives no times
 
 
@@ -46,6 +51,7 @@ class FaceTracker:
         model: Path,
         *,
         smoothing: bool = False,
+        live: bool = False,
         threads: int = 2,
         canonical: CanonicalFace | None = None,
         runtime: str | None = None,
@@ -55,6 +61,7 @@ class FaceTracker:
         Args:
             model: a face_landmarker.task.
             smoothing: filter the landmarks over time in `track`; meant for live use.
+            live: spend little on each frame while no face is in sight; small ones are then found later.
             threads: threads per network.
             canonical: the head that poses refer to; None takes the one that ships.
             runtime: "litert" or "opencv"; None takes LiteRT where it is installed.
@@ -69,6 +76,11 @@ class FaceTracker:
         self._last_region: Region | None = None  # where it was before it was lost
         self._lost = 0  # frames since then
         self._frames = 0
+        self._sweep: list[Region] = []  # squares still to be looked at
+        self._swept_size = (0, 0)
+        self._live = live
+        self._credit = float("inf")  # squares that may be looked at now; the first round is free
+        self._distant = False  # the followed face was found in such a square
 
     def track(self, rgb: RgbImage, time_s: float | None = None) -> Face | None:
         """Follow one face: the largest at first, then the same one for as long as it is in sight.
@@ -79,7 +91,10 @@ class FaceTracker:
         """
         rgb = _checked(rgb)
         self._frames += 1
+        self._credit += TILES_A_LIVE_FRAME if self._live else TILES_A_FRAME
         mesh = self._mesh(rgb, self._region) if self._region else None
+        if mesh is not None and self._distant:
+            mesh = self._larger(rgb, mesh) or mesh
         if mesh is None:
             mesh = self._search_again(rgb)
         if mesh is None:
@@ -111,6 +126,9 @@ class FaceTracker:
         """Forget the followed face; the next picture starts afresh."""
         self._region = self._last_region = None
         self._lost = self._frames = 0
+        self._sweep, self._distant = [], False
+        if not self._live:
+            self._credit = float("inf")
         if self._filter:
             self._filter.reset()
 
@@ -129,6 +147,40 @@ class FaceTracker:
         else:
             near = self._last_region.surroundings(NEARBY)
             found = self._search(rgb, [[whole, near], quarters], self._may_be_lost_one)
+        self._distant = False
+        return found[0] if found else self._sweep_on(rgb)
+
+    def _sweep_on(self, rgb: RgbImage) -> _Mesh | None:
+        """Look at some more small squares of the picture, as many as there is credit for."""
+        height_px, width_px = rgb.shape[:2]
+        if not self._sweep or self._swept_size != (width_px, height_px):
+            self._sweep, self._swept_size = self._squares(width_px, height_px), (width_px, height_px)
+        self._credit = min(self._credit, len(self._sweep))
+        count = int(self._credit)
+        regions, self._sweep = self._sweep[:count], self._sweep[count:]
+        self._credit -= count
+        found = self._search(rgb, [regions], self._may_be_lost_one) if regions else []
+        found = [mesh for mesh in found if mesh.presence >= SURE_PRESENCE]
+        self._distant = bool(found)
+        return found[0] if found else None
+
+    def _squares(self, width_px: int, height_px: int) -> list[Region]:
+        """Small squares in which a face may be found that the whole picture does not show; the lost one, if any."""
+        squares = [region for parts in FINE_PARTS for region in tiles(width_px, height_px, parts)]
+        if self._last_region is None or self._lost >= PATIENCE:
+            return squares
+        low, high = (times * self._last_region.width for times in FINDABLE)
+        return [region for region in squares if low < region.width < high]
+
+    def _larger(self, rgb: RgbImage, mesh: _Mesh) -> _Mesh | None:
+        """A far larger face than the small one that is followed: somebody has come in front of it."""
+        if self._frames % LARGER_EVERY:
+            return None
+        least_px = LARGER * mesh.next_region.width
+        found = self._search(
+            rgb, [[letterbox(rgb.shape[1], rgb.shape[0])]], lambda detection: detection.region().width > least_px
+        )
+        self._distant = not found
         return found[0] if found else None
 
     def _may_be_lost_one(self, detection: Detection) -> bool:

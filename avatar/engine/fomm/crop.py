@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from avatar.cv import cv2
@@ -41,11 +43,15 @@ def square_of_face(face: Face, picture: RgbImage) -> Box:
     return face_square(points, float(np.ptp(points, axis=0).max()), picture.shape[1], picture.shape[0])
 
 
-def square_of_track(landmarks: FloatArray, width_px: int, height_px: int) -> Box:
-    """One square for all faces of a clip, (T, M, 2 or 3)."""
-    points = landmarks[..., :2]
-    longest_px = float(np.ptp(points, axis=1).max())
-    return face_square(points.reshape(-1, 2), longest_px, width_px, height_px)
+def square_of_track(landmarks: Iterable[FloatArray], width_px: int, height_px: int) -> Box:
+    """One square for all faces of a clip: arrays of landmarks, each (M, 2 or 3) or of several faces."""
+    low, high, longest_px = np.full(2, np.inf), np.full(2, -np.inf), 0.0
+    for part in landmarks:
+        points = part[..., :2]
+        low = np.minimum(low, points.reshape(-1, 2).min(axis=0))
+        high = np.maximum(high, points.reshape(-1, 2).max(axis=0))
+        longest_px = max(longest_px, float(np.ptp(points, axis=-2).max()))
+    return face_square(np.stack([low, high]).astype(np.float32), longest_px, width_px, height_px)
 
 
 def cut(picture: RgbImage, box: Box, size: int) -> RgbImage:

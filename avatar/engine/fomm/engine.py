@@ -179,6 +179,10 @@ class FommEngine:
         self._driving_box = box
         self._open().calibrate(crops.cut(driving_frame.rgb, box, self._size))
 
+    def look_at(self, box: Box) -> None:
+        """Take another part of the frames that follow; the reference stays."""
+        self._driving_box = box
+
     def animate(self, driving_frame: Frame) -> Frame:
         """Draw the portrait as the driver is now; without calibration the first frame is the reference.
 

@@ -18,11 +18,16 @@ def nearest_by_points(source: npt.ArrayLike, clip: npt.ArrayLike, usable: npt.Ar
         clip: (T, K, 2), in any other.
         usable: (T,), False for frames that may not be taken; at least one may.
     """
-    points = normalised(np.asarray(clip, np.float64))
-    distance = np.square(points - normalised(np.asarray(source, np.float64)[None])).sum(axis=(1, 2))
+    distance = distances(source, clip)
     if usable is not None:
         distance = np.where(np.asarray(usable), distance, np.inf)
     return int(np.argmin(distance))
+
+
+def distances(source: npt.ArrayLike, clip: npt.ArrayLike) -> Float64Array:
+    """How unlike (K, 2) points each of (T, K, 2) lie, whatever their place and size; (T,)."""
+    points = normalised(np.asarray(clip, np.float64))
+    return np.asarray(np.square(points - normalised(np.asarray(source, np.float64)[None])).sum(axis=(1, 2)))
 
 
 def normalised(points: Float64Array) -> Float64Array:

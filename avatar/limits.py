@@ -1,0 +1,49 @@
+"""Budgets: how much memory and time a file from somebody else may cost. Sizes are read from headers first.
+
+No single file may take more than MEMORY_BYTES of memory or TIME_S seconds to load; the limits below follow from that.
+Readers check them before they load anything, and refuse with one sentence.
+"""
+
+from __future__ import annotations
+
+import math
+
+MEMORY_BYTES = 2 * 2**30
+TIME_S = 60.0
+
+# Pictures and clips. 64 megapixels are 192 MB as RGB; some conversions hold several copies at once.
+MAX_PIXELS = 64_000_000
+MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
+
+# What leaves the program: an encoder holds several frames. 8.8 megapixels is 4096 x 2160, the largest 4K.
+MAX_CANVAS_PIXELS = 4096 * 2160
+
+# Networks. The published models have 60 million weights, 240 MB in float32.
+MAX_WEIGHT_BYTES = 768 * 2**20  # of one model's weights in float32, and of one ONNX file
+MAX_WHOLE_BYTES = 2**30  # of a checkpoint whose kind can only be read as a whole (torch before 1.6)
+MAX_OUTLINE_BYTES = 2 * 2**20  # of the list of a checkpoint's tensors: a pickle or a header; the longest known: 0.3 MB
+MAX_FACE_NETWORK_BYTES = 64 * 2**20  # of each of the face tracker's networks; the largest has 3 MB
+MAX_DIRECTORY_BYTES = 2 * 2**20  # of a zip's list of members
+MAX_ACTIVATION_BYTES = 256 * 2**20  # of the largest intermediate result for one image; published: 17 MB
+MAX_MULTIPLICATIONS = 2 * 10**12  # for one image, seconds of work on two cores; published: 6 * 10**10
+
+# Motion templates: 50 minutes at 30 fps, 516 MB once unpacked.
+MAX_TEMPLATE_BYTES = 256 * 2**20
+MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
+
+# Text in the formats that people edit.
+MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
+MAX_NESTING = 50  # levels
+MAX_YAML_VALUES = 100_000  # with every alias written out
+
+# Downloads whose size is not known beforehand.
+MAX_DOWNLOAD_BYTES = 2 * 2**30
+
+# What killed jobs left behind.
+STALE_DRAFT_S = 24 * 3600.0  # drafts, which nobody can go on with
+STALE_DOWNLOAD_S = 7 * 24 * 3600.0  # unfinished downloads, which the next attempt resumes
+
+
+def megabytes(count: int) -> str:
+    """A size for people, such as "768 MB"; rounded up, so that what exceeds a limit does not look like it."""
+    return f"{math.ceil(count / 2**20):,} MB"

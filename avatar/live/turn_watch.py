@@ -1,0 +1,66 @@
+"""Notices a camera that is mounted upside down or on its side."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.frames import FloatArray, RgbImage
+from avatar.tracking import Face, FaceTracker
+from avatar.tracking.upright import is_surely_upright, likeliest_turn, weigh_turns
+
+LOOK_PX = 320  # longer side of the copies that are looked at: a look takes as long as drawing two or three frames
+FIRST_S, EVERY_S = 1.0, 2.0  # after the source's first frame, and between two looks
+VOTES, MOST_LOOKS = 2, 6  # looks that must see a face, and looks at all
+
+
+class TurnWatch:
+    """Looks at the first seconds of a source; used on one thread."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """There is another source."""
+        self._next_s: float | None = None
+        self._looks = 0
+        self._votes: list[FloatArray] = []
+
+    def note(self, rgb: RgbImage, face: Face | None, tracker: FaceTracker, now_s: float) -> str | None:
+        """What the user should know of the source, told once.
+
+        Args:
+            rgb: its picture.
+            face: what the tracker found in it.
+            tracker: what it follows is left alone.
+            now_s: never earlier than the last time.
+        """
+        if self._looks == MOST_LOOKS:
+            return None
+        if face is not None and is_surely_upright([face]):
+            self._looks = MOST_LOOKS
+            return None
+        self._next_s = now_s + FIRST_S if self._next_s is None else self._next_s
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + EVERY_S
+        self._looks += 1
+        weights = weigh_turns(_small(rgb), tracker)
+        self._votes += [weights] if weights.max() > 0 else []
+        if len(self._votes) < VOTES:
+            return None
+        self._looks = MOST_LOOKS
+        turn_deg = likeliest_turn(np.min(self._votes, axis=0))  # what every vote speaks for
+        if not turn_deg:
+            return None
+        how = "is upside down" if turn_deg == 180 else "lies on its side"
+        return (
+            f"The face in the camera's picture {how}, so it cannot be followed well. "
+            "Turn the camera, or have its driver turn the picture."
+        )
+
+
+def _small(rgb: RgbImage) -> RgbImage:
+    step = max(1.0, max(rgb.shape) / LOOK_PX)
+    size = (max(1, round(rgb.shape[1] / step)), max(1, round(rgb.shape[0] / step)))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))

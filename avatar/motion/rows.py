@@ -1,0 +1,114 @@
+"""Rows of numbers that may be too many to keep in memory: the motion of a long clip."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from avatar.errors import OutputError
+
+SPILL_BYTES = 16 * 2**20
+CHUNK = 512  # rows that are worked on at a time
+
+
+class Rows:
+    """Collects rows of one shape and type. Long tables go to a temporary file without a name.
+
+    Such a file is gone when the program ends, however it ends.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> None:
+        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._memory = bytearray()
+        self._file: IO[bytes] | None = None
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def extend(self, rows: npt.NDArray[Any]) -> None:
+        """Append (N, *shape) rows.
+
+        Raises:
+            OutputError: the disk of temporary files is full.
+        """
+        rows = np.ascontiguousarray(rows, self._dtype)
+        if rows.shape[1:] != self._shape:
+            raise ValueError(f"rows of shape {self._shape} expected, got {rows.shape[1:]}")
+        self._count += len(rows)
+        data = rows.reshape(-1).view(np.uint8).data
+        if self._file is None and len(self._memory) + len(data) <= SPILL_BYTES:
+            self._memory += data
+            return
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(dir=scratch_folder())  # noqa: SIM115 - `finish` closes it
+                self._file.write(self._memory)
+                self._memory = bytearray()
+            self._file.write(data)
+        except OSError as error:
+            raise _no_room(error) from error
+
+    def finish(self) -> npt.NDArray[Any]:
+        """Return everything as a read-only (T, *shape) array, mapped from the file where there is one.
+
+        Raises:
+            OutputError: the disk of temporary files is full.
+        """
+        if self._file is None:
+            array = np.frombuffer(bytes(self._memory), self._dtype)
+        else:
+            try:
+                self._file.flush()
+                array = np.frombuffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ), self._dtype)
+                self._file.close()  # the mapping keeps it
+            except OSError as error:
+                raise _no_room(error) from error
+        return array.reshape(self._count, *self._shape)
+
+
+def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+    """Slices that cover `count` rows in order."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def is_mapped(array: npt.NDArray[Any]) -> bool:
+    """Whether an array is backed by a file."""
+    return _mapping(array) is not None
+
+
+def let_go(array: npt.NDArray[Any]) -> None:
+    """Give back the memory that reading a mapped array took; its values stay readable. Nothing for other arrays."""
+    mapping = _mapping(array)
+    if mapping is not None and hasattr(mapping, "madvise"):  # Windows trims by itself
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def scratch_folder() -> Path:
+    """Where large temporary files go: TMPDIR, else a folder on disk, as /tmp is often kept in memory."""
+    if not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
+        roomy = Path("/var/tmp")
+        if os.access(roomy, os.W_OK):
+            return roomy
+    return Path(tempfile.gettempdir())
+
+
+def _mapping(array: Any) -> mmap.mmap | None:
+    while isinstance(array, np.ndarray | memoryview):
+        array = array.base if isinstance(array, np.ndarray) else array.obj
+    return array if isinstance(array, mmap.mmap) else None
+
+
+def _no_room(error: OSError) -> OutputError:
+    reason = error.strerror or type(error).__name__
+    return OutputError(
+        f"The motion of a long clip cannot be kept in {scratch_folder()} meanwhile: {reason}.",
+        remedy="Free some room there (12 MB per minute of the clip), or set TMPDIR to a folder that has it.",
+    )

@@ -1,0 +1,157 @@
+"""Animated GIF, PNG and WebP as driving clips, with the delays that browsers give them."""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from PIL import Image
+
+from avatar.errors import VideoError
+from avatar.frames import Frame, RgbImage
+from avatar.images import flatten
+from avatar.limits import MAX_CLIP_PIXELS
+from avatar.sources.facts import DrivingFacts
+from avatar.sources.streams import orientation_by_exif
+
+logger = logging.getLogger(__name__)
+
+# Pillow knows transparency, disposal and every order of chunks; FFmpeg takes a PNG for a still if its animation chunk
+# comes late, and its WebP decoder refuses animations. FFmpeg reads animated AVIF, with its colour tags.
+READ_HERE = ("GIF", "PNG", "WEBP")
+_MOVING = (*READ_HERE, "AVIF")  # other formats hold several pictures too, but as pages, sizes or views
+_HEADS = (b"GIF8", b"\x89PNG", b"RIFF", b"\0\0\0")
+_TIME_BASE = Fraction(1, 100_000)  # s
+_SHORTEST_MS, _INSTEAD_MS = 10, 100  # Chromium, Firefox and WebKit show a frame of 10 ms or less for 100 ms
+_DAMAGED = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+
+
+def animation_format(path: Path) -> str:
+    """Name the format of an animated image ("GIF", "PNG", "WEBP" or "AVIF"); "" for a still and for anything else."""
+    try:
+        with path.open("rb") as file:
+            if not file.read(4).startswith(_HEADS):
+                return ""
+        with _opened(path, _MOVING) as picture:
+            moves = getattr(picture, "n_frames", 1) - int(getattr(picture, "default_image", False)) > 1
+            return str(picture.format) if moves else ""
+    except _DAMAGED:
+        return ""
+
+
+class AnimatedImage:
+    """One animated image, decoded frame by frame; see DrivingVideo."""
+
+    def __init__(self, path: Path) -> None:
+        """Open an image of which `animation_format` names one of READ_HERE, and decode its first frame.
+
+        Raises:
+            VideoError: it is damaged from the start, or too large.
+        """
+        self._path = path
+        try:
+            self._picture = _opened(path, READ_HERE)
+        except _DAMAGED as error:
+            raise _unreadable(path) from error
+        try:
+            self.facts = self._read_facts()
+        except _DAMAGED as error:
+            self._picture.close()
+            raise _unreadable(path) from error
+        except BaseException:
+            self._picture.close()
+            raise
+        self.end_s = 0.0
+        self.notes: list[str] = []
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Decode from the start; damage ends the clip, with a warning."""
+        shown_ms = 0.0
+        for number in range(self.facts.frames_estimate):
+            try:
+                rgb, length_ms = self._decode(number)
+            except _DAMAGED as error:
+                logger.debug("%s: frame %d cannot be decoded (%s)", self._path.name, number, error)
+                logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
+                return
+            tick = round(shown_ms / 1000 / _TIME_BASE)
+            shown_ms += length_ms
+            self.end_s = shown_ms / 1000
+            yield Frame(rgb, number, round(tick * _TIME_BASE * 1_000_000_000))
+
+    def rewind(self) -> bool:
+        """Nothing to do: every round begins with the first frame."""
+        return True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; safe to call twice."""
+        self._picture.close()
+
+    def _read_facts(self) -> DrivingFacts:
+        picture = self._picture
+        if picture.width * picture.height > MAX_CLIP_PIXELS:
+            raise VideoError(
+                f"{self._path.name} is {picture.width} x {picture.height} pixels; the limit is "
+                f"{MAX_CLIP_PIXELS / 1e6:.0f} megapixels.",
+                remedy="Scale it down first: 1080 lines are plenty to follow a face.",
+            )
+        self._skipped = int(getattr(picture, "default_image", False))  # shown only where animations are not known
+        self._turn = orientation_by_exif(picture)
+        first, length_ms = self._decode(0)
+        return DrivingFacts(
+            path=self._path,
+            width_px=first.shape[1],
+            height_px=first.shape[0],
+            rate=1000 / Fraction(length_ms).limit_denominator(1000),
+            time_base=_TIME_BASE,
+            duration_s=0.0,
+            frames_estimate=getattr(picture, "n_frames", 1) - self._skipped,
+            has_audio=False,
+        )
+
+    def _decode(self, number: int) -> tuple[RgbImage, float]:
+        """The picture of one frame, upright, and for how many milliseconds it is shown."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged file, which is said in our own words
+            self._picture.seek(number + self._skipped)
+            self._picture.load()
+            if self._picture.has_transparency_data:
+                rgba = np.asarray(self._picture.convert("RGBA"))
+                rgb = flatten(rgba[..., :3], rgba[..., 3])
+            else:
+                rgb = np.array(self._picture.convert("RGB"))
+        given_ms = float(self._picture.info.get("duration") or 0)
+        return self._turn.apply(rgb), given_ms if given_ms > _SHORTEST_MS else float(_INSTEAD_MS)
+
+
+def _opened(path: Path, formats: tuple[str, ...]) -> Image.Image:
+    Image.init()
+    with warnings.catch_warnings():  # our own limit of size decides
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path, formats=[name for name in formats if name in Image.OPEN])
+
+
+def _unreadable(path: Path) -> VideoError:
+    return VideoError(
+        f"No picture in {path.name} can be decoded.",
+        remedy="It is damaged or was cut short while it was copied: copy it again, or convert it to MP4.",
+    )

@@ -1,0 +1,273 @@
+"""One continuous timeline for a file whose own clock restarts or jumps.
+
+Recordings that were joined, captures of broadcasts and DVDs stamp their packets by a clock that starts again, or leaps,
+wherever two pieces meet. All streams of a piece share one offset, so that sound and pictures stay in step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from av import Packet
+    from av.container import InputContainer
+
+BACK_S = 0.1  # a packet that starts a GOP, or sound, this much earlier than one before it belongs to a new piece
+BACK_INSIDE_S = 1.0  # for other pictures, where B-frames may put times out of order
+GAP_S = 10.0  # shorter gaps are lost packets or a pause: time really passed
+LONG_GAP_S = 300.0  # a still passage, where a packet claims to be so long or the container's clock is not known to jump
+NEAR_S = 3.0  # how far apart sound and pictures of one moment lie in a file, and their ends at a join
+STEADY_S = 0.05  # a packet this close to the end of the one before it simply continues
+MAX_LENGTH_S = 1.0  # of one packet, where it counts as a sign that time passed
+TYPICAL_S = 0.04  # of a packet whose length is not known
+_AHEAD = 600  # packets that may wait while the clock looks ahead; three seconds of most clips
+_AHEAD_BYTES = 64_000_000
+_TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: the container's clock may jump
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a packet says about its time, in seconds of the file's own clock."""
+
+    stream: int
+    time_s: float | None  # when it is decoded; None: it does not say
+    length_s: float = 0.0  # 0: it does not say
+    starts: bool = True  # it can be decoded without the ones before it
+    shown_s: float | None = None  # when it is shown, where that is another time
+
+    @property
+    def shown_or_time_s(self) -> float:
+        """When it is shown, as far as it says."""
+        return self.shown_s if self.shown_s is not None else self.time_s or 0.0
+
+    @property
+    def capped_s(self) -> float:
+        """Its length as far as it can be trusted: MP4 stretches the last packet before a jump over the jump."""
+        return self.length_s if 0 < self.length_s <= MAX_LENGTH_S else TYPICAL_S
+
+
+Ahead = Callable[[], Iterable[Stamp]]
+
+
+@dataclass
+class _Reach:
+    """How far one stream has come in one piece, on the file's own clock."""
+
+    start_s: float  # the latest start of a packet
+    end_s: float  # and its end
+    claimed_s: float  # the same by the length that the packet claims
+    shown_end_s: float  # when the last packet stops being shown
+    packets: int = 0
+
+    @classmethod
+    def of(cls, time_s: float) -> _Reach:
+        """Nothing yet, just before the first packet."""
+        return cls(time_s, time_s, time_s, time_s)
+
+    def steps_back(self, stamp: Stamp, inside_s: float) -> bool:
+        """Whether the packet is earlier than order within one piece can explain; `inside_s` for one inside a GOP."""
+        tolerated_s = BACK_S if stamp.starts else inside_s
+        return stamp.time_s is not None and stamp.time_s < self.start_s - tolerated_s
+
+    def add(self, stamp: Stamp, time_s: float) -> None:
+        """Count one more packet."""
+        self.start_s = max(self.start_s, time_s)
+        self.end_s = max(self.end_s, time_s + stamp.capped_s)
+        self.claimed_s = max(self.claimed_s, time_s + max(stamp.length_s, stamp.capped_s))
+        self.shown_end_s = max(self.shown_end_s, stamp.shown_or_time_s + stamp.capped_s)
+        self.packets += 1
+
+
+@dataclass
+class _Piece:
+    """A part of the file within which the clock runs on."""
+
+    offset_s: float  # from the file's own clock to the timeline
+    streams: dict[int, _Reach] = field(default_factory=dict)
+
+
+class Clock:
+    """Maps the packets of a file, in the order in which they are read, to one timeline.
+
+    The first piece keeps its own times. The same packets in the same order always give the same offsets, so that
+    a second reader of the file agrees with the first.
+    """
+
+    def __init__(self, *, may_jump: bool = False) -> None:
+        """`may_jump`: the container is one of those (MPEG) whose clock is known to jump."""
+        self.may_jump = may_jump
+        # Matroska stores only display times: a B-frame comes after the frame that it precedes, by a minute if need be.
+        self._inside_s = BACK_INSIDE_S if may_jump else float("inf")
+        self._pieces = [_Piece(0.0)]
+        self._at: dict[int, int] = {}  # number of the piece that each stream is in
+        self._first: dict[int, int] = {}  # number of each stream's first and latest packet
+        self._latest: dict[int, int] = {}
+        self._count = 0
+        self._joins: dict[int, int] = {}
+
+    def offset_s(self, stamp: Stamp, ahead: Ahead = tuple) -> float:
+        """The seconds to add to the packet's own times.
+
+        Args:
+            stamp: of the next packet.
+            ahead: the stamps of the packets after it, as many as can be looked at; asked where a leap ahead may also
+                be a long still passage.
+        """
+        stream, time_s = stamp.stream, stamp.time_s
+        self._count += 1
+        if time_s is None:
+            return self._pieces[self._at.get(stream, -1)].offset_s
+        if stream not in self._at:
+            self._at[stream], self._first[stream] = len(self._pieces) - 1, self._count
+        elif not self._goes_on(stamp, time_s, ahead):
+            number = self._other_piece(stream, time_s)
+            self._at[stream] = self._open(stamp, ahead) if number is None else number
+        piece = self._pieces[self._at[stream]]
+        self._latest[stream] = self._count
+        reach = piece.streams.setdefault(stream, _Reach.of(time_s))
+        reach.add(stamp, time_s)
+        if reach.packets == 2 and piece is not self._pieces[0]:  # not a single packet with a wrong stamp
+            self._joins[stream] = self._joins.get(stream, 0) + 1
+        return piece.offset_s
+
+    def joins(self, stream: int) -> int:
+        """How many times a stream went over to another piece; a single packet with a wrong stamp does not count."""
+        return self._joins.get(stream, 0)
+
+    def _goes_on(self, stamp: Stamp, time_s: float, ahead: Ahead) -> bool:
+        """Whether the packet continues the piece that its stream is in."""
+        piece = self._pieces[self._at[stamp.stream]]
+        reach = piece.streams[stamp.stream]
+        if reach.steps_back(stamp, self._inside_s):
+            slightly = reach.start_s - time_s < BACK_INSIDE_S
+            return slightly and self._others_go_on(stamp.stream, ahead, known_only=True) is True
+        gap_s = time_s - reach.end_s
+        if gap_s <= STEADY_S:
+            return True
+        if gap_s <= GAP_S:
+            return not self._fits_better_in_a_newer_piece(stamp.stream, time_s, gap_s)
+        middle_s = (reach.end_s + time_s) / 2
+        if any(other.end_s > middle_s for number, other in piece.streams.items() if number != stamp.stream):
+            return True
+        passed = self._others_go_on(stamp.stream, ahead)
+        if passed is None:  # nothing else tells: believe a length that says so, or what is usual for the container
+            claimed = time_s <= reach.claimed_s + STEADY_S
+            return gap_s <= (LONG_GAP_S if claimed or not self.may_jump else GAP_S)
+        return passed
+
+    def _fits_better_in_a_newer_piece(self, stream: int, time_s: float, gap_s: float) -> bool:
+        newest = self._pieces[-1]
+        if newest is self._pieces[self._at[stream]]:
+            return False
+        return abs(time_s + newest.offset_s - self._position_s()) < gap_s
+
+    def _others_go_on(self, stream: int, ahead: Ahead, *, known_only: bool = False) -> bool | None:
+        """Whether another stream runs on past the end of this one; False: it leaps too; None: there is none that tells.
+
+        `known_only`: streams that have not begun yet, or have ended, tell nothing.
+        """
+        streams = self._pieces[self._at[stream]].streams
+        end_s = streams[stream].end_s
+        others = {
+            number: replace(other)
+            for number, other in streams.items()
+            if number != stream and other.end_s > end_s - NEAR_S
+        }  # fmt: skip
+        for stamp in ahead():
+            if stamp.stream == stream or stamp.time_s is None:
+                continue
+            other = others.get(stamp.stream)
+            if other is None:
+                if known_only:
+                    continue
+                if stamp.time_s > end_s + GAP_S:
+                    return False
+                other = others[stamp.stream] = _Reach.of(stamp.time_s)
+            elif other.steps_back(stamp, self._inside_s) or stamp.time_s - other.end_s > GAP_S:
+                return False
+            other.add(stamp, stamp.time_s)
+            if other.end_s > end_s + NEAR_S:
+                return True
+        return None
+
+    def _other_piece(self, stream: int, time_s: float) -> int | None:
+        """The number of a piece that is there already and that the packet belongs to."""
+        at = self._at[stream]
+        end_s = self._pieces[at].streams[stream].end_s + self._pieces[at].offset_s
+        newer = {
+            number: time_s + self._pieces[number].offset_s
+            for number in range(at + 1, len(self._pieces))
+        }  # fmt: skip
+        fitting = {number: t for number, t in newer.items() if end_s - NEAR_S <= t <= self._position_s() + NEAR_S}
+        if fitting:
+            return min(fitting, key=lambda number: abs(fitting[number] - end_s))
+        for number in range(at - 1, max(-1, at - 8), -1):  # back after a packet with a wrong stamp
+            reach = self._pieces[number].streams.get(stream)
+            if reach and -BACK_S <= time_s - reach.end_s <= NEAR_S:
+                return number
+        return None
+
+    def _open(self, stamp: Stamp, ahead: Ahead) -> int:
+        """Begin a piece with this packet: where everything before it ends, or its own stream if it restarts alone."""
+        old = self._pieces[self._at[stamp.stream]]
+        start_s = self._position_s()
+        if self._others_go_on(stamp.stream, ahead, known_only=True):
+            start_s = old.streams[stamp.stream].shown_end_s + old.offset_s
+        self._pieces.append(_Piece(start_s - stamp.shown_or_time_s))
+        number = len(self._pieces) - 1
+        for other, first in self._first.items():
+            if other != stamp.stream and first > self._latest[stamp.stream]:  # a stream that only this piece has
+                old = self._pieces[self._at[other]]
+                self._pieces[number].streams[other] = old.streams.pop(other)
+                self._at[other] = number
+        return number
+
+    def _position_s(self) -> float:
+        """The latest end on the timeline."""
+        return max(
+            (reach.shown_end_s + piece.offset_s for piece in self._pieces[-8:] for reach in piece.streams.values()),
+            default=0.0,
+        )
+
+
+def clock_of(container: InputContainer) -> Clock:
+    """A clock for a file that is about to be read from its start."""
+    return Clock(may_jump=bool(container.format.flags & _TS_DISCONT))
+
+
+def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any]]:
+    """The same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
+    waiting: deque[Packet[Any]] = deque()
+
+    def ahead() -> Iterator[Stamp]:
+        for held_back in tuple(waiting):
+            yield _stamp_of(held_back, clock)
+        held = sum(packet.size for packet in waiting)
+        while len(waiting) < _AHEAD and held < _AHEAD_BYTES and (packet := next(packets, None)) is not None:
+            waiting.append(packet)
+            held += packet.size
+            yield _stamp_of(packet, clock)
+
+    while (packet := waiting.popleft() if waiting else next(packets, None)) is not None:
+        if packet.size or packet.pts is not None:  # else it is the one that flushes a decoder
+            offset_s = clock.offset_s(_stamp_of(packet, clock), ahead)
+            if offset_s:
+                shift = round(offset_s / packet.time_base)
+                packet.pts = None if packet.pts is None else packet.pts + shift
+                packet.dts = None if packet.dts is None else packet.dts + shift
+        yield packet
+
+
+def _stamp_of(packet: Packet[Any], clock: Clock) -> Stamp:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    if not clock.may_jump and packet.pts is not None:
+        ticks = packet.pts  # in Matroska FFmpeg makes decoding times out of those of other packets, late at a jump
+    if ticks is None or packet.is_discard:  # what an edit list cuts away lies outside the timeline
+        return Stamp(packet.stream_index, None)
+    base = packet.time_base
+    shown_s = None if packet.pts is None else float(packet.pts * base)
+    length_s = float((packet.duration or 0) * base)
+    return Stamp(packet.stream_index, float(ticks * base), length_s, packet.is_keyframe, shown_s)
