@@ -13,6 +13,9 @@ TIME_S = 60.0
 
 # Pictures and clips. 64 megapixels are 192 MB as RGB; some conversions hold several copies at once.
 MAX_PIXELS = 64_000_000
+MAX_JPEG_SCANS = 500  # passes over the picture, 60 ms each at 64 megapixels; encoders write about ten
+MAX_CLIP_BOXES = 1_000_000  # of an MP4 that are looked at: hours of fragments of one frame
+MAX_CLIP_HEADER_BYTES = 64 * 2**20  # of an MP4's index where it is compressed
 MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
 
 # What leaves the program: an encoder holds several frames. 8.8 megapixels is 4096 x 2160, the largest 4K.

@@ -20,6 +20,7 @@ from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import Orientation, RgbConverter
 from avatar.sources.probe import check_opens
+from avatar.sources.sample_counts import check_sample_counts
 from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
 from avatar.sources.timeline import on_one_timeline
 
@@ -276,11 +277,12 @@ def open_input(path: Path) -> InputContainer:
     """Open a media file with FFmpeg, after a trial where this is the first time.
 
     Raises:
-        VideoError: the trial crashed or hung.
+        VideoError: the trial crashed or hung, or its header names more than the file can hold.
         OSError, FFmpegError, ValueError: as PyAV has it.
     """
     import av
 
+    check_sample_counts(path)
     check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     # max_pixels: while it looks for the size, FFmpeg decodes.
