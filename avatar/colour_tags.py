@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avatar.colour_space import ColourSpace, from_cicp, from_png_gamma
+from avatar.limits import MAX_CHUNKS, MAX_META_BYTES
 
-MAX_CHUNKS = 1000  # before the pixels; they come first thing
-MAX_META_BYTES = 8 * 2**20
 # What programs write that mean sRGB: gAMA round 1/2.2, and its chromaticities give or take their rounding.
 _SCREEN_GAMMA, _ROUNDED = (0.40, 0.50), 0.005
 _PNG = b"\x89PNG\r\n\x1a\n"

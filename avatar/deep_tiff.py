@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from avatar.errors import ImageError
+from avatar.limits import MAX_PIXEL_BYTES
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 274, 277, 278, 279, 284, 317
@@ -28,7 +29,6 @@ _BYTEWISE = (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflat
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _NO_DIFFERENCE, _DIFFERENCE, _FLOAT_DIFFERENCE = 1, 2, 3
 MAX_SAMPLES = 8
-BYTES_A_PIXEL = 16  # RGB and alpha of 32 bits; budget for what is unpacked
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def read_deep_tiff(path: Path, max_pixels: int) -> Image.Image:
         tags = _tags(file)
         layout = _layout(tags, path.name)
         pixels = layout.width * layout.height
-        if pixels > max_pixels or pixels * layout.samples * layout.bits > max_pixels * BYTES_A_PIXEL * 8:
+        if pixels > max_pixels or pixels * layout.samples * layout.bits > max_pixels * MAX_PIXEL_BYTES * 8:
             raise ImageError(
                 f"{path.name} has {layout.width} x {layout.height} pixels of {layout.samples * layout.bits} bits, "
                 f"which is too much; the limit is {max_pixels / 1e6:.0f} megapixels.",

@@ -51,7 +51,6 @@ from avatar.tracking.face import Face
 
 TRASH, ORDER_FILE, LOCK = ".trash", "order.toml", ".lock"
 INCOMING = ".incoming-"  # prefix of folders that are not complete yet
-STALE_S = 24 * 3600  # an incoming folder this old was left by a crash
 
 
 def library_folder() -> Path:
@@ -314,7 +313,6 @@ class Library:
 
     def _incoming(self) -> Path:
         """An empty folder under a passing name: nobody sees half an avatar."""
-        self._sweep()
         incoming = self.folder / f"{INCOMING}{secrets.token_hex(4)}"
         incoming.mkdir()
         return incoming
@@ -335,12 +333,6 @@ class Library:
             except OSError:
                 if not final.exists():  # else another import took the name at this moment
                     raise
-
-    def _sweep(self) -> None:
-        for left in self.folder.glob(f"{INCOMING}*"):
-            with contextlib.suppress(FileNotFoundError):  # another import was just completed
-                if time.time() - left.stat().st_mtime > STALE_S:
-                    shutil.rmtree(left, ignore_errors=True)
 
 
 def _usable(avatar: Avatar) -> Avatar:

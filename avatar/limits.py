@@ -13,7 +13,12 @@ TIME_S = 60.0
 
 # Pictures and clips. 64 megapixels are 192 MB as RGB; some conversions hold several copies at once.
 MAX_PIXELS = 64_000_000
+MAX_PICTURE_BYTES = 256 * 2**20  # of a file that becomes an avatar; 64 megapixels of 32 bits, not compressed
+MAX_PIXEL_BYTES = 16  # of what is unpacked from a TIFF: RGB and alpha of 32 bits
+MAX_META_BYTES = 8 * 2**20  # of one colour profile, or of what surrounds it
+MAX_CHUNKS = 1000  # of a picture, that are looked at for its colours
 MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
+MAX_AHEAD_BYTES = 64_000_000  # of packets that wait while a clip's clock is looked at
 
 # What leaves the program: an encoder holds several frames. 8.8 megapixels is 4096 x 2160, the largest 4K.
 MAX_CANVAS_PIXELS = 4096 * 2160
@@ -32,16 +37,17 @@ MAX_TEMPLATE_BYTES = 256 * 2**20
 MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
 
 # Text in the formats that people edit.
+MAX_TEXT_BYTES = 1_000_000  # of our own TOML and JSON; settings with every key changed have 10 kB
+MAX_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
 MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
-MAX_NESTING = 50  # levels
+MAX_NESTING = 50  # levels; ours have three, the published configs five
 MAX_YAML_VALUES = 100_000  # with every alias written out
 
 # Downloads whose size is not known beforehand.
 MAX_DOWNLOAD_BYTES = 2 * 2**30
 
-# What killed jobs left behind.
-STALE_DRAFT_S = 24 * 3600.0  # drafts, which nobody can go on with
-STALE_DOWNLOAD_S = 7 * 24 * 3600.0  # unfinished downloads, which the next attempt resumes
+# What killed jobs left behind: drafts, halves of imports, downloads that nobody went on with.
+STALE_S = 24 * 3600.0  # since it was last written to
 
 
 def megabytes(count: int) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from avatar.limits import MAX_AHEAD_BYTES
+
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
@@ -24,7 +26,6 @@ STEADY_S = 0.05  # a packet this close to the end of the one before it simply co
 MAX_LENGTH_S = 1.0  # of one packet, where it counts as a sign that time passed
 TYPICAL_S = 0.04  # of a packet whose length is not known
 _AHEAD = 600  # packets that may wait while the clock looks ahead; three seconds of most clips
-_AHEAD_BYTES = 64_000_000
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: the container's clock may jump
 
 
@@ -246,7 +247,7 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
         for held_back in tuple(waiting):
             yield _stamp_of(held_back, clock)
         held = sum(packet.size for packet in waiting)
-        while len(waiting) < _AHEAD and held < _AHEAD_BYTES and (packet := next(packets, None)) is not None:
+        while len(waiting) < _AHEAD and held < MAX_AHEAD_BYTES and (packet := next(packets, None)) is not None:
             waiting.append(packet)
             held += packet.size
             yield _stamp_of(packet, clock)
