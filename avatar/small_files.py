@@ -11,6 +11,7 @@ import json
 import os
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,26 +27,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: it is missing, may not be read, or is no regular file.
         ValueError: it is too large or no TOML, or holds a number that is too large.
     """
-    text = _text(path)
-    if sum(line.count(".") ** 2 for line in text.split("\n")) > MAX_DOTS_SQUARED:
-        raise ValueError("it is nested too deep")
-    try:
-        table = tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    _check_bounds(table)
+    table: dict[str, Any] = _parsed(path, _toml)
     return table
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte-order mark. Raises as `read_toml` does."""
-    text = _text(path)
-    try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    _check_bounds(value)
-    return value
+    return _parsed(path, json.loads)
 
 
 def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
@@ -65,8 +53,19 @@ def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
     return data
 
 
-def _text(path: Path) -> str:
-    return read_bytes(path).decode("utf-8-sig")
+def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        value = parse(read_bytes(path).decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_bounds(value)
+    return value
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if sum(line.count(".") ** 2 for line in text.split("\n")) > MAX_DOTS_SQUARED:
+        raise ValueError("it is nested too deep")
+    return tomllib.loads(text)
 
 
 def _require_regular(mode: int, path: Path) -> None:

@@ -153,7 +153,7 @@ def _mark_in(path: Path) -> str:
     """Return the number of a recording that stands in its comment; empty: there is none."""
     from av.error import FFmpegError
 
-    from avatar.sources.video import open_input
+    from avatar.sources.probe import open_input
 
     try:
         with open_input(path) as file:

@@ -7,11 +7,11 @@ import functools
 import os
 import secrets
 import sys
-import unicodedata
 from pathlib import Path
 
 from avatar.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.errors import OutputError
+from avatar.library_names import same_name
 from avatar.locks import Claims
 
 _RENAMES_OPEN_FILES = sys.platform != "win32"
@@ -105,7 +105,7 @@ def _identity(target: Path) -> bytes:
     try:
         folder = target.parent.stat()
         if _ignores_case(target.parent):
-            name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+            name = same_name(name)
     except OSError:  # told when the file is made
         return os.fsencode(target)
     return f"{folder.st_dev}:{folder.st_ino}:".encode() + os.fsencode(name)

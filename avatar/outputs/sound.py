@@ -15,8 +15,8 @@ from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
 from avatar.outputs.sound_copy import Fit, codec_name, fit_of
 from avatar.outputs.target import is_of_the_file
 from avatar.sources.clock import clock_of
+from avatar.sources.probe import open_input
 from avatar.sources.timeline import on_one_timeline
-from avatar.sources.video import open_input
 
 if TYPE_CHECKING:
     from av import AudioFrame, Packet

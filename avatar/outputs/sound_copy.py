@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.sources.video import open_input
+from avatar.sources.probe import open_input
 
 if TYPE_CHECKING:
     from av import Packet
