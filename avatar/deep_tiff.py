@@ -67,13 +67,13 @@ class _Layout:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file starts as a TIFF does. Raises: OSError."""
+    """Say whether a file starts as a TIFF does. Raises: OSError."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def needs_unpacking(tags: Any) -> bool:
-    """Whether Pillow, which opened it, gets this picture wrong. tags: its `tag_v2`."""
+    """Say whether Pillow, which opened it, gets this picture wrong. tags: its `tag_v2`."""
     bits = max(_numbers(tags, _BITS, (1,)))
     kinds = _numbers(tags, _FORMAT, (1,))
     if bits <= 8 and set(kinds) <= {_UNSIGNED}:

@@ -114,7 +114,7 @@ def describe(avatar: Avatar, rgb: RgbImage, face: Face | None) -> None:
 
 
 def thumbnail_of(avatar: Avatar, rgb: RgbImage, face: Face | None) -> RgbImage:
-    """The part that is animated as a square around the face, THUMBNAIL_PX on a side; rgb: as it is stored."""
+    """Return the part that is animated as a square around the face, THUMBNAIL_PX on a side; rgb: as it is stored."""
     rgb = turned(rgb, avatar.turn_deg)
     height_px, width_px = rgb.shape[:2]
     box = crop_box(avatar.crop or "auto", width_px, height_px, face)

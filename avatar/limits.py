@@ -40,7 +40,7 @@ MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
 MAX_TEXT_BYTES = 1_000_000  # of our own TOML and JSON; settings with every key changed have 10 kB
 MAX_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
 MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
-MAX_NESTING = 50  # levels; ours have three, the published configs five
+MAX_NESTING = 50  # levels; ours have three. Even printing a value of some thousand fails
 MAX_YAML_VALUES = 100_000  # with every alias written out
 
 # Downloads whose size is not known beforehand.
@@ -51,5 +51,5 @@ STALE_S = 24 * 3600.0  # since it was last written to
 
 
 def megabytes(count: int) -> str:
-    """A size for people, such as "768 MB"; rounded up, so that what exceeds a limit does not look like it."""
+    """Return a size for people, such as "768 MB"; rounded up, so that what exceeds a limit does not look like it."""
     return f"{math.ceil(count / 2**20):,} MB"

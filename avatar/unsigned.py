@@ -80,7 +80,7 @@ class BegunRecording:
             before.forget()
 
     def end(self, *, known_otherwise: bool) -> None:
-        """The recording is over. The entry stays unless it is known otherwise: by its hash, or signed."""
+        """Note that the recording is over. The entry stays unless it is known otherwise: by its hash, or signed."""
         self._lock.close()
         with contextlib.suppress(OSError):
             self._entry.path.with_suffix(_LOCK).unlink(missing_ok=True)

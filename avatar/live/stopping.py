@@ -17,7 +17,7 @@ _STDIN = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set."""
+    """Return an event that Ctrl-C, SIGTERM and a closed terminal set."""
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

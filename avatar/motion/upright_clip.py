@@ -69,7 +69,7 @@ def open_turned(path: Path, turn_deg: int) -> DrivingVideo:
 
 
 def turn_of_clip(path: Path, tracker: FaceTracker) -> int:
-    """By how much the frames of a clip have to be turned, degrees clockwise: 0, 90, 180 or 270.
+    """Return by how much the frames of a clip have to be turned, degrees clockwise: 0, 90, 180 or 270.
 
     Raises:
         VideoError, ImageError: it cannot be read.

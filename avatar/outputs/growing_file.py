@@ -69,7 +69,7 @@ def check_not_recorded(path: Path) -> None:
 
 
 def can_be_played(path: Path) -> bool:
-    """Whether an MP4 that is being written holds a whole index (moov) and whole frames (mdat)."""
+    """Say whether an MP4 that is being written holds a whole index (moov) and whole frames (mdat)."""
     try:
         with path.open("rb") as file:
             size, missing = os.fstat(file.fileno()).st_size, {b"moov", b"mdat"}

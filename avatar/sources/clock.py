@@ -110,7 +110,7 @@ class Clock:
         self._joins: dict[int, int] = {}
 
     def offset_s(self, stamp: Stamp, ahead: Ahead = tuple) -> float:
-        """The seconds to add to the packet's own times.
+        """Return the seconds to add to the packet's own times.
 
         Args:
             stamp: of the next packet.
@@ -135,7 +135,7 @@ class Clock:
         return piece.offset_s
 
     def joins(self, stream: int) -> int:
-        """How many times a stream went over to another piece; a single packet with a wrong stamp does not count."""
+        """Count how often a stream went over to another piece; a single packet with a wrong stamp does not count."""
         return self._joins.get(stream, 0)
 
     def _goes_on(self, stamp: Stamp, time_s: float, ahead: Ahead) -> bool:
@@ -235,12 +235,12 @@ class Clock:
 
 
 def clock_of(container: InputContainer) -> Clock:
-    """A clock for a file that is about to be read from its start."""
+    """Return a clock for a file that is about to be read from its start."""
     return Clock(may_jump=bool(container.format.flags & _TS_DISCONT))
 
 
 def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any]]:
-    """The same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
+    """Yield the same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
     waiting: deque[Packet[Any]] = deque()
 
     def ahead() -> Iterator[Stamp]:

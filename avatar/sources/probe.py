@@ -136,7 +136,7 @@ def _try(path: str) -> Verdict:
 
 
 def child_command(path: str) -> list[str]:
-    """The command that tries a file."""
+    """Return the command that tries a file."""
     return [sys.executable, "-I", str(_CHILD), path, FORMATS, FFMPEG_MAX_PIXELS]
 
 
