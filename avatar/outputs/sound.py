@@ -263,7 +263,7 @@ class Sound:
         self.mux_until(float("inf"))
 
     def take_blame(self, error: Exception) -> bool:
-        """End the sound where a failed write may be due to what of it waits in the muxer's queue; say whether it may."""
+        """End the sound where a failed write may be due to packets of it in the muxer's queue; say whether it may."""
         if is_of_the_file(error) or self._blamed >= min(_MAX_BLAMED, sum(track.muxed for track in self._tracks)):
             return False
         self._blamed += 1
