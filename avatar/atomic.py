@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import os
 import re
 import secrets
@@ -13,9 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from avatar.limits import STALE_DRAFT_S
+from avatar.limits import STALE_S
 
-STALE_S = 3600.0  # a part that nobody wrote to for so long belongs to no running job
 PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")  # every name that `part_path` makes
 
 
@@ -25,14 +23,19 @@ def part_path(target: Path) -> Path:
 
 
 def remove_stale_parts(target: Path) -> None:
-    """Remove what killed jobs left: hidden parts for `target` after an hour, for others in its folder after a day."""
-    own = f".{glob.escape(_stem(target))}.????????.part"
-    for part in target.parent.glob(".*.????????.part"):
+    """Remove the hidden parts that killed jobs left in the folder of `target`."""
+    for part in target.parent.glob(".*.part"):
         if PART.fullmatch(part.name):
-            with contextlib.suppress(OSError):
-                stale_s = STALE_S if part.match(own) else STALE_DRAFT_S
-                if time.time() - part.lstat().st_mtime > stale_s:
-                    shutil.rmtree(part) if part.is_dir() and not part.is_symlink() else part.unlink()
+            remove_stale(part)
+
+
+def remove_stale(path: Path) -> bool:
+    """Remove a file, link or folder that nobody wrote to for a day; return whether it is gone. Never fails."""
+    with contextlib.suppress(OSError):
+        if time.time() - path.lstat().st_mtime > STALE_S:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            return True
+    return False
 
 
 @contextlib.contextmanager

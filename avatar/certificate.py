@@ -40,7 +40,7 @@ def signing_path() -> Path:
 
 
 def load_signing_key() -> SigningKey | None:
-    """The one that is here, if it is whole and valid now: not over, and not from a clock that was ahead."""
+    """Return the one that is here, if it is whole and valid now: not over, and not from a clock that was ahead."""
     try:
         text = signing_path().read_bytes()
     except OSError:

@@ -164,7 +164,7 @@ def _explain(error: BaseException) -> int:
         from avatar.discretion import discreet
 
         mistake = discreet(shown(f"{type(error).__name__}: {error}", MOST_OF_SENTENCE))  # to be put into a report
-        _say(f"Masque made a mistake of its own: {mistake}", "Run it again with --debug and report what it prints.")
+        _say(f"Internal error in Masque: {mistake}", "Run it again with --debug and report what it prints.")
     return FAILED
 
 

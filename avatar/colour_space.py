@@ -72,12 +72,12 @@ class ColourSpace:
 
 
 def from_cicp(primaries: int, transfer: int, full_range: bool = True) -> ColourSpace:
-    """The space that two code points name; unknown and unspecified ones count as those of sRGB."""
+    """Return the space that two code points name; unknown and unspecified ones count as those of sRGB."""
     return ColourSpace(_PRIMARIES.get(primaries, _SRGB_PRIMARIES), transfer, full_range=full_range)
 
 
 def from_png_gamma(gamma: float, chromaticities: tuple[float, ...] | None) -> ColourSpace:
-    """The space of a PNG's gAMA and cHRM chunks.
+    """Return the space of a PNG's gAMA and cHRM chunks.
 
     Args:
         gamma: the exponent that light was raised to, 1/2.2 usually.
@@ -119,7 +119,7 @@ def to_srgb(values: Levels, space: ColourSpace, peak_nits: float | None = None) 
 
 
 def encode_srgb(light: FloatArray) -> npt.NDArray[np.uint8]:
-    """Levels of light, 1 = white, as sRGB numbers (IEC 61966-2-1)."""
+    """Return levels of light, 1 = white, as sRGB numbers (IEC 61966-2-1)."""
     steps = np.clip(light * np.float32(_ENCODED_STEPS) + np.float32(0.5), 0, _ENCODED_STEPS)
     return np.asarray(np.take(_encoded_table(), steps.astype(np.uint16)), np.uint8)
 

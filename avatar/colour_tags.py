@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from avatar.colour_space import ColourSpace, from_cicp, from_png_gamma
+from avatar.limits import MAX_CHUNKS, MAX_META_BYTES
 
-MAX_CHUNKS = 1000  # before the pixels; they come first thing
-MAX_META_BYTES = 8 * 2**20
 # What programs write that mean sRGB: gAMA round 1/2.2, and its chromaticities give or take their rounding.
 _SCREEN_GAMMA, _ROUNDED = (0.40, 0.50), 0.005
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -29,7 +28,7 @@ class ColourTags:
 
 
 def png_colours(path: Path) -> ColourTags:
-    """What a PNG file says (PNG, third edition, 4.3): cICP first, then iCCP, sRGB, and gAMA with cHRM.
+    """Return what a PNG file says (PNG, third edition, 4.3): cICP first, then iCCP, sRGB, and gAMA with cHRM.
 
     Returns:
         A space only where it is not sRGB and no profile counts more. Raises: OSError.
@@ -75,7 +74,7 @@ def _hundred_thousandths(body: bytes) -> tuple[float, ...] | None:
 
 
 def avif_colours(path: Path) -> ColourTags:
-    """The nclx colours of an AVIF file's main picture (ISO/IEC 23008-12, 9.3 and 6.5.5). Raises: OSError."""
+    """Return the nclx colours of an AVIF file's main picture (ISO/IEC 23008-12, 9.3 and 6.5.5). Raises: OSError."""
     with path.open("rb") as file:
         meta = _box(file, (b"meta",))
     item = _main_item(meta)
@@ -87,7 +86,7 @@ def avif_colours(path: Path) -> ColourTags:
 
 
 def jp2_colours(path: Path) -> ColourTags:
-    """The ICC profile of a JPEG 2000 file (ISO/IEC 15444-1, I.5.3.3). Raises: OSError."""
+    """Return the ICC profile of a JPEG 2000 file (ISO/IEC 15444-1, I.5.3.3). Raises: OSError."""
     with path.open("rb") as file:
         header = _box(file, (b"jp2h",))
     for kind, body in _boxes(header):

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, TiffImagePlugin
 
 from avatar.errors import ImageError
+from avatar.limits import MAX_PIXEL_BYTES
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 274, 277, 278, 279, 284, 317
@@ -29,7 +30,6 @@ _BYTEWISE = (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflat
 _UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
 _NO_DIFFERENCE, _DIFFERENCE, _FLOAT_DIFFERENCE = 1, 2, 3
 MAX_SAMPLES = 8
-BYTES_A_PIXEL = 16  # RGB and alpha of 32 bits; budget for what is unpacked
 
 
 @dataclass(frozen=True)
@@ -68,13 +68,13 @@ class _Layout:
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file starts as a TIFF does. Raises: OSError."""
+    """Say whether a file starts as a TIFF does. Raises: OSError."""
     with path.open("rb") as file:
         return file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def needs_unpacking(tags: Any) -> bool:
-    """Whether Pillow, which opened it, gets this picture wrong. tags: its `tag_v2`."""
+    """Say whether Pillow, which opened it, gets this picture wrong. tags: its `tag_v2`."""
     bits = max(_numbers(tags, _BITS, (1,)))
     kinds = _numbers(tags, _FORMAT, (1,))
     if bits <= 8 and set(kinds) <= {_UNSIGNED}:
@@ -95,7 +95,7 @@ def read_deep_tiff(path: Path, max_pixels: int) -> Image.Image:
         layout = _layout(tags, path.name)
         width, height = max((layout.width, layout.height), layout.block, key=lambda size: size[0] * size[1])
         pixels = width * height  # a tile is unpacked whole, however little of it is seen
-        if pixels > max_pixels or pixels * layout.samples * layout.bits > max_pixels * BYTES_A_PIXEL * 8:
+        if pixels > max_pixels or pixels * layout.samples * layout.bits > max_pixels * MAX_PIXEL_BYTES * 8:
             raise ImageError(
                 f"{path.name} has {width} x {height} pixels of {layout.samples * layout.bits} bits, "
                 f"which is too much; the limit is {max_pixels / 1e6:.0f} megapixels.",

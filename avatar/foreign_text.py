@@ -16,6 +16,7 @@ MOST_OF_SENTENCE = 1000  # characters of a sentence of ours with such values in 
 MOST_LINES = 400  # of a text of many lines, such as a traceback
 
 _MOST_SEARCHED = 100_000  # characters in which the first line is looked for
+_MOST_OF_LINE = 200  # of a library's message
 _MOST_TYPED = 800  # characters of an argument
 _BLANK = frozenset(  # letters and marks by their category that are drawn as nothing
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
@@ -59,10 +60,10 @@ def quoted(text: object, most: int = MOST) -> str:
     return '"' + shown(text, most).replace('"', "'") + '"'
 
 
-def first_line(error: BaseException, most: int = 200) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of what a library's error says, `shown`; the rest is for its developers."""
     first = next((line for line in str(error)[:_MOST_SEARCHED].splitlines() if line.strip()), type(error).__name__)
-    return shown(first.strip().rstrip("."), most)
+    return shown(first.strip().rstrip("."), _MOST_OF_LINE)
 
 
 def typed(argument: object) -> str:
@@ -78,7 +79,7 @@ def typed(argument: object) -> str:
     return text if re.fullmatch(r"[\w.:\\/-]+", text) else quoted(text, _MOST_TYPED)
 
 
-def shown_lines(text: str, most: int = MOST_OF_SENTENCE) -> str:
+def shown_lines(text: str) -> str:
     """Return a text of several lines, such as a traceback, with each line `shown`; only line feeds separate lines.
 
     Of more than `MOST_LINES` lines the first and last are kept.
@@ -87,7 +88,7 @@ def shown_lines(text: str, most: int = MOST_OF_SENTENCE) -> str:
     if len(lines) > MOST_LINES:
         half = MOST_LINES // 2
         lines = [*lines[:half], "…", *text.rsplit("\n", half)[1:]]
-    return "\n".join(shown(line, most) for line in lines)
+    return "\n".join(shown(line, MOST_OF_SENTENCE) for line in lines)
 
 
 def without_controls(text: str) -> str:

@@ -18,7 +18,7 @@ _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hev
 
 
 def is_heic(path: Path) -> bool:
-    """Whether a file starts as a HEIF does, other than AVIF, which Pillow reads. Raises: OSError."""
+    """Say whether a file starts as a HEIF does, other than AVIF, which Pillow reads. Raises: OSError."""
     with path.open("rb") as file:
         size, kind = int.from_bytes(file.read(4), "big"), file.read(4)
         brands = file.read(min(max(size - 8, 0), 256)) if kind == b"ftyp" else b""

@@ -32,7 +32,7 @@ def pixels_of(picture: Image.Image, space: ColourSpace | None = None) -> tuple[R
 
 
 def png_in(space: ColourSpace, path: Path) -> Image.Image:
-    """A PNG of another space than sRGB, in sRGB: from all its bits, of which Pillow drops the lower eight.
+    """Return a PNG of another space than sRGB, in sRGB: from all its bits, of which Pillow drops the lower eight.
 
     Raises:
         ValueError: it is damaged.

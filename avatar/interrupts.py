@@ -42,7 +42,7 @@ def begin_work() -> None:
 
 
 def end_with(code: int) -> None:
-    """The work is done: from now on Ctrl-C only hurries the end."""
+    """Note that the work is done: from now on Ctrl-C only hurries the end."""
     if signal.getsignal(signal.SIGINT) in (_end, _interrupt):
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(code))
 

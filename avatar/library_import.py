@@ -15,6 +15,7 @@ from avatar.errors import LibraryError
 from avatar.frames import RgbImage
 from avatar.images import save_png, square_thumbnail
 from avatar.library_record import Avatar
+from avatar.limits import MAX_PICTURE_BYTES, megabytes
 from avatar.portrait import Level, PortraitReport, Remark, check_portrait
 from avatar.portrait_crop import Box, crop_box, turn_remark
 from avatar.tracking.face import Face
@@ -25,7 +26,6 @@ Detect = Callable[[RgbImage], list[Face]]  # all faces of a picture, largest fir
 HowTurned = Callable[[RgbImage], int | None]  # `avatar.tracking.upright.how_turned` of a picture
 
 THUMBNAIL_PX = 256
-MAX_PICTURE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def describe(avatar: Avatar, rgb: RgbImage, face: Face | None) -> None:
 
 
 def thumbnail_of(avatar: Avatar, rgb: RgbImage, face: Face | None) -> RgbImage:
-    """The part that is animated as a square around the face, THUMBNAIL_PX on a side; rgb: as it is stored."""
+    """Return the part that is animated as a square around the face, THUMBNAIL_PX on a side; rgb: as it is stored."""
     rgb = turned(rgb, avatar.turn_deg)
     height_px, width_px = rgb.shape[:2]
     box = crop_box(avatar.crop or "auto", width_px, height_px, face)
@@ -125,7 +125,7 @@ def thumbnail_of(avatar: Avatar, rgb: RgbImage, face: Face | None) -> RgbImage:
 def sha256(path: Path) -> str:
     """Of a picture. Raises: LibraryError for one that is too large, OSError."""
     if path.stat().st_size > MAX_PICTURE_BYTES:
-        limit = MAX_PICTURE_BYTES // 2**20
-        raise LibraryError(f"{path.name} is larger than {limit} MB.", remedy="Save it as JPEG or PNG first.")
+        what = f"{path.name} is larger than {megabytes(MAX_PICTURE_BYTES)}."
+        raise LibraryError(what, remedy="Save it as JPEG or PNG first.")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,7 +16,12 @@ MAX_PIXELS = 64_000_000
 MAX_JPEG_SCANS = 500  # passes over the picture, 60 ms each at 64 megapixels; encoders write about ten
 MAX_CLIP_BOXES = 1_000_000  # of an MP4 that are looked at: hours of fragments of one frame
 MAX_CLIP_HEADER_BYTES = 64 * 2**20  # of an MP4's index where it is compressed
+MAX_PICTURE_BYTES = 256 * 2**20  # of a file that becomes an avatar; 64 megapixels of 32 bits, not compressed
+MAX_PIXEL_BYTES = 16  # of what is unpacked from a TIFF: RGB and alpha of 32 bits
+MAX_META_BYTES = 8 * 2**20  # of one colour profile, or of what surrounds it
+MAX_CHUNKS = 1000  # of a picture, that are looked at for its colours
 MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
+MAX_AHEAD_BYTES = 64_000_000  # of packets that wait while a clip's clock is looked at
 
 # What leaves the program: an encoder holds several frames. 8.8 megapixels is 4096 x 2160, the largest 4K.
 MAX_CANVAS_PIXELS = 4096 * 2160
@@ -26,6 +31,8 @@ MAX_WEIGHT_BYTES = 768 * 2**20  # of one model's weights in float32, and of one 
 MAX_WHOLE_BYTES = 2**30  # of a checkpoint whose kind can only be read as a whole (torch before 1.6)
 MAX_OUTLINE_BYTES = 2 * 2**20  # of the list of a checkpoint's tensors: a pickle or a header; the longest known: 0.3 MB
 MAX_FACE_NETWORK_BYTES = 64 * 2**20  # of each of the face tracker's networks; the largest has 3 MB
+MAX_CHANNELS = 8192  # of a layer; the published ones stay below 3073
+MAX_BLOCKS = 64  # of a network, of one kind
 MAX_DIRECTORY_BYTES = 2 * 2**20  # of a zip's list of members
 MAX_ACTIVATION_BYTES = 256 * 2**20  # of the largest intermediate result for one image; published: 17 MB
 MAX_MULTIPLICATIONS = 2 * 10**12  # for one image, seconds of work on two cores; published: 6 * 10**10
@@ -35,18 +42,19 @@ MAX_TEMPLATE_BYTES = 256 * 2**20
 MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
 
 # Text in the formats that people edit.
+MAX_TEXT_BYTES = 1_000_000  # of our own TOML and JSON; settings with every key changed have 10 kB
+MAX_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
 MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
-MAX_NESTING = 50  # levels
+MAX_NESTING = 50  # levels; ours have three. Even printing a value of some thousand fails
 MAX_YAML_VALUES = 100_000  # with every alias written out
 
 # Downloads whose size is not known beforehand.
 MAX_DOWNLOAD_BYTES = 2 * 2**30
 
-# What killed jobs left behind.
-STALE_DRAFT_S = 24 * 3600.0  # drafts, which nobody can go on with
-STALE_DOWNLOAD_S = 7 * 24 * 3600.0  # unfinished downloads, which the next attempt resumes
+# What killed jobs left behind: drafts, halves of imports, downloads that nobody went on with.
+STALE_S = 24 * 3600.0  # since it was last written to
 
 
 def megabytes(count: int) -> str:
-    """A size for people, such as "768 MB"; rounded up, so that what exceeds a limit does not look like it."""
+    """Return a size for people, such as "768 MB"; rounded up, so that what exceeds a limit does not look like it."""
     return f"{math.ceil(count / 2**20):,} MB"

@@ -30,7 +30,7 @@ class Box:
         return picture[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def turned(self, turn_deg: int, width_px: int, height_px: int) -> Box:
-        """The same part of a picture of that size after it was turned clockwise by a multiple of 90 degrees."""
+        """Return the same part of a picture of that size after it was turned clockwise by a multiple of 90 degrees."""
         match turn_deg % 360:
             case 90:
                 return Box(height_px - self.top - self.height, self.left, self.height, self.width)
@@ -84,7 +84,7 @@ def parse_turn(text: str) -> int | None:
 
 
 def turn_remark(turn_deg: int) -> str:
-    """What to say about a picture that was turned by itself."""
+    """Return what to say about a picture that was turned by itself."""
     lay = "was upside down" if turn_deg == 180 else "lay on its side"
     way = "" if turn_deg == 180 else " clockwise" if turn_deg == 90 else " counter-clockwise"
     return f"The face {lay}, so the picture was turned{way} by {min(turn_deg, 360 - turn_deg)} degrees."

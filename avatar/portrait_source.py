@@ -27,7 +27,7 @@ class PortraitSource:
     turned_by_face: bool = False  # nobody asked for that: its face was not upright
 
     def turn_notes(self, switch: str = "--turn 0") -> tuple[str, ...]:
-        """What to tell about a picture that was turned by itself; `switch`: what leaves it as it is."""
+        """Return what to tell about a picture that was turned by itself; `switch`: what leaves it as it is."""
         told = f"{turn_remark(self.turn_deg)} If that is wrong, {switch} leaves it as it is."
         return (told,) if self.turned_by_face else ()
 

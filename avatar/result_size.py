@@ -48,7 +48,7 @@ def parse_size(text: str) -> Size:
 
 
 def check_size(size: Size) -> None:
-    """Raises: UsageError where no result can have this size."""
+    """Raise UsageError where no result can have this size."""
     if isinstance(size, str) and size != FULL:
         raise UsageError(f"A size of {size!r} is not understood.", remedy="Give a number of pixels, or full.")
     if isinstance(size, int) and not SIZES_PX[0] <= size <= SIZES_PX[1]:

@@ -11,12 +11,12 @@ import json
 import os
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-MAX_BYTES = 1_000_000  # the largest of ours, settings with every key changed, has 10 kB
-_DEEPEST = 64  # levels; ours have three. Even printing a value of some thousand fails
-_MOST_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
+from avatar.limits import MAX_DOTS_SQUARED, MAX_NESTING, MAX_TEXT_BYTES
+
 _LARGEST = 2**63 - 1  # TOML's integers have 64 bits; larger ones overflow in whatever uses them
 
 
@@ -27,29 +27,16 @@ def read_toml(path: Path) -> dict[str, Any]:
         OSError: it is missing, may not be read, or is no regular file.
         ValueError: it is too large or no TOML, or holds a number that is too large.
     """
-    text = _text(path)
-    if sum(line.count(".") ** 2 for line in text.split("\n")) > _MOST_DOTS_SQUARED:
-        raise ValueError("it is nested too deep")
-    try:
-        table = tomllib.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    _check_bounds(table)
+    table: dict[str, Any] = _parsed(path, _toml)
     return table
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file, with or without a byte-order mark. Raises as `read_toml` does."""
-    text = _text(path)
-    try:
-        value = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-    _check_bounds(value)
-    return value
+    return _parsed(path, json.loads)
 
 
-def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
     """Read a regular file of at most `most` bytes; one that grows meanwhile too.
 
     Raises:
@@ -66,8 +53,19 @@ def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
     return data
 
 
-def _text(path: Path) -> str:
-    return read_bytes(path).decode("utf-8-sig")
+def _parsed(path: Path, parse: Callable[[str], Any]) -> Any:
+    try:
+        value = parse(read_bytes(path).decode("utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    _check_bounds(value)
+    return value
+
+
+def _toml(text: str) -> dict[str, Any]:
+    if sum(line.count(".") ** 2 for line in text.split("\n")) > MAX_DOTS_SQUARED:
+        raise ValueError("it is nested too deep")
+    return tomllib.loads(text)
 
 
 def _require_regular(mode: int, path: Path) -> None:
@@ -78,7 +76,7 @@ def _require_regular(mode: int, path: Path) -> None:
 def _check_bounds(value: object) -> None:
     """Raise ValueError where a value is nested too deep or holds an integer of more than 64 bits."""
     level: list[object] = [value]
-    for _ in range(_DEEPEST):
+    for _ in range(MAX_NESTING):
         inner: list[object] = []
         for each in level:
             if isinstance(each, dict | list):

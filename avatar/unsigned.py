@@ -80,7 +80,7 @@ class BegunRecording:
             before.forget()
 
     def end(self, *, known_otherwise: bool) -> None:
-        """The recording is over. The entry stays unless it is known otherwise: by its hash, or signed."""
+        """Note that the recording is over. The entry stays unless it is known otherwise: by its hash, or signed."""
         self._lock.close()
         with contextlib.suppress(OSError):
             self._entry.path.with_suffix(_LOCK).unlink(missing_ok=True)
@@ -153,7 +153,7 @@ def _mark_in(path: Path) -> str:
     """Return the number of a recording that stands in its comment; empty: there is none."""
     from av.error import FFmpegError
 
-    from avatar.sources.video import open_input
+    from avatar.sources.probe import open_input
 
     try:
         with open_input(path) as file:

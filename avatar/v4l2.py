@@ -86,7 +86,7 @@ def output_format(path: Path) -> tuple[int, int, str]:
 
 
 def is_busy(path: Path, *, output: bool = False) -> bool:
-    """Whether another program holds a camera, or the output of a loopback: its format can be read but not set."""
+    """Say whether another program holds a camera, or the output of a loopback: its format can be read but not set."""
     try:
         with _opened(path) as device:
             _ioctl(device, _S_FMT, _format_of(device, _OUTPUT if output else _CAPTURE))
@@ -96,7 +96,7 @@ def is_busy(path: Path, *, output: bool = False) -> bool:
 
 
 def has_signal(path: Path) -> bool | None:
-    """Whether there is a signal at an input such as HDMI; None where the driver does not tell, as webcams' do not."""
+    """Say whether an input such as HDMI has a signal; None where the driver does not tell, as webcams' do not."""
     chosen, answer = bytearray(4), bytearray(80)  # int and struct v4l2_input
     try:
         with _opened(path) as device:
@@ -112,7 +112,7 @@ def has_signal(path: Path) -> bool | None:
 
 
 def delivers(path: Path) -> bool:
-    """Whether new frames come out of a device within half a second; what lay in it already does not count.
+    """Say whether new frames come out of a device within half a second; what lay in it already does not count.
 
     Reading claims the device for a moment: on v4l2loopback 0.14 and newer another program might find it busy.
     """
@@ -141,7 +141,7 @@ def _reads(device: int) -> bool:
 
 
 def shows_a_format(path: Path) -> bool:
-    """Whether the capture side of v4l2loopback 0.12 has a format: somebody sends, or sent and is still read."""
+    """Say whether the capture side of v4l2loopback 0.12 has a format: somebody sends, or sent and is still read."""
     form = bytearray(_FORMAT_BYTES)
     try:
         with _opened(path) as device:

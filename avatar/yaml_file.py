@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def read_yaml(path: Path) -> object:
-    """What a YAML file holds: mappings, lists, words and numbers, and nothing that runs.
+    """Read what a YAML file holds: mappings, lists, words and numbers, and nothing that runs.
 
     A name may stand for a part that was written before, but what comes of it must stay within bounds: twenty lines
     could otherwise stand for a million values, and take as long to merge or to print.

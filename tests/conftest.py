@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-import avatar.cv  # noqa: F401 - first of all: packages that import cv2 themselves would bend Qt's plugin path
+import avatar.cv  # first of all: packages that import cv2 themselves would bend Qt's plugin path
 from avatar import weights
 from avatar.errors import WeightsError
 
@@ -62,6 +62,18 @@ def face_model() -> Path:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no face model: {error}")
+
+
+@pytest.fixture(scope="session")
+def head() -> Any:
+    """The astronaut's head; turned by 180 degrees the tracker finds an upright face in it, on the forehead."""
+    import numpy as np
+    from skimage import data
+
+    picture = np.asarray(data.astronaut())[0:240, 120:330]
+    enlarged = np.asarray(avatar.cv.cv2.resize(picture, None, fx=2.5, fy=2.5, interpolation=avatar.cv.cv2.INTER_CUBIC))
+    enlarged.setflags(write=False)  # tests share it
+    return enlarged
 
 
 @pytest.fixture(scope="session")

@@ -80,7 +80,7 @@ def test_a_command_gets_its_words_and_gives_its_code(command: Any) -> None:
         (OSError(errno.ENOSPC, "No space left on device"), 1, "disk is full"),
         (MemoryError(), 1, "not enough memory"),
         (ModuleNotFoundError("No module named 'av'", name="av"), 1, "package av is not installed"),
-        (ZeroDivisionError("division by zero"), 1, "mistake of its own: ZeroDivisionError: division by zero"),
+        (ZeroDivisionError("division by zero"), 1, "Internal error in Masque: ZeroDivisionError: division by zero"),
     ],
 )
 def test_an_error_is_a_sentence_and_an_exit_code(

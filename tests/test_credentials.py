@@ -30,7 +30,8 @@ from avatar.outputs.recorder import Recorder
 from avatar.outputs.replay import ReplayRing
 from avatar.outputs.snapshot import save_snapshot
 from avatar.outputs.writer import MADE_BY
-from avatar.sources.video import open_driving, open_input
+from avatar.sources.probe import open_input
+from avatar.sources.video import open_driving
 
 pytest.importorskip("c2pa", reason="c2pa-python is not installed")
 

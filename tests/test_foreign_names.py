@@ -110,7 +110,7 @@ def test_errors_quote_what_a_file_says(
     said = capfd.readouterr()
     check(said.out)
     check(said.err)
-    assert "mistake of its own" not in said.err and "Traceback" not in said.err, said.err[:2000]
+    assert "Internal error" not in said.err and "Traceback" not in said.err, said.err[:2000]
     assert len(said.err.strip().split("\n")) <= 3, "what happened and what to do, whatever the file holds"
 
 

@@ -46,7 +46,7 @@ def interrupted(words: list[str], delay_s: float) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["doctor"], ["live", "--camera", "idle", "--seconds", "5"]])
-@pytest.mark.parametrize("delay_ms", [0, 3, 10, 30, 60, 100, 200, 350, 600, 1000, 2000])
+@pytest.mark.parametrize("delay_ms", [0, 3, 10, 30, 60, 100, 200, 350, 600, 1000])
 def test_ctrl_c_while_it_starts_is_a_word_and_an_exit_code(words: list[str], delay_ms: int, face_model: Path) -> None:
     code, said = interrupted(words, delay_ms / 1000)
     assert "Traceback" not in said and "terminate" not in said, said[-2000:]

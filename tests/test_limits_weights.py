@@ -19,9 +19,10 @@ from safetensors.torch import save_file
 from avatar import outline, state_files
 from avatar.errors import WeightsError
 from avatar.fomm import FirstOrderModel, load_checkpoint
-from avatar.fomm.config import MAX_CHANNELS, VOX, HourglassConfig, ModelConfig
+from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
 from avatar.fomm.convert import save_model
 from avatar.fomm.cost import check_cost, cost_of
+from avatar.limits import MAX_CHANNELS
 from tests.fomm_samples import SMALL, STRUCTURES, authors_state, sample_model, save_checkpoint
 
 

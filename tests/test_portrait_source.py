@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatar.cv import cv2
 from avatar.errors import UsageError
 from avatar.frames import RgbImage
 from avatar.images import save_png
@@ -22,14 +21,6 @@ from avatar.tracking.upright import turned
 @pytest.fixture(scope="module")
 def tracker(face_model: Path) -> FaceTracker:
     return FaceTracker(face_model)
-
-
-@pytest.fixture(scope="module")
-def head() -> RgbImage:
-    from skimage import data
-
-    picture = np.asarray(data.astronaut())[0:240, 120:330]
-    return np.asarray(cv2.resize(picture, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC))
 
 
 @pytest.mark.parametrize("turn_deg", TURNS_DEG)

@@ -21,8 +21,8 @@ from avatar.live.capture import CaptureThread
 from avatar.live.events import Event, SourceLost
 from avatar.sources import probe
 from avatar.sources.open import check_source, open_source
-from avatar.sources.probe import Verdict, check_opens, child_command
-from avatar.sources.video import open_driving, open_input
+from avatar.sources.probe import Verdict, check_opens, child_command, open_input
+from avatar.sources.video import open_driving
 
 DIES = "import os, signal; {said}; os.kill(os.getpid(), signal.{name})"
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals end processes otherwise on Windows")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from avatar.small_files import MAX_BYTES, read_bytes, read_json, read_toml
+from avatar.limits import MAX_TEXT_BYTES
+from avatar.small_files import read_bytes, read_json, read_toml
 
 DEEP = 100_000
 
@@ -39,7 +40,7 @@ def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
         (f"a = {-(2**64)}", "too large"),
         ("a = " + "9" * 5000, "digits"),
         ("a = ", "Invalid value"),
-        ("#" * (MAX_BYTES + 1), "larger than"),
+        ("#" * (MAX_TEXT_BYTES + 1), "larger than"),
     ],
 )
 def test_toml_that_cannot_be_used(tmp_path: Path, text: str, reason: str) -> None:

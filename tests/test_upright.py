@@ -22,15 +22,6 @@ def tracker(face_model: Path) -> FaceTracker:
     return FaceTracker(face_model)
 
 
-@pytest.fixture(scope="module")
-def head() -> RgbImage:
-    """The astronaut's head; turned by 180 degrees the tracker finds an upright face in it, on the forehead."""
-    from skimage import data
-
-    picture = np.asarray(data.astronaut())[0:240, 120:330]
-    return np.asarray(cv2.resize(picture, None, fx=2.5, fy=2.5, interpolation=cv2.INTER_CUBIC))
-
-
 def tilted(picture: RgbImage, degrees: float) -> RgbImage:
     height, width = picture.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1.0)

@@ -570,4 +570,4 @@ def test_a_mistake_in_the_window_is_told_and_ends_nothing(desk: Desk, monkeypatc
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     tell_mistakes(desk.app)
     sys.excepthook(ZeroDivisionError, ZeroDivisionError("division"), None)
-    assert "Masque made a mistake of its own: ZeroDivisionError: division" in desk.notices()
+    assert "Internal error in Masque: ZeroDivisionError: division" in desk.notices()

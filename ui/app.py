@@ -138,7 +138,7 @@ def tell_mistakes(app: App) -> None:
             app.application.quit()
             return
         logger.error("A mistake in the window", exc_info=(kind, error, trace))
-        text = tr("Masque made a mistake of its own: {what}", what=f"{kind.__name__}: {error}")
+        text = tr("Internal error in Masque: {what}", what=f"{kind.__name__}: {error}")
         app.session.notice(Notice(text, tr("Please report it; the details are in the terminal."), "error", "mistake"))
 
     sys.excepthook = tell

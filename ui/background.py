@@ -70,7 +70,7 @@ class Lane(QObject):
 
     def _mistake(self, error: Exception) -> AvatarError:
         logger.exception("A job of %s failed", self._name, exc_info=error)
-        return AvatarError(f"Masque made a mistake of its own: {type(error).__name__}: {error}")
+        return AvatarError(f"Internal error in Masque: {type(error).__name__}: {error}")
 
     def _answer(self, callback: Callable[[Any], None], value: Any) -> None:
         owner = getattr(callback, "__self__", None)

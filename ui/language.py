@@ -19,7 +19,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "zh": "简体中文"}
 
 
 def tr(text: str, **values: object) -> str:
-    """The text in the window's language, with its {names} filled in, each on one line."""
+    """Return the text in the window's language, with its {names} filled in, each on one line."""
     translated = QCoreApplication.translate(CONTEXT, text)
     shown_values = {name: shown(value, MOST_OF_SENTENCE) if isinstance(value, str | Path) else value
                     for name, value in values.items()}  # fmt: skip

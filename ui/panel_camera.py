@@ -29,7 +29,7 @@ FILE, FOLDER = "?file", "?folder"  # entries that ask for one
 
 
 def name_of(camera: CameraInfo) -> str:
-    """What a list calls a camera."""
+    """Return what a list calls a camera."""
     return camera.name if camera.has_signal else tr("{name} (no signal)", name=camera.name)
 
 

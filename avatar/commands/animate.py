@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def run_job(options: AnimateOptions, *, show_notes: bool = True) -> int:
-    """Animate with progress on the terminal; Ctrl-C and a polite kill leave nothing half done."""
+    """Animate with progress on the terminal; Ctrl-C and SIGTERM leave nothing half done."""
     from avatar.animate import animate
 
     existed = options.output.exists()
@@ -196,7 +196,7 @@ class _Progress:
 
 @contextlib.contextmanager
 def _stopped_by_kill() -> Iterator[None]:
-    """Let a polite kill and a closed terminal end the job as Ctrl-C does, which clears up."""
+    """Let SIGTERM and a closed terminal end the job as Ctrl-C does, which clears up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt

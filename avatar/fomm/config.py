@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-MAX_CHANNELS = 8192  # a file may say anything; the published ones stay below 1025
+from avatar.limits import MAX_BLOCKS, MAX_CHANNELS
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -58,7 +58,7 @@ class ModelConfig:
         _check("block_expansion", self.block_expansion, 1, MAX_CHANNELS)
         _check("max_features", self.max_features, self.block_expansion, MAX_CHANNELS)
         _check("num_down_blocks", self.num_down_blocks, 0, 8)
-        _check("num_bottleneck_blocks", self.num_bottleneck_blocks, 0, 64)
+        _check("num_bottleneck_blocks", self.num_bottleneck_blocks, 0, MAX_BLOCKS)
         _check("temperature", self.temperature, 1e-4, 1e4)
         _check("pad", self.heatmap_padding, 0, 3)
 

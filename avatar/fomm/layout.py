@@ -115,25 +115,25 @@ class Section:
         self._values, self._name = values, name
 
     def section(self, name: str) -> Section:
-        """A mapping in it."""
+        """Return a mapping in it."""
         return Section(self._get(name), name)
 
     def integer(self, name: str, default: int | None = None) -> int:
-        """A whole number."""
+        """Return a whole number."""
         value = self._get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a whole number")
         return value
 
     def number(self, name: str, default: float) -> float:
-        """A number."""
+        """Return a number."""
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a number")
         return float(value)
 
     def integers(self, name: str) -> tuple[int, ...]:
-        """A list of whole numbers."""
+        """Return a list of whole numbers."""
         values = self._get(name)
         if not isinstance(values, list) or not all(type(value) is int for value in values):
             raise ValueError(f"{name} in {self._name} is {values!r}, not a list of whole numbers")

@@ -71,7 +71,7 @@ def misfits(weights: Weights, config: ModelConfig) -> list[str]:
 
 
 def clauses_of(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """How shapes by name differ from those that are wanted, one clause each; counters do not matter."""
+    """Return how shapes by name differ from those that are wanted, one clause each; counters do not matter."""
     names = [name for name in dict.fromkeys((*wanted, *found)) if not name.endswith(BATCH_COUNT)]
     clauses = []
     for name in names:

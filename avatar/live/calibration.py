@@ -151,7 +151,7 @@ class Calibration:
             self._guided.looks = 0
 
     def rescale(self, times: float) -> None:
-        """The camera's pictures are `times` as large from now on, and show the same."""
+        """Note that the camera's pictures are `times` as large from now on, and show the same."""
         self._go_over(lambda moment: moment.scaled(times))
         if self._guided is not None:
             self._guided.moments = [moment.scaled(times) for moment in self._guided.moments]

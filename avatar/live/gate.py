@@ -65,7 +65,7 @@ class Gate:
                 self._cover()
 
     def passes(self, captured_ns: int) -> bool:
-        """Whether a camera frame taken at this time may be published: not one taken before pass-through was on."""
+        """Say whether a camera frame taken at this time may be published: not one taken before pass-through was on."""
         with self._lock:
             return self._passes(captured_ns)
 

@@ -32,13 +32,13 @@ class Moment:
         return Moment(face, scaled(part, PICTURE_PX, PICTURE_PX))
 
     def placed(self, pose: HeadPose) -> Moment:
-        """The same look in the place and size of another pose."""
+        """Return the same look in the place and size of another pose."""
         own = self.face.pose
         times = pose.scale_px / max(own.scale_px, 1e-3)
         return Moment(self.face.moved(own.centre_px, pose.centre_px, times), self.picture)
 
     def scaled(self, times: float) -> Moment:
-        """The same look at a camera's picture scaled by `times`."""
+        """Return the same look at a camera's picture scaled by `times`."""
         return Moment(self.face.scaled(times), self.picture)
 
     def mirrored(self, width_px: int) -> Moment:

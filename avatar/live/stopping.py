@@ -1,4 +1,4 @@
-"""The ways in which somebody outside ends a session: Ctrl-C, a polite kill, a closed terminal, a closed pipe."""
+"""The ways in which somebody outside ends a session: Ctrl-C, SIGTERM, a closed terminal, a closed pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ _STDIN = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM and a closed terminal set; what is ignored, as under `nohup`, stays ignored."""
+    """Return an event that Ctrl-C, SIGTERM and a closed terminal set.
+
+    A signal that is ignored, as under `nohup`, stays ignored.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

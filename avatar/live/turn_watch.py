@@ -21,13 +21,13 @@ class TurnWatch:
         self.reset()
 
     def reset(self) -> None:
-        """There is another source."""
+        """Begin anew, for another source."""
         self._next_s: float | None = None
         self._looks = 0
         self._votes: list[FloatArray] = []
 
     def note(self, rgb: RgbImage, face: Face | None, tracker: FaceTracker, now_s: float) -> str | None:
-        """What the user should know of the source, told once.
+        """Return what the user should know of the source, once.
 
         Args:
             rgb: its picture.

@@ -38,7 +38,7 @@ class Worker:
         return not self._thread.is_alive()
 
     def has_let_go(self, timeout_s: float) -> bool:
-        """Whether it ended, and so did those before it whose device it never came to open."""
+        """Say whether it ended, and so did those before it whose device it never came to open."""
         return self.join(timeout_s) and (self._before is None or self._before.has_let_go(timeout_s))
 
     def _wait_for_turn(self) -> bool:

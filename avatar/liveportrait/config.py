@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_CHANNELS = 8192  # a file may say anything; the published one stays below 3073
-MAX_BLOCKS = 64
+from avatar.limits import MAX_BLOCKS, MAX_CHANNELS
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

@@ -21,7 +21,7 @@ LONGEST_S = 1.0  # somebody out of sight for longer may have gone anywhere
 
 
 def is_cut(before: HeadPose, after: HeadPose, elapsed_s: float, *, scene_changed: bool) -> bool:
-    """Whether a head that was here and is there was seen by another camera in between.
+    """Say whether a head that was here and is there was seen by another camera in between.
 
     Args:
         before, after: the head when it was last seen, and now; pixels of pictures of one size.
@@ -52,7 +52,7 @@ class CutWatch:
         self._scene_changed = False  # since then
 
     def rescale(self, times: float) -> None:
-        """The pictures that follow are `times` as large and show the same."""
+        """Note that the pictures that follow are `times` as large and show the same."""
         if self._pose is not None:
             pose = self._pose
             self._pose = replace(pose, centre_px=pose.centre_px * np.float32(times), scale_px=pose.scale_px * times)
@@ -64,7 +64,7 @@ class CutWatch:
         return changed
 
     def is_cut(self, face: Face | None, time_s: float) -> bool:
-        """Whether the face in that picture is the first after a cut. None: no face is seen. One in the dark waits."""
+        """Say whether the picture's face is the first after a cut. None: no face is seen. One in the dark waits."""
         if face is None or self._scene.blank:
             return False
         before, elapsed_s = self._pose, time_s - self._seen_s

@@ -75,12 +75,12 @@ class Rows:
 
 
 def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
-    """Slices that cover `count` rows in order."""
+    """Yield slices that cover `count` rows in order."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def is_mapped(array: npt.NDArray[Any]) -> bool:
-    """Whether an array is backed by a file."""
+    """Say whether an array is backed by a file."""
     return _mapping(array) is not None
 
 
@@ -92,7 +92,7 @@ def let_go(array: npt.NDArray[Any]) -> None:
 
 
 def scratch_folder() -> Path:
-    """Where large temporary files go: TMPDIR, else a folder on disk, as /tmp is often kept in memory."""
+    """Return where large temporary files go: TMPDIR, else a folder on disk, as /tmp is often kept in memory."""
     if not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
         roomy = Path("/var/tmp")
         if os.access(roomy, os.W_OK):

@@ -53,12 +53,12 @@ class Shots:
         return face.moved(place.centre_px, self._target.centre_px, self._target.scale_px / place.scale_px)
 
     def around(self, index: int) -> tuple[int, int]:
-        """The first frame of the shot that a frame belongs to, and the first one after it."""
+        """Return the first frame of the shot that a frame belongs to, and the first one after it."""
         number = self._number(index)
         return self._starts[number], self._starts[number + 1]
 
     def carry_back(self, point_px: FloatArray, index: int) -> tuple[FloatArray, float]:
-        """Where a point (2,) by the head in the reference frame's shot lies in this frame's, and the zoom there."""
+        """Return where a point (2,) by the head in the reference's shot lies in this frame's, and the zoom there."""
         place = self._places[self._number(index)] or self._target
         times = place.scale_px / self._target.scale_px
         return (point_px - self._target.centre_px[:2]) * np.float32(times) + place.centre_px[:2], times
@@ -68,7 +68,7 @@ class Shots:
 
 
 def cuts_note(cuts: int) -> str:
-    """What a user should know of a clip with cuts."""
+    """Return what a user should know of a clip with cuts."""
     if cuts == 1:
         return "The clip has a cut; after it the head's place and size are measured afresh."
     return f"The clip has {cuts} cuts; after each the head's place and size are measured afresh."

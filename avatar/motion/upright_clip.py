@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -27,7 +25,7 @@ EVERY = 5  # frames between two of them; while there is no face, ever more
 _HOW = {90: "lies on its side", 180: "is upside down", 270: "lies on its side"}
 
 
-class TurnedVideo:
+class TurnedVideo(DrivingVideo):
     """A clip whose frames are turned by 90, 180 or 270 degrees."""
 
     def __init__(self, clip: DrivingVideo, turn_deg: int) -> None:
@@ -54,14 +52,6 @@ class TurnedVideo:
         """Get ready to be read from the start again. False: open it afresh."""
         return self._clip.rewind()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the file; safe to call twice."""
         self._clip.close()
@@ -79,7 +69,7 @@ def open_turned(path: Path, turn_deg: int) -> DrivingVideo:
 
 
 def turn_of_clip(path: Path, tracker: FaceTracker) -> int:
-    """By how much the frames of a clip have to be turned, degrees clockwise: 0, 90, 180 or 270.
+    """Return by how much the frames of a clip have to be turned, degrees clockwise: 0, 90, 180 or 270.
 
     Raises:
         VideoError, ImageError: it cannot be read.

@@ -6,11 +6,11 @@ import contextlib
 import functools
 import os
 import sys
-import unicodedata
 from pathlib import Path
 
 from avatar.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.errors import OutputError
+from avatar.library_names import same_name
 from avatar.locks import Claims
 
 _RENAMES_OPEN_FILES = sys.platform != "win32"
@@ -68,7 +68,7 @@ def check_not_recorded(path: Path) -> None:
 
 
 def can_be_played(path: Path) -> bool:
-    """Whether an MP4 that is being written holds a whole index (moov) and whole frames (mdat)."""
+    """Say whether an MP4 that is being written holds a whole index (moov) and whole frames (mdat)."""
     try:
         with path.open("rb") as file:
             size, missing = os.fstat(file.fileno()).st_size, {b"moov", b"mdat"}
@@ -104,7 +104,7 @@ def _identity(target: Path) -> bytes:
     try:
         folder = target.parent.stat()
         if _ignores_case(target.parent):
-            name = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+            name = same_name(name)
     except OSError:  # told when the file is made
         return os.fsencode(target)
     return f"{folder.st_dev}:{folder.st_ino}:".encode() + os.fsencode(name)

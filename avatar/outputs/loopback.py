@@ -105,7 +105,7 @@ def use_of(node: VideoNode) -> Use:
 
 
 def stuck(path: Path) -> OutputError:
-    """What to say of a device that is stuck."""
+    """Return what to say of a device that is stuck."""
     return OutputError(
         f"The virtual camera {path} is stuck: it neither captures nor takes pictures, and nobody sends to it.",
         remedy=f"Close the programs that have it open and reload the module: {RELOAD}",
@@ -113,7 +113,7 @@ def stuck(path: Path) -> OutputError:
 
 
 def is_exclusive(node: VideoNode) -> bool | None:
-    """Whether a device is a camera or takes frames, never both at once: else many programs list it as no camera.
+    """Say whether a device is a camera or takes frames, never both at once: else many programs list it as no camera.
 
     None: v4l2loopback 0.12 says both of an exclusive one, too, that nobody sends to and somebody still looks at.
     """

@@ -15,8 +15,8 @@ from avatar.outputs.sound_choice import SoundTrackChoice, choose_sound
 from avatar.outputs.sound_copy import Fit, codec_name, fit_of
 from avatar.outputs.target import is_of_the_file
 from avatar.sources.clock import clock_of
+from avatar.sources.probe import open_input
 from avatar.sources.timeline import on_one_timeline
-from avatar.sources.video import open_input
 
 if TYPE_CHECKING:
     from av import AudioFrame, Packet
@@ -263,7 +263,7 @@ class Sound:
         self.mux_until(float("inf"))
 
     def take_blame(self, error: Exception) -> bool:
-        """Whether a failed write may be due to sound that waits in the muxer's queue; then the sound ends here."""
+        """End the sound where a failed write may be due to packets of it in the muxer's queue; say whether it may."""
         if is_of_the_file(error) or self._blamed >= min(_MAX_BLAMED, sum(track.muxed for track in self._tracks)):
             return False
         self._blamed += 1
@@ -280,7 +280,7 @@ class Sound:
 def open_sound(
     path: Path, output: OutputContainer, facts: DrivingFacts, wanted: SoundTrackChoice = None
 ) -> Sound:
-    """The sound of `path`; where there is none that can be used, its notes say why."""
+    """Open the sound of `path`; where there is none that can be used, its notes say why."""
     from av.error import FFmpegError
 
     notes: list[str] = []

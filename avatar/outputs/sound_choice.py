@@ -10,7 +10,7 @@ import numpy as np
 
 from avatar.errors import UsageError
 from avatar.outputs.sound_copy import sound_packets
-from avatar.sources.video import open_input
+from avatar.sources.probe import open_input
 
 if TYPE_CHECKING:
     from av import AudioFrame

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.sources.video import open_input
+from avatar.sources.probe import open_input
 
 if TYPE_CHECKING:
     from av import Packet
@@ -56,13 +56,13 @@ def fit_of(path: Path, index: int, container: str) -> Fit:
 
 
 def codec_name(stream: Any) -> str:
-    """What a stream's codec is called; "unknown" where there is no decoder for it."""
+    """Return what a stream's codec is called; "unknown" where there is no decoder for it."""
     context = stream.codec_context
     return "unknown" if context is None else str(context.codec.canonical_name)
 
 
 def sound_packets(source: InputContainer, *streams: Any) -> Iterator[Packet[Any]]:
-    """The packets of some streams of a file, up to the first that cannot be read."""
+    """Yield the packets of some streams of a file, up to the first that cannot be read."""
     from av.error import FFmpegError
 
     with contextlib.suppress(FFmpegError):

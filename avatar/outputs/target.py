@@ -89,7 +89,7 @@ def check_apart(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def files_named(*words: str | Path | None) -> list[Path]:
-    """The files and folders among options that take a file or something else: a model, a camera, a portrait."""
+    """Return the files and folders among options that take a file or something else: a model, a camera, a portrait."""
     return [path for word in words if word and (path := Path(word).expanduser()).exists()]
 
 
@@ -130,7 +130,7 @@ def write_errors_explained(path: Path) -> Iterator[None]:
 
 
 def is_of_the_file(error: Exception) -> bool:
-    """Whether an error is about the file or its place; FFmpeg's own errors have numbers of the system too."""
+    """Say whether an error is about the file or its place; FFmpeg's own errors have numbers of the system too."""
     from av.error import FFmpegError
 
     if isinstance(error, FFmpegError):

@@ -9,8 +9,6 @@ import zlib
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from PIL import Image
@@ -19,7 +17,7 @@ from avatar.errors import VideoError
 from avatar.frames import Frame, RgbImage
 from avatar.images import flatten
 from avatar.limits import MAX_CLIP_PIXELS
-from avatar.sources.facts import DrivingFacts
+from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.streams import orientation_by_exif
 
 logger = logging.getLogger(__name__)
@@ -50,7 +48,7 @@ def animation_format(path: Path) -> str:
         return ""
 
 
-class AnimatedImage:
+class AnimatedImage(DrivingVideo):
     """One animated image, decoded frame by frame; see DrivingVideo."""
 
     def __init__(self, path: Path) -> None:
@@ -93,14 +91,6 @@ class AnimatedImage:
     def rewind(self) -> bool:
         """Nothing to do: every round begins with the first frame."""
         return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; safe to call twice."""

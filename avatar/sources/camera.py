@@ -93,7 +93,7 @@ class Camera:
         if now_s - self._dark_since_s > BLACK_S:
             raise CameraError(
                 f"{self.name} sends only black pictures.",
-                remedy="Open its shutter or cover, switch it on with the keyboard's camera key, or make light.",
+                remedy="Open its shutter or cover, switch it on with the keyboard's camera key, or turn on a light.",
             )
         return self._bright
 
@@ -106,7 +106,7 @@ class Camera:
             return CameraError(f"{self.name} opened but sent no picture for {FIRST_S:.0f} s.", remedy=_SHARED)
         return CameraError(
             f"{self.name} stopped sending.",
-            remedy="Masque goes on trying; if it does not come back, plug it out and in again.",
+            remedy="Masque goes on trying; if it does not come back, unplug it and plug it back in.",
         )
 
     def _run(self) -> None:

@@ -56,7 +56,7 @@ def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
 
 
 def usual_camera(cameras: Iterable[CameraInfo]) -> CameraInfo | None:
-    """The one that is taken when nobody chose: the first real one, before those without a signal.
+    """Return the one that is taken when nobody chose: the first real one, before those without a signal.
 
     Virtual cameras have to be chosen: they show other programs' pictures, and may be what we send to ourselves.
     """

@@ -33,7 +33,7 @@ HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, sma
 
 
 def srgb_of(frame: VideoFrame, reformatter: VideoReformatter, width_px: int, height_px: int) -> RgbImage:
-    """(height_px, width_px, 3) uint8 of one frame as an sRGB screen shows it, transparent parts on the neutral grey."""
+    """Return (height_px, width_px, 3) uint8 as an sRGB screen shows a frame, transparent parts on the neutral grey."""
     frame.colorspace = _usual_matrix(frame)
     space = _space_of(frame)
     has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -62,7 +62,7 @@ def _space_of(frame: VideoFrame) -> ColourSpace:
 
 
 def colour_notes(frame: VideoFrame) -> tuple[str, ...]:
-    """What to say about a clip's colours."""
+    """Return what to say about a clip's colours."""
     notes = []
     if not frame.format.is_rgb and int(frame.colorspace) not in (*MATRICES, BT2020_CONSTANT):
         name = UNUSUAL_MATRICES.get(int(frame.colorspace), f"number {int(frame.colorspace)}")

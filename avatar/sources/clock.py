@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from avatar.limits import MAX_AHEAD_BYTES
+
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
@@ -24,7 +26,6 @@ STEADY_S = 0.05  # a packet this close to the end of the one before it simply co
 MAX_LENGTH_S = 1.0  # of one packet, where it counts as a sign that time passed
 TYPICAL_S = 0.04  # of a packet whose length is not known
 _AHEAD = 600  # packets that may wait while the clock looks ahead; three seconds of most clips
-_AHEAD_BYTES = 64_000_000
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: the container's clock may jump
 
 
@@ -109,7 +110,7 @@ class Clock:
         self._joins: dict[int, int] = {}
 
     def offset_s(self, stamp: Stamp, ahead: Ahead = tuple) -> float:
-        """The seconds to add to the packet's own times.
+        """Return the seconds to add to the packet's own times.
 
         Args:
             stamp: of the next packet.
@@ -134,7 +135,7 @@ class Clock:
         return piece.offset_s
 
     def joins(self, stream: int) -> int:
-        """How many times a stream went over to another piece; a single packet with a wrong stamp does not count."""
+        """Count how often a stream went over to another piece; a single packet with a wrong stamp does not count."""
         return self._joins.get(stream, 0)
 
     def _goes_on(self, stamp: Stamp, time_s: float, ahead: Ahead) -> bool:
@@ -234,19 +235,19 @@ class Clock:
 
 
 def clock_of(container: InputContainer) -> Clock:
-    """A clock for a file that is about to be read from its start."""
+    """Return a clock for a file that is about to be read from its start."""
     return Clock(may_jump=bool(container.format.flags & _TS_DISCONT))
 
 
 def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any]]:
-    """The same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
+    """Yield the same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
     waiting: deque[Packet[Any]] = deque()
 
     def ahead() -> Iterator[Stamp]:
         for held_back in tuple(waiting):
             yield _stamp_of(held_back, clock)
         held = sum(packet.size for packet in waiting)
-        while len(waiting) < _AHEAD and held < _AHEAD_BYTES and (packet := next(packets, None)) is not None:
+        while len(waiting) < _AHEAD and held < MAX_AHEAD_BYTES and (packet := next(packets, None)) is not None:
             waiting.append(packet)
             held += packet.size
             yield _stamp_of(packet, clock)

@@ -29,7 +29,7 @@ class DrivingFacts:
 
 
 class DrivingVideo(Protocol):
-    """A clip being read, frame by frame."""
+    """A clip being read, frame by frame; closed at the end of a `with` block."""
 
     facts: DrivingFacts
     end_s: float  # when the last frame handed out so far stops being shown
@@ -43,11 +43,13 @@ class DrivingVideo(Protocol):
         """Get ready to be read from the start again. False: it cannot be; open it afresh."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Let go of the file; safe to call twice."""

@@ -14,7 +14,7 @@ _BOXES = 64  # looked at: a fragment comes behind ftyp, moov, sidx and the like
 
 
 def all_kept(packets: Iterator[Packet[Any]], container: InputContainer) -> Iterator[Packet[Any]]:
-    """The same packets, without the mark that FFmpeg puts on fragments whose clock went back, which hides them.
+    """Yield the same packets, without the mark that FFmpeg puts on fragments whose clock went back, which hides them.
 
     In other files the mark is kept: there an edit list cuts packets away. A fragmented file has one edit at most, and
     what that cuts away comes before anything else.

@@ -6,13 +6,11 @@ import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
 from avatar.images import SUFFIXES, load_image
-from avatar.sources.facts import DrivingFacts
+from avatar.sources.facts import DrivingFacts, DrivingVideo
 
 DEFAULT_RATE = Fraction(25)
 
@@ -23,7 +21,7 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
-class ImageFolder:
+class ImageFolder(DrivingVideo):
     """The pictures of one folder in natural order, at a fixed rate. Other files are passed over."""
 
     def __init__(self, folder: Path, rate: Fraction = DEFAULT_RATE) -> None:
@@ -70,14 +68,6 @@ class ImageFolder:
     def rewind(self) -> bool:
         """There is nothing to do."""
         return True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Nothing stays open between pictures."""

@@ -68,7 +68,7 @@ class RgbConverter:
         self.width_px, self.height_px = self._stored(first)[:: -1 if self._turn_of(first).swap else 1]
 
     def convert(self, frame: VideoFrame) -> RgbImage:
-        """(H, W, 3) uint8 of the frame's own size and colours, which may change within a clip."""
+        """Return (H, W, 3) uint8 of the frame's own size and colours, which may change within a clip."""
         return self._turn_of(frame).apply(srgb_of(frame, self._reformatter, *self._stored(frame)))
 
     def _stored(self, frame: VideoFrame) -> tuple[int, int]:

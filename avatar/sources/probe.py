@@ -1,4 +1,4 @@
-"""Tries a media file in a child process before the program itself opens it.
+"""Opens media files with FFmpeg, each after a trial in a child process.
 
 Some valid files end the process that reads them inside PyAV 18.1.0 (a double free), which no `except` can catch: sound
 with unusual arrangements of channels, and frames with metadata beside the picture. In a window or a live session that
@@ -14,11 +14,24 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from avatar.errors import VideoError
+from avatar.limits import MAX_CLIP_PIXELS
+from avatar.sources.sample_counts import check_sample_counts
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
 
+# FFmpeg would also follow playlists to other files and addresses, and film any text as a terminal shows it.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,asf,ogg,gif,apng,"
+    "mjpeg,mxf,nut,dv,rm,wtv,vob,webp_anim,yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,image2,"
+    "mp3,wav,flac,aac,ac3,aiff,caf"
+)
+FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # it counts the padding of its buffers as well
 TIMEOUT_S = 15.0  # a slow disk and a busy machine together take a tenth of that
 _CHILD = Path(__file__).with_name("probe_child.py")
 _NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
@@ -37,6 +50,25 @@ class Verdict:
 
 
 _known: dict[tuple[str, int, int], Verdict] = {}  # by path, size and time of the last change
+
+
+def open_input(path: Path) -> InputContainer:
+    """Open a media file with FFmpeg, after a trial where this is the first time.
+
+    Raises:
+        VideoError: the trial crashed or hung, or its header names more than the file can hold.
+        OSError, FFmpegError, ValueError: as PyAV has it.
+    """
+    import av
+
+    check_sample_counts(path)
+    check_opens(path)
+    # The prefix keeps a colon in a name from being read as a protocol.
+    # max_pixels: while it looks for the size, FFmpeg decodes.
+    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+    options["max_pixels"] = FFMPEG_MAX_PIXELS
+    container: InputContainer = av.open(f"file:{path}", options=options)
+    return container
 
 
 def check_opens(path: Path) -> Verdict:
@@ -106,9 +138,7 @@ def _try(path: str) -> Verdict:
 
 
 def child_command(path: str) -> list[str]:
-    """The command that tries a file."""
-    from avatar.sources.video import FFMPEG_MAX_PIXELS, FORMATS
-
+    """Return the command that tries a file."""
     return [sys.executable, "-I", str(_CHILD), path, FORMATS, FFMPEG_MAX_PIXELS]
 
 

@@ -44,7 +44,7 @@ def decode_first(path: str, formats: str, max_pixels: str, kind: str, count: int
 
 
 def decoded(packet: Any) -> list[Any]:
-    """The frames of a packet, and what the program asks of them; none of one that cannot be decoded."""
+    """Return the frames of a packet, and what the program asks of them; none of one that cannot be decoded."""
     import av
 
     try:

@@ -36,7 +36,7 @@ class _Run:
 
 
 def stamped(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
-    """The same packets in the same order; those without a stamp get one between their neighbours'.
+    """Yield the same packets in the same order; those without a stamp get one between their neighbours'.
 
     A stream without any stamp is left as it is.
     """

@@ -7,8 +7,7 @@ import logging
 from collections.abc import Generator, Iterator
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
@@ -19,8 +18,7 @@ from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.image_folder import DEFAULT_RATE, ImageFolder
 from avatar.sources.pixels import Orientation, RgbConverter
-from avatar.sources.probe import check_opens
-from avatar.sources.sample_counts import check_sample_counts
+from avatar.sources.probe import FFMPEG_MAX_PIXELS, check_opens, open_input
 from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
 from avatar.sources.timeline import on_one_timeline
 
@@ -33,14 +31,7 @@ logger = logging.getLogger(__name__)
 
 __all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
 
-# FFmpeg would also follow playlists to other files and addresses, and film any text as a terminal shows it.
-FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,asf,ogg,gif,apng,"
-    "mjpeg,mxf,nut,dv,rm,wtv,vob,webp_anim,yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,image2,"
-    "mp3,wav,flac,aac,ac3,aiff,caf"
-)
 _NS = 1_000_000_000
-FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # it counts the padding of its buffers as well
 MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
@@ -56,7 +47,7 @@ def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> Driving
     return AnimatedImage(path) if animation_format(path) in READ_HERE else VideoFile(path)
 
 
-class VideoFile:
+class VideoFile(DrivingVideo):
     """One video file, decoded frame by frame; memory does not grow with its length."""
 
     def __init__(self, path: Path) -> None:
@@ -133,14 +124,6 @@ class VideoFile:
         self._frames = self._decode()
         self._ahead = list(itertools.islice(self._frames, 1))
         return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
@@ -271,25 +254,6 @@ def _check_file(path: Path) -> None:
         raise VideoError(f"{path} is not a file.", remedy="Name a video file or a folder of pictures.")
     if size_bytes == 0:
         raise VideoError(f"{path.name} is empty (0 bytes).", remedy="Copy or download it again.")
-
-
-def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg, after a trial where this is the first time.
-
-    Raises:
-        VideoError: the trial crashed or hung, or its header names more than the file can hold.
-        OSError, FFmpegError, ValueError: as PyAV has it.
-    """
-    import av
-
-    check_sample_counts(path)
-    check_opens(path)
-    # The prefix keeps a colon in a name from being read as a protocol.
-    # max_pixels: while it looks for the size, FFmpeg decodes.
-    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-    options["max_pixels"] = FFMPEG_MAX_PIXELS
-    container: InputContainer = av.open(f"file:{path}", options=options)
-    return container
 
 
 def _open_container(path: Path) -> InputContainer:

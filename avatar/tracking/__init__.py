@@ -25,7 +25,7 @@ def find_faces(rgb: RgbImage, tracker: FaceTracker) -> list[Face]:
 
 
 def open_tracker(*, smoothing: bool = False, live: bool = False) -> FaceTracker:
-    """A tracker on the face model in the user's cache; see `FaceTracker`.
+    """Open a tracker on the face model in the user's cache; see `FaceTracker`.
 
     Raises:
         WeightsError: the model has not been fetched yet, or is damaged.

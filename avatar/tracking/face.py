@@ -64,7 +64,7 @@ class Face:
         return replace(self, landmarks=self.landmarks + by, pose=pose)
 
     def moved(self, origin_px: npt.NDArray[np.float32], to_px: npt.NDArray[np.float32], times: float) -> Face:
-        """The same face `times` as large about a point (3,), which goes to another."""
+        """Return the same face `times` as large about a point (3,), which goes to another."""
 
         def place(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
             return np.asarray((points - origin_px) * np.float32(times) + to_px, np.float32)
@@ -73,7 +73,7 @@ class Face:
         return replace(self, landmarks=place(self.landmarks), pose=pose)
 
     def scaled(self, times: float) -> Face:
-        """The same face in a picture scaled by `times`."""
+        """Return the same face in a picture scaled by `times`."""
         corner = np.array([-0.5, -0.5, 0], np.float32)  # pixel centres are whole numbers
         return self.moved(corner, corner, times)
 

@@ -32,7 +32,7 @@ class SceneWatch:
         self._differences: collections.deque[float] = collections.deque(maxlen=MEMORY)
 
     def changed(self, rgb: RgbImage) -> bool:
-        """Whether this picture (H, W, 3) shows another scene than the one before, or has another size."""
+        """Say whether this picture (H, W, 3) shows another scene than the one before, or has another size."""
         now, before = _thumbnail(rgb), self._before
         resized, self._shape = self._shape not in (None, rgb.shape), rgb.shape
         self.blank = bool(np.linalg.norm(now) < LEAST_CONTRAST * SIDE)

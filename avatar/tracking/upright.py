@@ -32,7 +32,7 @@ AGAIN = 0.5  # what a look counts that is not the surest one
 
 
 def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
-    """By how much a still has to be turned for its largest face to be upright.
+    """Say by how much a still has to be turned for its largest face to be upright.
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -51,12 +51,12 @@ def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
 
 
 def is_surely_upright(faces: Sequence[Face]) -> bool:
-    """Whether what `detect` found in a picture as it is leaves no doubt that it is upright."""
+    """Say whether what `detect` found in a picture as it is leaves no doubt that it is upright."""
     return bool(faces) and abs(faces[0].pose.roll_deg) < MAX_TILT_DEG and _logit(faces[0].presence) > CERTAIN
 
 
 def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | None = None) -> FloatArray:
-    """What speaks for each of TURNS_DEG, as (4,) numbers from 0 (nothing) to about 50 (no doubt).
+    """Return what speaks for each of TURNS_DEG, as (4,) numbers from 0 (nothing) to about 50 (no doubt).
 
     Args:
         rgb: (H, W, 3) uint8.
@@ -75,7 +75,7 @@ def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | N
 
 
 def likeliest_turn(weights: FloatArray) -> int | None:
-    """The turn, as in `how_turned`, that weights of `weigh_turns` speak for."""
+    """Return the turn, as in `how_turned`, that weights of `weigh_turns` speak for."""
     best = int(np.argmax(weights))
     if weights[best] <= 0 or (weights[best] <= weights[0] + UPRIGHT_BONUS and weights[0] > 0):
         return 0

@@ -56,7 +56,7 @@ class WrongError(Exception):
 
 
 def case(name: str, options: str = RECOMMENDED) -> Callable[[Case], Case]:
-    """A function is a case: returns what it saw, raises WrongError."""
+    """Make a function a case: it returns what it saw, and raises WrongError."""
 
     def note(function: Case) -> Case:
         CASES.append((name, options, function))
@@ -69,7 +69,7 @@ def case(name: str, options: str = RECOMMENDED) -> Callable[[Case], Case]:
 
 
 def read_frames(device: int, pipe: Any) -> None:
-    """A call: opens the device when told and reads, tells what it sees when asked, until it is closed."""
+    """Be a call: open the device when told and read, tell what is seen when asked, until it is closed."""
     pipe.send("here")
     if pipe.recv() == "close":
         return
@@ -123,7 +123,7 @@ def look(reader: Any) -> None:
 
 
 def seen(pipe: Any) -> tuple[int, list[int] | None]:
-    """How many frames a reader has, and the mean colour of the newest."""
+    """Return how many frames a reader has, and the mean colour of the newest."""
     pipe.send("?")
     return pipe.recv() if pipe.poll(20) else (-1, None)
 

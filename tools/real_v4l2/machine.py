@@ -47,7 +47,7 @@ class RigError(Exception):
 
 
 def kernel_release() -> str:
-    """The newest Debian kernel whose headers are installed and whose image can be downloaded. Raises: RigError."""
+    """Find the newest Debian kernel whose headers are installed and whose image can be downloaded. Raises: RigError."""
     for build in sorted(Path("/lib/modules").glob("*-amd64/build"), reverse=True):
         package = f"linux-image-{build.parent.name}"
         shown = subprocess.run(["apt-cache", "show", package], capture_output=True, text=True, check=False)
@@ -71,7 +71,7 @@ def unpack_kernel(work: Path, release: str) -> Path:
 
 
 def debian_source(work: Path) -> Path:
-    """The v4l2loopback that this Debian has."""
+    """Return the v4l2loopback that this Debian has."""
     package = download(work, "v4l2loopback-dkms")
     folder = work / package.stem
     subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True)
@@ -79,7 +79,7 @@ def debian_source(work: Path) -> Path:
 
 
 def download(work: Path, name: str) -> Path:
-    """A Debian package, as a file."""
+    """Fetch a Debian package, and return its file."""
     if not list(work.glob(f"{name}_*.deb")):
         work.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", name], cwd=work, check=True, stdout=subprocess.DEVNULL)
@@ -101,7 +101,7 @@ def build_module(work: Path, source: Path, release: str) -> Path:
 
 
 def make_initramfs(work: Path, kernel: Path, loopback: Path, path: str, command: list[str]) -> Path:
-    """A first root that mounts the host's and runs a command there.
+    """Make a first root that mounts the host's and runs a command there.
 
     Modules are listed in the order in which they have to be loaded: /run/modules/videodev.order and so on.
     """

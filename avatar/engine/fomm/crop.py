@@ -44,7 +44,7 @@ def square_of_face(face: Face, picture: RgbImage) -> Box:
 
 
 def square_of_track(landmarks: Iterable[FloatArray], width_px: int, height_px: int) -> Box:
-    """One square for all faces of a clip: arrays of landmarks, each (M, 2 or 3) or of several faces."""
+    """Return one square for all faces of a clip: arrays of landmarks, each (M, 2 or 3) or of several faces."""
     low, high, longest_px = np.full(2, np.inf), np.full(2, -np.inf), 0.0
     for part in landmarks:
         points = part[..., :2]

@@ -25,7 +25,7 @@ def nearest_by_points(source: npt.ArrayLike, clip: npt.ArrayLike, usable: npt.Ar
 
 
 def distances(source: npt.ArrayLike, clip: npt.ArrayLike) -> Float64Array:
-    """How unlike (K, 2) points each of (T, K, 2) lie, whatever their place and size; (T,)."""
+    """Return how unlike (K, 2) points each of (T, K, 2) lie, whatever their place and size; (T,)."""
     points = normalised(np.asarray(clip, np.float64))
     return np.asarray(np.square(points - normalised(np.asarray(source, np.float64)[None])).sum(axis=(1, 2)))
 
