@@ -204,6 +204,25 @@ def test_a_file_cut_short_gives_what_it_holds(
         assert re.search(r"of 1\.[23] s", caplog.text) and caplog.text.count(name) == 1
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.gif"])
+def test_losses_are_told_once_in_a_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)
+    path = tmp_path / name
+    if name == "a.gif":
+        first, *rest = map(Image.fromarray, noise)
+        first.save(path, save_all=True, append_images=rest, duration=50)
+    else:
+        options = {"movflags": "faststart"} if name == "a.mp4" else None
+        make_clip(path, list(noise), container_options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with caplog.at_level(logging.WARNING, "avatar.sources"), open_driving(path) as clip:
+        rounds = []
+        for _ in range(3):
+            rounds.append(len(list(clip)))
+            assert clip.rewind()
+    assert len(set(rounds)) == 1 and caplog.text.count(name) == 1, caplog.text
+
+
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv"])
 @pytest.mark.parametrize("sound_s", [None, 0.4, 3.0])
 def test_a_sound_clip_is_not_called_cut_short(

@@ -67,6 +67,7 @@ class VideoFile:
         load_av()
         self._path = path
         self._damaged = 0  # packets
+        self._told_of_losses = False
         self.notes: list[str] = []  # what was found so far that the user should read
         self._container = _open_container(path)
         try:
@@ -198,13 +199,19 @@ class VideoFile:
                 return
 
     def _tell_of_losses(self, frames: int) -> None:
+        """Say what is missing; once, however often the clip is played."""
+        if self._told_of_losses:
+            return
+        self._told_of_losses = True
+        name, length_s = self._path.name, (self._container.duration or 0) / 1e6
         if self._damaged:
-            logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
-        elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
-            logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
+            logger.warning("%s is damaged; parts of it cannot be read and are left out.", name)
+        elif frames < MOST * self._stream.frames and self.end_s < MOST * length_s:
+            logger.warning("%s is cut short: it holds %d of %d frames.", name, frames, self._stream.frames)
         elif self._ends_early():
-            length_s = (self._container.duration or 0) / 1e6
-            logger.warning("%s is cut short: it ends after %.1f of %.1f s.", self._path.name, self._read_to_s, length_s)
+            logger.warning("%s is cut short: it ends after %.1f of %.1f s.", name, self._read_to_s, length_s)
+        else:
+            self._told_of_losses = False
 
     def _ends_early(self) -> bool:
         """Whether the file ends before the length that its header states, which counts all its streams."""
