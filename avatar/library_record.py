@@ -100,7 +100,8 @@ def write_face(folder: Path, face: Face | None) -> None:
     marks = {"landmarks": face.landmarks, "blendshapes": face.blendshapes}
     marks["presence"] = np.array([face.presence], np.float32)
     with replacing(folder / FACE_FILE) as part:
-        part.write_bytes(save(marks))
+        # safetensors 0.8.0 writes the bytes of a transposed array as they lie in memory, without an error.
+        part.write_bytes(save({name: np.ascontiguousarray(each) for name, each in marks.items()}))
 
 
 def read_face(folder: Path) -> Face | None:

@@ -148,7 +148,8 @@ def test_the_doctor_says_nothing_of_folders_and_names(tmp_path: Path) -> None:
 def test_other_reports_are_cleaned_too(
     command: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = SimpleNamespace(as_json=lambda: {"note": "/home/maria/my private x.so on muster-pc"}, table=lambda: "")
+    leaky = {"note": "/home/maria/my private x.so on muster-pc"}
+    found = SimpleNamespace(as_json=lambda: leaky, table=lambda: "", notes=())
     monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
     monkeypatch.setattr("avatar.bench.run_bench", lambda **_: found)
     monkeypatch.setattr("avatar.evaluate.evaluate", lambda *_, **__: found)

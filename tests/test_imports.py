@@ -19,7 +19,8 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(avatar.__path__
 NETWORKS = [
     name
     for name in MODULES
-    if name.startswith(("avatar.fomm.", "avatar.training.")) or name.endswith(("_torch", ".fomm.speed"))
+    if name.startswith(("avatar.fomm.", "avatar.liveportrait.", "avatar.training."))
+    or name.endswith(("_torch", ".fomm.speed", ".state_files"))
 ]
 HEAVY = {
     "PyQt5", "torch", "av", "ai_edge_litert", "face_alignment", "onnxruntime", "skimage", "pyvirtualcam", "c2pa",

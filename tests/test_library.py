@@ -360,6 +360,13 @@ def test_places_that_no_picture_has_are_no_places(library: Library, tmp_path: Pa
         assert library_record.read_face(avatar.folder) is None
 
 
+def test_landmarks_are_kept_however_they_lie_in_memory(tmp_path: Path) -> None:
+    face = make_face()
+    library_record.write_face(tmp_path, replace(face, landmarks=np.asfortranarray(face.landmarks)))
+    kept = library_record.read_face(tmp_path)
+    assert kept is not None and np.array_equal(kept.landmarks, face.landmarks)
+
+
 def test_remove_and_restore(library: Library, tmp_path: Path) -> None:
     for shade in (1, 2):
         avatar = library.add(picture(tmp_path, "mona.png", shade), detect=one_face).avatar

@@ -16,8 +16,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from avatar import outline, state_files
 from avatar.errors import WeightsError
-from avatar.fomm import FirstOrderModel, load_checkpoint, outline, weight_files
+from avatar.fomm import FirstOrderModel, load_checkpoint
 from avatar.fomm.config import MAX_CHANNELS, VOX, HourglassConfig, ModelConfig
 from avatar.fomm.convert import save_model
 from avatar.fomm.cost import check_cost, cost_of
@@ -156,16 +157,16 @@ def written(tmp_path: Path, kind: str) -> Path:
 def test_more_weights_than_the_budget(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, kind)
     numbers = sum(x.numel() for name, x in sample_model().state_dict().items() if "tracked" not in name)
-    monkeypatch.setattr(weight_files, "MAX_WEIGHT_BYTES", 4 * numbers + 1000)  # 1000: the counters of a pickle
+    monkeypatch.setattr(state_files, "MAX_WEIGHT_BYTES", 4 * numbers + 1000)  # 1000: the counters of a pickle
     load_checkpoint(path)
-    monkeypatch.setattr(weight_files, "MAX_WEIGHT_BYTES", 4 * numbers - 1)
+    monkeypatch.setattr(state_files, "MAX_WEIGHT_BYTES", 4 * numbers - 1)
     refused(path, "the limit is")
 
 
 @pytest.mark.parametrize("kind", ["zip", "as torch before 1.6", "safetensors"])
 def test_a_list_of_contents_over_the_budget(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, kind)
-    for module in (weight_files, outline):
+    for module in (state_files, outline):
         monkeypatch.setattr(module, "MAX_OUTLINE_BYTES", 10_000)
     refused(path, "a list of contents over")
 

@@ -278,9 +278,9 @@ def test_packs_keep_what_is_put_in_and_refuse_what_is_none(tmp_path: Path) -> No
     ("change", "words"),
     [
         ({"steps": 0}, "steps is 0"),
-        ({"size": "large"}, "size is 'large', not a number"),
-        ({"flavour": 1}, "the recipe has no flavour"),
-        ({"loss": {"pixel": 1}}, "loss has no pixel"),
+        ({"size": "large"}, 'size is "large", not a number'),
+        ({"flavour": 1}, 'the recipe has no "flavour"'),
+        ({"loss": {"pixel": 1}}, 'loss has no "pixel"'),
         ({"anchors": [1] * 50}, "more than the"),
         ({"model_params": None}, "model_params"),
     ],

@@ -13,8 +13,9 @@ from avatar.fomm.cost import check_cost
 from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
-from avatar.fomm.weight_files import BATCH_COUNT, GET_ONE, read_weight_file
+from avatar.fomm.weight_files import GET_ONE, read_weight_file
 from avatar.foreign_text import first_line, quoted
+from avatar.state_files import BATCH_COUNT
 
 
 def load_checkpoint(

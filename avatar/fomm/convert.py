@@ -14,7 +14,8 @@ from avatar.fomm.checkpoint import load_checkpoint
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import to_layout
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.weight_files import BATCH_COUNT, CONFIG_KEY
+from avatar.fomm.weight_files import CONFIG_KEY
+from avatar.state_files import BATCH_COUNT
 
 SUFFIX = ".safetensors"
 

@@ -50,7 +50,7 @@ def from_layout(layout: object) -> ModelConfig:
     Raises:
         ValueError: a part is missing or is not what it should be.
     """
-    params = _Section(layout).section("model_params")
+    params = Section(layout).section("model_params")
     common = params.section("common_params")
     detector, generator = params.section("kp_detector_params"), params.section("generator_params")
     return ModelConfig(
@@ -97,7 +97,7 @@ def to_layout(config: ModelConfig) -> dict[str, Any]:
     }
 
 
-def _hourglass(section: _Section) -> HourglassConfig:
+def _hourglass(section: Section) -> HourglassConfig:
     return HourglassConfig(
         section.integer("block_expansion"),
         section.integer("max_features"),
@@ -106,30 +106,41 @@ def _hourglass(section: _Section) -> HourglassConfig:
     )
 
 
-class _Section:
-    """One mapping of the layout; asks for values by name and kind."""
+class Section:
+    """One mapping of the layout; asks for values by name and kind. ValueError: missing, or of another kind."""
 
     def __init__(self, values: object, name: str = "the file") -> None:
         if not isinstance(values, Mapping):
             raise ValueError(f"{name} is not a set of names and values")
         self._values, self._name = values, name
 
-    def section(self, name: str) -> _Section:
-        return _Section(self._get(name), name)
+    def section(self, name: str) -> Section:
+        """A mapping in it."""
+        return Section(self._get(name), name)
 
     def integer(self, name: str, default: int | None = None) -> int:
+        """A whole number."""
         value = self._get(name, default)
         if not isinstance(value, int) or isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a whole number")
         return value
 
     def number(self, name: str, default: float) -> float:
+        """A number."""
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not a number")
         return float(value)
 
+    def integers(self, name: str) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        values = self._get(name)
+        if not isinstance(values, list) or not all(type(value) is int for value in values):
+            raise ValueError(f"{name} in {self._name} is {values!r}, not a list of whole numbers")
+        return tuple(values)
+
     def flag(self, name: str) -> bool:
+        """True or false; False where nothing is said."""
         value = self._get(name, False)
         if not isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not true or false")

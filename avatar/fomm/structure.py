@@ -11,8 +11,8 @@ from torch import Tensor
 
 from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
 from avatar.fomm.model import FirstOrderModel
-from avatar.fomm.weight_files import BATCH_COUNT
 from avatar.foreign_text import quoted
+from avatar.state_files import BATCH_COUNT
 
 Weights = Mapping[str, Tensor]  # "kp_detector.kp.weight" and so on
 
@@ -67,7 +67,11 @@ def misfits(weights: Weights, config: ModelConfig) -> list[str]:
     """How the weights differ from those that a config asks for, one clause each; empty if they fit."""
     with torch.device("meta"):  # shapes without numbers
         wanted = {name: tuple(value.shape) for name, value in FirstOrderModel(config).state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in weights.items()}
+    return clauses_of({name: tuple(value.shape) for name, value in weights.items()}, wanted)
+
+
+def clauses_of(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """How shapes by name differ from those that are wanted, one clause each; counters do not matter."""
     names = [name for name in dict.fromkeys((*wanted, *found)) if not name.endswith(BATCH_COUNT)]
     clauses = []
     for name in names:

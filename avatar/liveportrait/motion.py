@@ -1,0 +1,181 @@
+"""Motion parameters of a face, and how a driver's are carried over to a source.
+
+Guo et al. 2024, section 3.1: x = s (x_c R + delta) + t. Points are rows, (x, y, z) with x to the right, y down and z
+inwards; an image spans [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from avatar.errors import ShapeError, UsageError
+
+OPTIONS = ("expression", "pose")
+LIP_POINTS = (6, 12, 14, 17, 19, 20)
+EYE_POINTS = (11, 13, 15, 16, 18)
+REGIONS = ("all", "exp", "pose", "lip", "eyes")
+# Coordinates (x, y, z) of each point that absolute motion takes from the driver; of the others the source's stay.
+_ABSOLUTE = {
+    **dict.fromkeys((1, 2, 6, *range(11, 21)), (True, True, True)),
+    **dict.fromkeys((3, 4), (False, True, False)),
+    **dict.fromkeys((5, 8), (False, False, True)),
+    9: (False, True, True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class MotionParameters:
+    """What M says about B faces; all of one dtype, on one device."""
+
+    pitch: Tensor  # (B, 1), degrees
+    yaw: Tensor  # (B, 1), degrees
+    roll: Tensor  # (B, 1), degrees
+    translation: Tensor  # (B, 3); its z counts as 0
+    expression: Tensor  # (B, K, 3), delta
+    scale: Tensor  # (B, 1)
+    keypoints: Tensor  # (B, K, 3), canonical: x_c
+
+    def __post_init__(self) -> None:
+        count, points = len(self.pitch), self.keypoints.shape[1]
+        single, shape = (count, 1), (count, points, 3)
+        wanted = {
+            "pitch": single, "yaw": single, "roll": single, "scale": single, "translation": (count, 3),
+            "expression": shape, "keypoints": shape,
+        }  # fmt: skip
+        for name, expected in wanted.items():
+            if tuple(getattr(self, name).shape) != expected:
+                found = tuple(getattr(self, name).shape)
+                raise ShapeError(f"{name} of the motion parameters should be {expected} and is {found}.")
+
+    def __len__(self) -> int:
+        return len(self.pitch)
+
+    def __getitem__(self, rows: slice) -> MotionParameters:
+        """Some of the faces."""
+        return MotionParameters(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    def rotation(self) -> Tensor:
+        """(B, 3, 3) to multiply rows of points by: (Rz Ry Rx)^T."""
+        return rotation_of(self.pitch, self.yaw, self.roll)
+
+    def transformed(self) -> Tensor:
+        """(B, K, 3) keypoints as they lie in the image."""
+        return _place(self.keypoints, self.rotation(), self.expression, self.scale, self.translation)
+
+
+def rotation_of(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
+    """(B, 3, 3) of (B, 1) angles in degrees, for points that are rows."""
+    x, y, z = (angle[:, 0] * (math.pi / 180) for angle in (pitch, yaw, roll))
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+
+    def matrix(*entries: Tensor) -> Tensor:
+        return torch.stack(entries, dim=1).view(-1, 3, 3)
+
+    around_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
+    around_y = matrix(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
+    around_z = matrix(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
+    return (around_z @ around_y @ around_x).transpose(1, 2)
+
+
+def relative_motion(
+    source: MotionParameters,
+    driving: MotionParameters,
+    reference: MotionParameters,
+    option: str = "expression",
+    region: str = "all",
+    multiplier: float | None = None,
+) -> Tensor:
+    """Carry what the driver did since the reference frame over to the source (Eq. 10 and 11 of the paper).
+
+    Args:
+        source: of the portrait, one face.
+        driving: of B frames.
+        reference: of the driver's reference frame, one face.
+        option: one of OPTIONS. The authors' "expression" multiplies the way from the reference by the ratio of two
+            hulls: of the source's keypoints and of the reference frame's, carried over. Those are the same points,
+            so the ratio is 1 and both options agree.
+        region: one of REGIONS: what follows the driver; the rest stays the source's.
+        multiplier: weighs the way from the source's own keypoints; None: 1.
+    Returns:
+        (B, K, 3) keypoints, not stitched yet.
+    Raises:
+        UsageError: no such option or region.
+        ShapeError: the three differ in K.
+    """
+    _check_words(option, region)
+    _check_points(source, driving, reference)
+    follows_pose, follows_expression = region in ("all", "pose"), region != "pose"
+    rotation = source.rotation().expand(len(driving), 3, 3)
+    translation = source.translation.expand(len(driving), 3)
+    if follows_pose:
+        rotation = (driving.rotation() @ reference.rotation().transpose(1, 2)) @ source.rotation()
+        translation = source.translation + (driving.translation - reference.translation)
+    expression = source.expression.expand_as(driving.expression)
+    if follows_expression:
+        moved = source.expression + (driving.expression - reference.expression)
+        expression = torch.where(_points_of(region, moved), moved, expression)
+    scale = source.scale * (driving.scale / reference.scale) if region == "all" else source.scale
+    carried = _place(source.keypoints, rotation, expression, scale, translation)
+    return carried if multiplier is None else scale_motion(source.transformed(), carried, multiplier)
+
+
+def absolute_motion(source: MotionParameters, driving: MotionParameters, region: str = "all") -> Tensor:
+    """Give the source the driver's own pose and expression, at the source's scale and in its shape.
+
+    Returns:
+        (B, K, 3) keypoints, not stitched yet.
+    Raises:
+        UsageError: no such region.
+        ShapeError: the two differ in K.
+    """
+    _check_words("pose", region)
+    _check_points(source, driving)
+    with_pose = driving if region in ("all", "pose") else source
+    expression = source.expression.expand_as(driving.expression)
+    if region != "pose":
+        taken = _points_of(region, expression) if region in ("lip", "eyes") else _absolute_points(expression)
+        expression = torch.where(taken, driving.expression, expression)
+    return _place(source.keypoints, with_pose.rotation(), expression, source.scale, with_pose.translation)
+
+
+def scale_motion(start: Tensor, moved: Tensor, factor: float) -> Tensor:
+    """Weaken or exaggerate all motion: start + factor (moved - start); comes last, after stitching."""
+    return start + factor * (moved - start)
+
+
+def _place(keypoints: Tensor, rotation: Tensor, expression: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
+    """x = s (x_c R + delta) + t with t_z = 0."""
+    shift = translation * translation.new_tensor([1, 1, 0])
+    return scale[:, None] * (keypoints @ rotation + expression) + shift[:, None]
+
+
+def _points_of(region: str, like: Tensor) -> Tensor:
+    """(K, 1) bool: the points of a region."""
+    points = {"lip": LIP_POINTS, "eyes": EYE_POINTS}.get(region, range(like.shape[1]))
+    chosen = torch.zeros(like.shape[1], 1, dtype=torch.bool, device=like.device)
+    chosen[list(points)] = True
+    return chosen
+
+
+def _absolute_points(like: Tensor) -> Tensor:
+    """(K, 3) bool: the coordinates that absolute motion takes from the driver."""
+    chosen = torch.zeros(like.shape[1], 3, dtype=torch.bool, device=like.device)
+    for point, axes in _ABSOLUTE.items():
+        chosen[point] = torch.tensor(axes, device=like.device)
+    return chosen
+
+
+def _check_words(option: str, region: str) -> None:
+    for word, known, kind in ((option, OPTIONS, "driving option"), (region, REGIONS, "region")):
+        if word not in known:
+            raise UsageError(f"There is no {kind} {word!r}.", remedy=f"Choose one of: {', '.join(known)}.")
+
+
+def _check_points(*motions: MotionParameters) -> None:
+    counts = {motion.keypoints.shape[1] for motion in motions}
+    if len(counts) > 1:
+        raise ShapeError(f"The motions have different numbers of keypoints: {sorted(counts)}.")
