@@ -29,6 +29,7 @@ from avatar.live.events import (
     OutputStarted,
     SourceBack,
     SourceLost,
+    SourceNote,
 )
 from avatar.outputs.base import ChangeRefusedError
 from avatar.settings import CanvasSettings, CropSettings, MotionSettings
@@ -117,6 +118,17 @@ def test_a_lost_face_goes_over_to_the_idle_motion_and_comes_back(rig: Rig) -> No
         assert not rig.performer.drives[-1].following
         rig.sources["camera"].level = STRAIGHT
         rig.wait_for(FaceFound, 2)
+
+
+def test_cuts_are_told_once_for_each_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatar.live.animation.CutWatch.is_cut", lambda self, face, time_s: True)
+    with Rig(tmp_path, sources={"camera": FakeSource(), "other": FakeSource("other")}) as rig:
+        rig.output.wait_for(10)
+        assert "another view" in rig.wait_for(SourceNote).text and len(rig.of(SourceNote)) == 1
+        rig.pipeline.set_source("other")
+        rig.wait_for(SourceNote, 2)
+        rig.output.wait_for(10)
+        assert len(rig.of(SourceNote)) == 2
 
 
 def test_a_lost_camera_is_told_once_and_taken_up_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

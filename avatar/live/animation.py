@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 IDLE_S = 1 / 30  # between two frames without a camera
 GAP_S = 0.5  # a camera that sent nothing for so long counts as gone, and the avatar idles
+_CUT = "The picture jumped to another view, as at a cut: the head's place and size are measured afresh."
 
 
 class AnimationThread(Worker):
@@ -73,7 +74,7 @@ class AnimationThread(Worker):
         self._period_s = 1 / options.camera_rate
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
-        self._cuts = CutWatch()
+        self._cuts, self._told_cut = CutWatch(), False
         self._turn = TurnWatch()
         self._camera_size = (0, 0)
         self.calibration = Calibration(
@@ -98,6 +99,7 @@ class AnimationThread(Worker):
         """Frames captured before `since_ns` are of the source before, and count no longer."""
         self._source, self._since_ns = spec, since_ns
         self._cuts.reset()
+        self._told_cut = False
         self._camera_size = (0, 0)
         self._turn.reset()
         self._camera_s = time.monotonic()
@@ -200,6 +202,9 @@ class AnimationThread(Worker):
         if face is not None and self._cuts.is_cut(face, time_s):
             self.calibration.rebase(face)
             self._crop.start_afresh()
+            if not self._told_cut:  # a film has hundreds
+                self._told_cut = True
+                self._report(SourceNote(_CUT))
         return face
 
     def _watch_turn(self, frame: Frame, face: Face | None, now_s: float) -> None:
