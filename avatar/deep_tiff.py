@@ -23,6 +23,7 @@ from avatar.limits import MAX_PIXEL_BYTES
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS_PER_STRIP, _STRIP_BYTES, _PLANAR, _PREDICTOR = 273, 274, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES, _EXTRA, _FORMAT, _ICC = 322, 323, 324, 325, 338, 339, 34675
+TILE_SIDES = (_TILE_WIDTH, _TILE_HEIGHT)
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK = 0, 1, 2, 5
 _UNPACKED = 1
 _BYTEWISE = (5, 8, 32773, 32946, 34925, 50000)  # LZW, Deflate, PackBits, Deflate, LZMA, Zstandard: any bytes will do
@@ -92,10 +93,11 @@ def read_deep_tiff(path: Path, max_pixels: int) -> Image.Image:
     with path.open("rb") as file:
         tags = _tags(file)
         layout = _layout(tags, path.name)
-        pixels = layout.width * layout.height
+        width, height = max((layout.width, layout.height), layout.block, key=lambda size: size[0] * size[1])
+        pixels = width * height  # a tile is unpacked whole, however little of it is seen
         if pixels > max_pixels or pixels * layout.samples * layout.bits > max_pixels * MAX_PIXEL_BYTES * 8:
             raise ImageError(
-                f"{path.name} has {layout.width} x {layout.height} pixels of {layout.samples * layout.bits} bits, "
+                f"{path.name} has {width} x {height} pixels of {layout.samples * layout.bits} bits, "
                 f"which is too much; the limit is {max_pixels / 1e6:.0f} megapixels.",
                 remedy="Scale it down with a picture program (4000 pixels on the longer side are plenty).",
             )

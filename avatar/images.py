@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +20,12 @@ from avatar.atomic import replacing
 from avatar.colour_space import ColourSpace
 from avatar.colour_tags import ColourTags, avif_colours, jp2_colours, png_colours
 from avatar.cv import cv2
-from avatar.deep_tiff import eight_bits, is_tiff, needs_unpacking, read_deep_tiff
+from avatar.deep_tiff import TILE_SIDES, eight_bits, is_tiff, needs_unpacking, read_deep_tiff
 from avatar.errors import AvatarError, ImageError, OutputError
 from avatar.frames import RgbImage
 from avatar.image_colours import AlphaImage, pixels_of, png_in
-from avatar.limits import MAX_PIXELS
+from avatar.jpeg_scans import count_scans
+from avatar.limits import MAX_JPEG_SCANS, MAX_PIXELS
 
 __all__ = ["AlphaImage", "flatten", "load_image", "load_image_alpha", "save_png"]
 
@@ -170,6 +171,7 @@ def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, ColourSpace | No
     with contextlib.ExitStack() as close:
         close.callback(picture.close)
         check_size(*picture.size)
+        _check_cost(picture, path, check_size)
         if picture.format == "TIFF" and needs_unpacking(getattr(picture, "tag_v2")):  # noqa: B009, only TIFF has it
             return read_deep_tiff(path, max_pixels), None
         tags = _TAGS[picture.format](path) if picture.format in _TAGS else ColourTags()
@@ -187,6 +189,18 @@ def _decoded(path: Path, max_pixels: int) -> tuple[Image.Image, ColourSpace | No
         picture.info.setdefault("icc_profile", tags.profile)
     profile_first = picture.format == "AVIF" and "icc_profile" in picture.info  # in PNG it is the other way round
     return picture, None if profile_first else tags.space
+
+
+def _check_cost(picture: Image.Image, path: Path, check_size: Callable[[int, int], None]) -> None:
+    """Refuse what takes more memory or time than its size says. Raises: ImageError."""
+    if picture.format == "TIFF":  # a tile is unpacked whole, however little of it is seen
+        tags = getattr(picture, "tag_v2")  # noqa: B009, only TIFF has it
+        check_size(*(int(tags.get(tag, 0)) for tag in TILE_SIDES))
+    if picture.format in ("JPEG", "MPO") and count_scans(path, MAX_JPEG_SCANS + 1) > MAX_JPEG_SCANS:
+        raise ImageError(
+            f"{path.name} draws its picture in more than {MAX_JPEG_SCANS} passes.",
+            remedy="Save it again as PNG or JPEG with a picture program and use that.",
+        )
 
 
 def _opened(path: Path) -> Image.Image:

@@ -10,6 +10,7 @@ from typing import Any
 from avatar.atomic import replacing
 from avatar.errors import OutputError, UsageError
 from avatar.outputs.target import check_apart
+from avatar.settings import settings_path
 
 _REMEDY = "Choose a file in a folder that exists, that you may write to, and that has room."
 
@@ -26,7 +27,8 @@ def check_json_target(path: Path | None, inputs: Sequence[Path] = (), *, beside:
         UsageError: the folder does not exist, the name is a folder's, it is an input or another output, or a file that
             is no report would be lost.
     """
-    check_apart([each for each in (beside, path) if each is not None], inputs)
+    # The settings are an input of every command, and a table's name in brackets begins like a report.
+    check_apart([each for each in (beside, path) if each is not None], [*inputs, settings_path()])
     if path is None:
         return
     if path.is_dir() or not path.resolve().parent.is_dir():

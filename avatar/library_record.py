@@ -14,7 +14,7 @@ from avatar.portrait_crop import TURNS_DEG, Box
 from avatar.small_files import read_bytes, read_toml
 from avatar.tracking import pose_of
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS, Face
-from avatar.tracking.marks import Marks
+from avatar.tracking.marks import MARKS, Marks
 
 RECORD_FILE, THUMBNAIL, FACE_FILE = "avatar.toml", "thumbnail.png", "face.safetensors"
 _NOTES = ("sha256", "source", "licence", "created", "confirmed")  # texts in the record, in the order of `Avatar`
@@ -173,12 +173,14 @@ def _crop(value: object) -> Box | None:
 
 
 def _marks(value: object) -> Marks | None:
-    """Marks by name; None where there are none or one is no place."""
+    """Marks by name; None where there are none, or one is no place or not known."""
     if not isinstance(value, dict):
         return None
     pairs = [place for place in value.values() if isinstance(place, list) and len(place) == 2]
     if len(pairs) < len(value) or not all(type(part) in (int, float) for pair in pairs for part in pair):
         return None
+    if not all(abs(part) < _FARTHEST_PX for pair in pairs for part in pair) or not value.keys() <= set(MARKS):
+        return None  # NaN is not less either
     return {name: (float(x), float(y)) for name, (x, y) in value.items()}
 
 

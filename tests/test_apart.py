@@ -207,3 +207,25 @@ def test_names_that_are_too_long_get_a_sentence(folder: Path, words: str, capsys
     said = capsys.readouterr().err
     assert "Internal error" not in said and "Traceback" not in said
     assert len(said.strip().splitlines()) >= 1
+
+
+def test_a_report_does_not_replace_the_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = folder / "settings.toml"
+    settings.write_text('[camera]\nsource = "idle"\n', encoding="utf-8")  # begins as a list in JSON does
+    monkeypatch.setenv("MASQUE_SETTINGS", str(settings))
+    (folder / "link.json").symlink_to(settings)
+    for report in (settings, folder / "link.json"):
+        with pytest.raises(UsageError, match="itself an input"):
+            check_json_target(report)
+    assert cli.main(["live", "--report", "link.json"]) == 2
+    assert "idle" in settings.read_text(encoding="utf-8")
+
+
+def test_a_recording_does_not_follow_a_link_to_something_else(folder: Path) -> None:
+    (folder / "show.mp4").symlink_to("recipe.yaml")
+    with pytest.raises(UsageError, match=r"recipe\.yaml, which does not end"):
+        check_recording(folder / "show.mp4")
+    assert cli.main(["live", "--camera", "idle", "--seconds", "0.2", "--record", "show.mp4"]) == 2
+    assert (folder / "recipe.yaml").read_bytes() == b"precious recipe.yaml"
+    (folder / "link.mp4").symlink_to("clip.mp4")
+    check_recording(folder / "link.mp4")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import struct
 import zlib
@@ -48,6 +49,43 @@ def refusal(path: Path, **options: int) -> ImageError:
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path, side: int) -> None:
     (tmp_path / "bomb.png").write_bytes(png_header(side, side))
     assert "limit is 64 megapixels" in refusal(tmp_path / "bomb.png").what
+
+
+def tiled_tiff(side: int, bits: int, big: bool) -> bytes:
+    """A TIFF of 16 x 16 pixels in one tile of `side` x `side`, of which nothing is stored."""
+    tags = {
+        256: 16, 257: 16, 258: bits, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: 20,
+    }  # fmt: skip
+    kind, count, start = ("<HHQQ", "<Q", b"II+\0\x08\0\0\0" + struct.pack("<Q", 16)) if big else (
+        "<HHII", "<H", b"II*\0" + struct.pack("<I", 8)
+    )  # fmt: skip
+    entries = b"".join(struct.pack(kind, tag, 4, 1, value) for tag, value in tags.items())
+    return start + struct.pack(count, len(tags)) + entries + bytes(8)
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("bits", [8, 32])
+def test_a_tile_counts_as_a_whole(tmp_path: Path, bits: int, big: bool) -> None:
+    (tmp_path / "tile.tif").write_bytes(tiled_tiff(1024, bits, big))
+    said = refusal(tmp_path / "tile.tif", max_pixels=1024 * 1024 - 1).what
+    assert "1024 x 1024" in said
+    (tmp_path / "tile.tif").write_bytes(tiled_tiff(16, bits, big))
+    assert "1024" not in refusal(tmp_path / "tile.tif").what, "only its pixels are missing"
+
+
+def many_scans(count: int) -> bytes:
+    """A JPEG whose last scan, which refines what is there, comes `count` times more."""
+    packed = io.BytesIO()
+    Image.new("L", (64, 64), 90).save(packed, "JPEG", progressive=True)
+    data = packed.getvalue()
+    return data[: data.rindex(b"\xff\xd9")] + data[data.rindex(b"\xff\xda") : -2] * count + b"\xff\xd9"
+
+
+def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "p.jpg").write_bytes(many_scans(1000))
+    assert "500 passes" in refusal(tmp_path / "p.jpg").what
+    (tmp_path / "p.jpg").write_bytes(many_scans(20) + b"\xff\xda\0\x02" * 1000)
+    assert load_image(tmp_path / "p.jpg").shape == (64, 64, 3), "what follows the picture does not count"
 
 
 def test_the_limit_can_be_set(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from avatar.live.stopping import stop_signals
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send Ctrl-C to one program")
 
 IN_OUR_CODE = "| avatar\n"  # -X importtime says so once the package is imported
@@ -113,3 +115,19 @@ def test_a_program_that_only_uses_the_commands_keeps_its_own_handling() -> None:
     assert cli.main(["--version"]) == 0
     interrupts.end_with(0)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_session_under_nohup_outlives_its_terminal() -> None:
+    """What `nohup` and background jobs of scripts ignore stays ignored; SIGTERM still ends the session."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGHUP, signal.SIGINT)}
+    try:
+        with stop_signals() as stopped:
+            for number in before:
+                os.kill(os.getpid(), number)
+            assert not stopped.wait(0.1)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert stopped.wait(5)
+        assert all(signal.getsignal(number) is signal.SIG_IGN for number in before)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -121,6 +121,16 @@ def hand_marks(face: Face) -> dict[str, tuple[float, float]]:
     return {name: (float(x), float(y)) for name, (index, *_) in NEEDED.items() for x, y in [face.landmarks[index, :2]]}
 
 
+@pytest.mark.parametrize("line", ["chin = [nan, 1]", "chin = [1, inf]", "chin = [1e300, 1]", "tail = [1, 1]"])
+def test_marks_that_are_no_places_are_left_out(library: Library, tmp_path: Path, line: str) -> None:
+    folder = library.add(picture(tmp_path), detect=one_face).avatar.folder
+    record = (folder / "avatar.toml").read_text(encoding="utf-8")
+    for marks, known in (("chin = [3, 4.5]", {"chin": (3.0, 4.5)}), (line, None)):
+        (folder / "avatar.toml").write_text(f"{record}\n[marks]\n{marks}\n", encoding="utf-8")
+        avatar = library.find(folder.name)
+        assert avatar.marks == known and not avatar.problem
+
+
 def test_marks_by_hand_are_kept_with_the_face_they_make(library: Library, tmp_path: Path) -> None:
     marks = hand_marks(make_face(yaw=15))
     added = library.add(sketch(tmp_path), detect=no_face, choice=Choice(marks=marks))
@@ -250,10 +260,16 @@ def test_a_picture_that_changes_while_it_is_copied(
     assert [entry.name for entry in library.folder.iterdir()] == [LOCK]
 
 
-def test_an_unfinished_import_is_not_listed(library: Library) -> None:
-    (library.folder / ".incoming-1234abcd").mkdir(parents=True)
-    picture(library.folder / ".incoming-1234abcd")
+def test_an_unfinished_import_is_not_listed_and_an_import_removes_no_other(library: Library, tmp_path: Path) -> None:
+    library.folder.mkdir()
+    folders = [library.folder / f".incoming-{name}" for name in ("0123abcd", "of-mine")]
+    for folder in folders:
+        folder.mkdir()
+        picture(folder)
+        os.utime(folder, (0, 0))
     assert names(library) == [ASTRONAUT, *GALLERY]
+    library.add(picture(tmp_path), detect=one_face)
+    assert all(folder.is_dir() for folder in folders), "`leftovers` tells ours from others'"
 
 
 def test_name_collisions(library: Library, tmp_path: Path) -> None:

@@ -199,10 +199,14 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
     """`live` in another process, once it has recorded for a second: a fragment after the first one is there."""
     film = folder / "show.mp4"
     command = [sys.executable, "run.py", "--no-setup", "live", "--camera", "idle", "--record", str(film), *words]
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in numbers}  # a child inherits what is ignored
     process = subprocess.Popen(
         [*command, "--report", str(folder / "report.json")], cwd=ROOT, text=True,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    for number, handler in before.items():
+        signal.signal(number, handler)
     deadline_s, first_bytes = time.monotonic() + 120, 0
     while not (film.exists() and film.stat().st_size > first_bytes > 0):
         first_bytes = first_bytes or (film.stat().st_size if film.exists() else 0)

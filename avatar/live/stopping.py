@@ -17,7 +17,7 @@ _STDIN = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Return an event that Ctrl-C, SIGTERM and a closed terminal set."""
+    """Yield an event that Ctrl-C, SIGTERM and a closed terminal set; what is ignored, as by `nohup`, stays ignored."""
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -27,7 +27,8 @@ def stop_signals() -> Iterator[threading.Event]:
         yield stopped
         return
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, stop) for number in heeded}
     try:
         yield stopped
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import sys
 from pathlib import Path
 
@@ -112,7 +111,7 @@ def _identity(target: Path) -> bytes:
 
 
 def _ignores_case(folder: Path) -> bool:
-    probe = folder / f".masque-probe-{secrets.token_hex(4)}"
+    probe = part_path(folder / "masque")  # a kind of name that is swept up after a kill
     probe.touch(exist_ok=False)
     try:
         return probe.with_name(probe.name.upper()).exists()

@@ -138,7 +138,7 @@ def check_recording(path: Path) -> None:
     """Refuse a place where no recording can be made, before anything is opened.
 
     Raises:
-        UsageError: another ending than .mp4.
+        UsageError: another ending than .mp4, also of what a link points to.
         OutputError: no such folder, not writable, or the name is that of a folder, a device or a protected
             file, or somebody is recording to it.
     """
@@ -146,6 +146,9 @@ def check_recording(path: Path) -> None:
         raise UsageError(f"{path.name} does not end in .mp4.", remedy="Recordings are MP4: give a name like show.mp4.")
     if path.is_dir():
         raise OutputError(f"{path} is a folder, not a file.", remedy=f"Name a file in it: {path / 'show.mp4'}.")
+    if path.resolve().suffix.lower() != ".mp4":  # signing goes by the ending, and other programs do
+        remedy = "Remove the link, or choose another name for the recording."
+        raise UsageError(f"{path} is a link to {path.resolve().name}, which does not end in .mp4.", remedy=remedy)
     refuse_special(path)
     if path.exists() and not os.access(path, os.W_OK):
         raise OutputError(f"{path} is write-protected.", remedy="Choose another name for the recording.")

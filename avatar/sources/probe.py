@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from avatar.errors import VideoError
 from avatar.limits import MAX_CLIP_PIXELS
+from avatar.sources.sample_counts import check_sample_counts
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,11 +56,12 @@ def open_input(path: Path) -> InputContainer:
     """Open a media file with FFmpeg, after a trial where this is the first time.
 
     Raises:
-        VideoError: the trial crashed or hung.
+        VideoError: the trial crashed or hung, or its header names more than the file can hold.
         OSError, FFmpegError, ValueError: as PyAV has it.
     """
     import av
 
+    check_sample_counts(path)
     check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     # max_pixels: while it looks for the size, FFmpeg decodes.
