@@ -21,7 +21,7 @@ from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.video import open_driving
 from avatar.tracking import FaceTracker
 
-MIN_FACES = 3  # frames with a face; fewer are chance finds or a glimpse
+MIN_FACES = 3  # frames with a face; fewer are chance finds or a glimpse, except in a clip that is no longer
 _FINE = Fraction(1, 90_000)  # s; the grain of times where a template sets them
 _NS = 1_000_000_000
 _SLOWEST = 0.01  # frames per second; nobody counts on a slide show's rate
@@ -73,7 +73,7 @@ def read_motion(path: Path, tracker: FaceTracker, report: Callable[[int, int], N
         FaceError: hardly any frame shows a face.
     """
     motion = _of_template(load_template(path)) if is_template(path) else _of_clip(path, tracker, report)
-    if motion.faces < MIN_FACES:
+    if motion.faces < max(1, min(MIN_FACES, len(motion.track))):
         raise FaceError(
             f"A face is seen in only {motion.faces} of {len(motion.track)} frames of {path.name}.",
             remedy="Use a clip in which one face is well lit, in view and turned to the camera.",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -614,6 +615,17 @@ def test_a_polite_kill_clears_up(face_model: Path, nodding_clip: Path, tmp_path:
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1 and f"Stopped; {out} is untouched." in said
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"] and out.read_bytes() == b"older"
+
+
+@pytest.mark.parametrize(("levels", "enough"), [((100, 130), True), ((100, 0), False), ((100, 0, 130, 0), False)])
+def test_a_clip_of_two_frames_is_no_glimpse_of_a_face(tmp_path: Path, levels: tuple[int, ...], enough: bool) -> None:
+    from avatar.driving_motion import read_motion
+
+    clip = make_clip(tmp_path / "a.mp4", [plain(level) for level in levels])
+    refused = contextlib.nullcontext() if enough else pytest.raises(FaceError, match=f"of {len(levels)} frames")
+    with refused:
+        motion = read_motion(clip, FakeTracker(), lambda done, total: None)  # type: ignore[arg-type]
+        assert motion.faces == len(motion.track) == 2
 
 
 def test_the_rate_of_a_template_is_read_off_its_times(tmp_path: Path) -> None:

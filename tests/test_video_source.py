@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import tracemalloc
 from fractions import Fraction
 from pathlib import Path
@@ -186,7 +187,7 @@ def test_a_broken_packet_costs_only_itself(tmp_path: Path, caplog: pytest.LogCap
     assert "a.mp4" in caplog.text and caplog.text.count("left out") == 1
 
 
-@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts"])
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv", "a.avi", "a.ts"])
 def test_a_file_cut_short_gives_what_it_holds(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -199,11 +200,38 @@ def test_a_file_cut_short_gives_what_it_holds(
         assert 8 <= len(read(path)) < 30
     if name == "a.mp4":  # the others do not say how many frames they should hold
         assert "of 30 frames" in caplog.text or "damaged" in caplog.text
+    if name in ("a.mkv", "a.flv"):  # but these how long they should last
+        assert re.search(r"of 1\.[23] s", caplog.text) and caplog.text.count(name) == 1
 
 
-def test_a_sound_clip_is_not_called_cut_short(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.gif"])
+def test_losses_are_told_once_in_a_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), np.uint8)
+    path = tmp_path / name
+    if name == "a.gif":
+        first, *rest = map(Image.fromarray, noise)
+        first.save(path, save_all=True, append_images=rest, duration=50)
+    else:
+        options = {"movflags": "faststart"} if name == "a.mp4" else None
+        make_clip(path, list(noise), container_options=options)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with caplog.at_level(logging.WARNING, "avatar.sources"), open_driving(path) as clip:
+        rounds = []
+        for _ in range(3):
+            rounds.append(len(list(clip)))
+            assert clip.rewind()
+    assert len(set(rounds)) == 1 and caplog.text.count(name) == 1, caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv"])
+@pytest.mark.parametrize("sound_s", [None, 0.4, 3.0])
+def test_a_sound_clip_is_not_called_cut_short(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, sound_s: float | None
+) -> None:
+    sound = "aac" if sound_s else None
+    path = make_clip(tmp_path / name, [np.full((48, 64, 3), 9, np.uint8)] * 30, sound=sound, sound_s=sound_s)
     with caplog.at_level(logging.WARNING, "avatar.sources.video"):
-        assert len(read(make_clip(tmp_path / "a.mp4", [np.full((48, 64, 3), 9, np.uint8)] * 30))) == 30
+        assert len(read(path)) == 30
     assert not caplog.text
 
 

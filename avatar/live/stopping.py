@@ -17,7 +17,10 @@ _STDIN = 0
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """Yield an event that Ctrl-C, SIGTERM and a closed terminal set; what is ignored, as by `nohup`, stays ignored."""
+    """Return an event that Ctrl-C, SIGTERM and a closed terminal set.
+
+    A signal that is ignored, as under `nohup`, stays ignored.
+    """
     stopped = threading.Event()
 
     def stop(number: int, frame: FrameType | None) -> None:

@@ -58,6 +58,7 @@ class AnimatedImage(DrivingVideo):
             VideoError: it is damaged from the start, or too large.
         """
         self._path = path
+        self._told_of_losses = False
         try:
             self._picture = _opened(path, READ_HERE)
         except _DAMAGED as error:
@@ -81,7 +82,9 @@ class AnimatedImage(DrivingVideo):
                 rgb, length_ms = self._decode(number)
             except _DAMAGED as error:
                 logger.debug("%s: frame %d cannot be decoded (%s)", self._path.name, number, error)
-                logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
+                if not self._told_of_losses:  # once, however often it is played
+                    logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
+                self._told_of_losses = True
                 return
             tick = round(shown_ms / 1000 / _TIME_BASE)
             shown_ms += length_ms

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 __all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
 
 _NS = 1_000_000_000
+STATES_LENGTH = ("matroska,webm", "flv")  # containers whose header tells the length though not the number of frames
+MISSING_S = 0.25  # at least; a muxer may count the delay of B-frames and of its last packet
 MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
 
 
@@ -57,6 +59,7 @@ class VideoFile(DrivingVideo):
         load_av()
         self._path = path
         self._damaged = 0  # packets
+        self._told_of_losses = False
         self.notes: list[str] = []  # what was found so far that the user should read
         self._container = _open_container(path)
         try:
@@ -67,6 +70,7 @@ class VideoFile(DrivingVideo):
             self._orientation: Orientation | None = None  # known from the first packet on
             self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
             self._clock = clock_of(self._container)
+            self._read_to_s = 0.0  # where the packets end that were read so far, in the file's time
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
@@ -120,7 +124,7 @@ class VideoFile(DrivingVideo):
         except FFmpegError:
             return False
         self._stream.codec_context.flush_buffers()
-        self._damaged, self._clock = 0, clock_of(self._container)
+        self._damaged, self._read_to_s, self._clock = 0, 0.0, clock_of(self._container)
         self._frames = self._decode()
         self._ahead = list(itertools.islice(self._frames, 1))
         return bool(self._ahead) and self._first_pts is not None and self._ahead[0].pts == self._first_pts
@@ -135,6 +139,8 @@ class VideoFile(DrivingVideo):
         from av.error import FFmpegError
 
         for packet in on_one_timeline(self._packets(), self._container, self._clock):
+            if packet.size and packet.pts is not None:
+                self._read_to_s = max(self._read_to_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream is not self._stream:  # a packet that flushes has no index
                 continue
             self._tell_of_joins()
@@ -177,10 +183,34 @@ class VideoFile(DrivingVideo):
                 return
 
     def _tell_of_losses(self, frames: int) -> None:
+        """Say what is missing; once, however often the clip is played."""
+        if self._told_of_losses:
+            return
+        self._told_of_losses = True
+        name, length_s = self._path.name, (self._container.duration or 0) / 1e6
         if self._damaged:
-            logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
-        elif frames < MOST * self._stream.frames and self.end_s < MOST * (self._container.duration or 0) / 1e6:
-            logger.warning("%s is cut short: it holds %d of %d frames.", self._path.name, frames, self._stream.frames)
+            logger.warning("%s is damaged; parts of it cannot be read and are left out.", name)
+        elif frames < MOST * self._stream.frames and self.end_s < MOST * length_s:
+            logger.warning("%s is cut short: it holds %d of %d frames.", name, frames, self._stream.frames)
+        elif self._ends_early():
+            logger.warning("%s is cut short: it ends after %.1f of %.1f s.", name, self._read_to_s, length_s)
+        else:
+            self._told_of_losses = False
+
+    def _ends_early(self) -> bool:
+        """Whether the file ends before the length that its header states, which counts all its streams."""
+        from av.stream import Disposition
+
+        container = self._container
+        unread = [
+            stream for stream in container.streams
+            if stream is not self._stream and stream.type in ("video", "subtitle", "data")
+            and not stream.disposition & Disposition.attached_pic
+        ]  # fmt: skip
+        if unread or container.format.name not in STATES_LENGTH or self._clock.joins(self._stream.index):
+            return False
+        stated_s = (container.duration or 0) / 1e6
+        return self._read_to_s < min(MOST * stated_s, stated_s - MISSING_S)
 
     def _tell_of_joins(self) -> None:
         if self._clock.joins(self._stream.index):
