@@ -13,13 +13,13 @@ TIME_S = 60.0
 
 # Pictures and clips. 64 megapixels are 192 MB as RGB; some conversions hold several copies at once.
 MAX_PIXELS = 64_000_000
-MAX_JPEG_SCANS = 500  # passes over the picture, 60 ms each at 64 megapixels; encoders write about ten
-MAX_CLIP_BOXES = 1_000_000  # of an MP4 that are looked at: hours of fragments of one frame
-MAX_CLIP_HEADER_BYTES = 64 * 2**20  # of an MP4's index where it is compressed
 MAX_PICTURE_BYTES = 256 * 2**20  # of a file that becomes an avatar; 64 megapixels of 32 bits, not compressed
 MAX_PIXEL_BYTES = 16  # of what is unpacked from a TIFF: RGB and alpha of 32 bits
 MAX_META_BYTES = 8 * 2**20  # of one colour profile, or of what surrounds it
 MAX_CHUNKS = 1000  # of a picture, that are looked at for its colours
+MAX_JPEG_SCANS = 500  # passes over the picture, 60 ms each at 64 megapixels; encoders write about ten
+MAX_CLIP_BOXES = 1_000_000  # of an MP4 that are looked at: hours of fragments of one frame
+MAX_CLIP_HEADER_BYTES = 64 * 2**20  # of an MP4's index where it is compressed
 MAX_CLIP_PIXELS = 8192 * 4320  # 8K: a decoder keeps up to sixteen frames
 MAX_AHEAD_BYTES = 64_000_000  # of packets that wait while a clip's clock is looked at
 
