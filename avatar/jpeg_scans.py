@@ -1,4 +1,4 @@
-"""How many scans a JPEG draws its picture in: each costs a pass over all of it, and takes no more than 31 bytes."""
+"""How many scans a JPEG draws its picture in: each costs a pass over all of it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ MAX_TEMPLATE_HEADER_BYTES = 64 * 1024
 
 # Text in the formats that people edit.
 MAX_TEXT_BYTES = 1_000_000  # of our own TOML and JSON; settings with every key changed have 10 kB
-MAX_DOTS_SQUARED = 16_000_000  # over the lines: tomllib keeps every prefix of a dotted key, here 64 MB at most
+MAX_DOTS_SQUARED = 16_000_000  # over the lines: bounds what a parser may take for dotted keys, here 64 MB
 MAX_YAML_BYTES = 256 * 1024  # the published configs have 3 kB
 MAX_NESTING = 50  # levels; ours have three. Even printing a value of some thousand fails
 MAX_YAML_VALUES = 100_000  # with every alias written out

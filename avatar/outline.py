@@ -1,9 +1,8 @@
 """What a checkpoint's pickle asks for, read before torch acts on it: names, tensors and the room they need.
 
-torch's reader (`weights_only`) runs no code of the file's, but it makes room before it looks whether anything fills it:
-for a storage of any length, for a tensor larger than its storage, for `bytearray(10**12)`; it hashes and prints tuples
-whose parts are shared, which takes time exponential in their depth. So the pickle's instructions are followed here
-first, with placeholders for objects, and everything that a state dict does not need is refused.
+torch's reader (`weights_only`) runs no code of the file's, but sets no bound to the memory and time that a file may ask
+for. So the pickle's instructions are followed here first, with placeholders for objects, and everything that a state
+dict does not need is refused.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Tries ONNX files in a process of its own first: 200 bytes may name a constant of any size, and ONNX Runtime computes
-constants while it opens a file.
+"""Tries ONNX files in a process of its own first: what opening one costs cannot be told from its size.
 
 `python -m avatar.fomm.onnx_trial BYTES FILE ...` ends with 0 if all can be opened and run within so much memory; what
 ONNX Runtime says otherwise is its last line of output.

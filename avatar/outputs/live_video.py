@@ -80,7 +80,7 @@ class LiveVideo:
             name_colours(video.codec_context)
             self._video = video
             self._audio: Any = self._container.add_stream("aac", rate=RATE_HZ, layout="mono") if sound else None
-            # The header is written with the first packet: FFmpeg cannot close a fragmented file that has none.
+            # The header is written with the first packet: a recording that fails before it has nothing to close.
         except BaseException:
             self.abandon()
             raise

@@ -1,6 +1,6 @@
 """Looks into an MP4 or MOV for counts of samples that cannot be, before FFmpeg makes room for them.
 
-FFmpeg takes about 40 bytes for each sample that a header names, whether there is one or not: 7 GB for a file of 13 kB.
+FFmpeg makes room for every sample that a header names, before it reads one.
 Boxes: ISO/IEC 14496-12, 4.2 (boxes), 8.7.3 (stsz, stz2), 8.8.8 (trun); QuickTime File Format, compressed movies (cmov).
 """
 
