@@ -109,7 +109,8 @@ def read_credentials(path: Path) -> Credentials | None:
         SetupError: c2pa-python is not installed.
     """
     if not path.is_file():
-        raise UsageError(f"There is no file {path}.", remedy="Check the name and the folder.")
+        what = f"{path} is no ordinary file." if path.exists() else f"There is no file {path}."
+        raise UsageError(what, remedy="Check the name and the folder.")
     try:
         import c2pa
     except ImportError as error:

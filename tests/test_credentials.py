@@ -467,3 +467,10 @@ def test_the_record_does_not_grow_without_end(tmp_path: Path, monkeypatch: pytes
 def test_a_settings_folder_that_cannot_be_written_costs_the_note_only(tmp_path: Path) -> None:
     signing_path().parent.chmod(0o500)
     assert read_credentials(record(tmp_path / "show.mp4")) is None
+
+
+def test_a_folder_is_not_called_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no ordinary file"):
+        read_credentials(tmp_path)
+    with pytest.raises(UsageError, match="There is no file"):
+        read_credentials(tmp_path / "absent.mp4")
