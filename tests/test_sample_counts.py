@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from avatar.errors import VideoError
-from avatar.sources import sample_counts
+from avatar.sources import probe, sample_counts
 from avatar.sources.sample_counts import check_sample_counts
 from avatar.sources.video import open_driving
 
@@ -53,6 +53,7 @@ def test_a_count_that_cannot_be_is_refused_before_ffmpeg_sees_it(
     data[at : at + 8] = struct.pack(">II", 1, 30_000)  # more than the file has bytes, and harmless
     path.write_bytes(data)
     monkeypatch.setattr(av, "open", lambda *_, **__: pytest.fail("FFmpeg saw it"))
+    monkeypatch.setattr(probe, "_try", lambda _: pytest.fail("the trial saw it"))
     with pytest.raises(VideoError, match="more samples than it has bytes"):
         open_driving(path)
 

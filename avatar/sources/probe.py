@@ -61,7 +61,6 @@ def open_input(path: Path) -> InputContainer:
     """
     import av
 
-    check_sample_counts(path)
     check_opens(path)
     # The prefix keeps a colon in a name from being read as a protocol.
     # max_pixels: while it looks for the size, FFmpeg decodes.
@@ -80,7 +79,7 @@ def check_opens(path: Path) -> Verdict:
     Returns:
         Whether its sound may be read as well.
     Raises:
-        VideoError: its pictures may not be read.
+        VideoError: its pictures may not be read, or its header names more than the file can hold.
     """
     try:
         found = path.stat()
@@ -89,6 +88,7 @@ def check_opens(path: Path) -> Verdict:
     key = (str(path.resolve()), found.st_size, found.st_mtime_ns)
     verdict = _known.get(key)
     if verdict is None:
+        check_sample_counts(path)  # before the child: it would make room for them as well
         if getattr(sys, "frozen", False) or not sys.executable:
             return Verdict()  # what would be started is not Python
         verdict = _try(key[0])
