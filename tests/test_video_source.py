@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import tracemalloc
 from fractions import Fraction
@@ -363,3 +364,22 @@ def test_oblong_pixels_count_as_they_are_shown(tmp_path: Path, monkeypatch: pyte
     assert read(path)[0].width_px == 4 * 96
     monkeypatch.setattr(video, "MAX_CLIP_PIXELS", 2 * 96 * 64)
     assert "384 x 64 pixels" in refusal(path).what
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.gif"])
+def test_a_pipe_is_refused_and_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    assert "is not a file" in refusal(tmp_path / name).what
+
+
+def test_a_clip_that_may_not_be_read_gets_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_clip(tmp_path / "clip.mp4", [plain(level) for level in (40, 80)])
+
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("avatar.sources.probe.check_sample_counts", denied)
+    monkeypatch.setattr("av.open", denied)
+    assert "may not be read" in refusal(path).what

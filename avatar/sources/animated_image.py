@@ -37,6 +37,8 @@ _DAMAGED = (
 
 def animation_format(path: Path) -> str:
     """Name the format of an animated image ("GIF", "PNG", "WEBP" or "AVIF"); "" for a still and for anything else."""
+    if not path.is_file():  # a pipe would wait; whoever opens it says it better
+        return ""
     try:
         with path.open("rb") as file:
             if not file.read(4).startswith(_HEADS):

@@ -7,6 +7,7 @@ is not to happen, so a file is opened here first.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -88,7 +89,8 @@ def check_opens(path: Path) -> Verdict:
     key = (str(path.resolve()), found.st_size, found.st_mtime_ns)
     verdict = _known.get(key)
     if verdict is None:
-        check_sample_counts(path)  # before the child: it would make room for them as well
+        with contextlib.suppress(OSError):  # whoever opens it says it better
+            check_sample_counts(path)  # before the child: it would make room for them as well
         if getattr(sys, "frozen", False) or not sys.executable:
             return Verdict()  # what would be started is not Python
         verdict = _try(key[0])
