@@ -68,6 +68,11 @@ def _toml(text: str) -> dict[str, Any]:
     return tomllib.loads(text)
 
 
+def is_special(path: Path) -> bool:
+    """Return whether a path names a device, a pipe or a socket: opening it may wait, reading it may never end."""
+    return path.exists() and not (path.is_file() or path.is_dir())
+
+
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
         raise OSError(errno.EINVAL, "it is not a regular file", str(path))

@@ -14,6 +14,7 @@ from avatar.errors import WeightsError
 from avatar.foreign_text import quoted, shown
 from avatar.limits import MAX_OUTLINE_BYTES, MAX_WEIGHT_BYTES, megabytes
 from avatar.outline import ForeignNameError, OutlineError, check_outline
+from avatar.small_files import is_special
 
 BATCH_COUNT = ".num_batches_tracked"  # a counter of the training, of no use afterwards
 _TYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -29,6 +30,8 @@ def is_safetensors(path: Path, get_one: str) -> bool:
     Raises:
         WeightsError: missing, not readable, or with a list of contents over the budget.
     """
+    if is_special(path):
+        raise WeightsError(f"The checkpoint {path} is not a file but a device or a pipe.", remedy=get_one)
     try:
         with path.open("rb") as stream:
             head, size = stream.read(9), os.fstat(stream.fileno()).st_size

@@ -17,6 +17,7 @@ from avatar import manifest
 from avatar.download import MirrorError, Progress, download, looks_like_page, take_from_wheel, unwritable
 from avatar.errors import UsageError, WeightsError
 from avatar.manifest import Weight, measure
+from avatar.small_files import is_special
 from avatar.stored import StoredFile
 
 
@@ -186,6 +187,8 @@ def _accept(stored: StoredFile) -> None:
 
 def _refuse_wrong(source: Path, weight: Weight) -> None:
     """Refuse what is plainly no weight file before anything is copied."""
+    if is_special(source):
+        raise WeightsError(f"{source} is not a file but a device or a pipe.", remedy="Check its path.")
     try:
         with source.open("rb") as stream:
             head = stream.read(512)

@@ -229,3 +229,23 @@ def test_a_recording_does_not_follow_a_link_to_something_else(folder: Path) -> N
     assert (folder / "recipe.yaml").read_bytes() == b"precious recipe.yaml"
     (folder / "link.mp4").symlink_to("clip.mp4")
     check_recording(folder / "link.mp4")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "models import vox pipe",
+        "models convert pipe -o out.safetensors",
+        "models export pipe -o out",
+        "animate me.png idle -o out.mp4 --engine fomm --model pipe",
+        "animate me.png pipe -o out.mp4",
+        "template pipe -o out.masque",
+        "verify pipe",
+    ],
+)
+def test_a_pipe_as_input_is_not_waited_for(folder: Path, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(folder / "pipe")
+    assert cli.main(words.split()) in (cli.FAILED, cli.WRONG_USE)
+    assert "Internal error" not in capsys.readouterr().err

@@ -13,6 +13,7 @@ from pathlib import Path
 from avatar.atomic import part_path
 from avatar.errors import OutputError, UsageError
 from avatar.library_names import same_name
+from avatar.small_files import is_special
 
 OUR_FRAME = re.compile(r"\d{6}\.png")  # what PngFolderWriter calls its files
 
@@ -95,7 +96,7 @@ def files_named(*words: str | Path | None) -> list[Path]:
 
 def refuse_special(path: Path) -> None:
     """Raise OutputError for a device, a pipe or a socket: a result that takes its name would put an end to it."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    if is_special(path):
         raise OutputError(f"{path} is not a file but a device or a pipe.", remedy="Give the result a name of its own.")
 
 
