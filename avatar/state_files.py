@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from avatar.errors import WeightsError
 from avatar.foreign_text import quoted, shown
@@ -94,6 +95,24 @@ def plain_tensors(path: Path, values: Mapping[str, object], get_one: str) -> dic
         weights[name] = x
     _check_size(path, {name: x.numel() for name, x in weights.items()}, get_one)
     return weights
+
+
+def fill(model: Module, weights: Mapping[str, Tensor]) -> None:
+    """Give a model made on the meta device its weights in float32, ready to use and not to be trained.
+
+    Args:
+        model: of whichever kind; changed in place.
+        weights: all that it has, of its shapes; counters need not be among them.
+    """
+    counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(BATCH_COUNT)}
+    numbers = {name: x.to(torch.float32) for name, x in weights.items() if not name.endswith(BATCH_COUNT)}
+    model.load_state_dict({**numbers, **counters}, assign=True)
+    model.eval().requires_grad_(False)
+
+
+def is_finite(x: Tensor) -> bool:
+    """Return whether all numbers are; without the copies that `isfinite` makes of a large tensor."""
+    return x.numel() == 0 or all(bool(torch.isfinite(end)) for end in torch.aminmax(x))
 
 
 def _is_plain(name: str, x: Tensor) -> bool:

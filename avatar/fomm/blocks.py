@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -56,13 +58,27 @@ class ResidualBlock(nn.Module):
         return x + inner
 
 
+class Levels(Protocol):
+    """What an hourglass asks of a config."""
+
+    @property
+    def num_blocks(self) -> int:
+        """Levels."""
+
+    def channels(self, level: int) -> int:
+        """Channels of a level, 0 = what comes out of it, `num_blocks` = the innermost."""
+
+
+Block = Callable[[int, int], nn.Module]  # channels in and out; halves or doubles height and width
+
+
 class HourglassEncoder(nn.Module):
     """Halves the picture level by level and keeps what each level saw."""
 
-    def __init__(self, config: HourglassConfig, channels_in: int) -> None:
+    def __init__(self, config: Levels, channels_in: int, block: Block = DownBlock) -> None:
         super().__init__()
         widths = [channels_in, *(config.channels(level + 1) for level in range(config.num_blocks))]
-        self.down_blocks = nn.ModuleList(DownBlock(a, b) for a, b in pairwise(widths))
+        self.down_blocks = nn.ModuleList(block(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """The input and every level's features, innermost last."""
@@ -75,13 +91,13 @@ class HourglassEncoder(nn.Module):
 class HourglassDecoder(nn.Module):
     """Doubles the innermost features level by level, each joined by what the encoder saw at that size."""
 
-    def __init__(self, config: HourglassConfig) -> None:
+    def __init__(self, config: Levels, block: Block = UpBlock) -> None:
         super().__init__()
         blocks = []
         for level in reversed(range(config.num_blocks)):
             innermost = level == config.num_blocks - 1
             channels_in = config.channels(level + 1) * (1 if innermost else 2)
-            blocks.append(UpBlock(channels_in, config.channels(level)))
+            blocks.append(block(channels_in, config.channels(level)))
         self.up_blocks = nn.ModuleList(blocks)
 
     def forward(self, levels: list[Tensor]) -> Tensor:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from avatar.errors import EngineError, WeightsError
 from avatar.fomm.config import ModelConfig
@@ -15,7 +14,7 @@ from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
 from avatar.foreign_text import first_line, quoted
-from avatar.state_files import BATCH_COUNT
+from avatar.state_files import fill, is_finite
 
 
 def load_checkpoint(
@@ -48,10 +47,8 @@ def build(weights: Weights, config: ModelConfig) -> FirstOrderModel:
     """A model with these weights, in float32 and evaluation mode, not to be trained. They must fit the config."""
     with torch.device("meta"):  # spares filling 60 million numbers with noise that the weights then replace
         model = FirstOrderModel(config)
-    counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(BATCH_COUNT)}
-    numbers = {name: x.to(torch.float32) for name, x in weights.items() if not name.endswith(BATCH_COUNT)}
-    model.load_state_dict({**numbers, **counters}, assign=True)
-    return model.eval().requires_grad_(False)
+    fill(model, weights)
+    return model
 
 
 def _structure(path: Path, weights: Weights) -> ModelConfig:
@@ -80,18 +77,13 @@ def _check_cost(path: Path, structure: ModelConfig) -> None:
 
 
 def _check_numbers(path: Path, weights: Weights) -> None:
-    if bad := [name for name, x in weights.items() if x.is_floating_point() and not _finite(x)]:
+    if bad := [name for name, x in weights.items() if x.is_floating_point() and not is_finite(x)]:
         names = ", ".join(map(quoted, bad[:SHOWN_KEYS]))
         names += f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else ""
         raise WeightsError(
             f"{path} holds NaN or infinite numbers in {names}.",
             remedy=f"The file is damaged, or its training went astray. {GET_ONE}",
         )
-
-
-def _finite(x: Tensor) -> bool:
-    """Whether all numbers are; without the copies that `isfinite` makes of a large tensor."""
-    return x.numel() == 0 or all(bool(torch.isfinite(end)) for end in torch.aminmax(x))
 
 
 def usable_device(device: str | torch.device) -> torch.device:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
+from avatar.fomm.blocks import HourglassDecoder, HourglassEncoder
 from avatar.liveportrait.config import WarpingConfig
 
 
@@ -56,36 +54,17 @@ class UpBlock3d(ConvBlock3d):
         return super().forward(F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest"))
 
 
-class _Encoder3d(nn.Module):
+class _Decoder3d(HourglassDecoder):
+    """An HourglassDecoder with one more convolution behind it."""
+
     def __init__(self, config: WarpingConfig, channels_in: int) -> None:
-        super().__init__()
-        widths = [channels_in, *(config.channels(level + 1) for level in range(config.num_blocks))]
-        self.down_blocks = nn.ModuleList(DownBlock3d(a, b) for a, b in pairwise(widths))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        levels = [x]
-        for block in self.down_blocks:
-            levels.append(block(levels[-1]))
-        return levels
-
-
-class _Decoder3d(nn.Module):
-    def __init__(self, config: WarpingConfig, channels_in: int) -> None:
-        super().__init__()
-        blocks = []
-        for level in reversed(range(config.num_blocks)):
-            innermost = level == config.num_blocks - 1
-            blocks.append(UpBlock3d(config.channels(level + 1) * (1 if innermost else 2), config.channels(level)))
-        self.up_blocks = nn.ModuleList(blocks)
+        super().__init__(config, UpBlock3d)
         channels = config.block_expansion + channels_in
         self.conv = nn.Conv3d(channels, channels, 3, padding=1)
         self.norm = nn.BatchNorm3d(channels)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        *skips, x = levels
-        for block, skip in zip(self.up_blocks, reversed(skips), strict=True):
-            x = torch.cat([block(x), skip], dim=1)
-        return F.relu(self.norm(self.conv(x)))
+        return F.relu(self.norm(self.conv(super().forward(levels))))
 
 
 class Hourglass3d(nn.Module):
@@ -93,7 +72,8 @@ class Hourglass3d(nn.Module):
 
     def __init__(self, config: WarpingConfig, channels_in: int) -> None:
         super().__init__()
-        self.encoder, self.decoder = _Encoder3d(config, channels_in), _Decoder3d(config, channels_in)
+        self.encoder = HourglassEncoder(config, channels_in, DownBlock3d)
+        self.decoder = _Decoder3d(config, channels_in)
         self.channels_out = config.block_expansion + channels_in
 
     def forward(self, x: Tensor) -> Tensor:

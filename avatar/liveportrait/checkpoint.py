@@ -16,7 +16,15 @@ from avatar.liveportrait.config import LivePortraitConfig
 from avatar.liveportrait.layout import check_layout
 from avatar.liveportrait.model import LivePortraitModel
 from avatar.liveportrait.structure import Weights, fold_spectral_norms, structure_of
-from avatar.state_files import BATCH_COUNT, is_safetensors, plain_tensors, read_pickle, read_safetensors
+from avatar.state_files import (
+    BATCH_COUNT,
+    fill,
+    is_finite,
+    is_safetensors,
+    plain_tensors,
+    read_pickle,
+    read_safetensors,
+)
 
 # The authors' files, each with a tensor that only it holds, by which a file under another's name is noticed.
 MARKS = {
@@ -142,7 +150,7 @@ def _numbers(where: Path, weights: Weights) -> dict[str, Tensor]:
     """The weights in float32, without counters. Raises WeightsError for NaN."""
     numbers = {name: x.to(torch.float32) for name, x in weights.items() if not name.endswith(BATCH_COUNT)}
     for name, x in numbers.items():
-        if not bool(torch.isfinite(x).all()):
+        if not is_finite(x):
             what = f"The weights in {where} hold NaN or infinite numbers in {quoted(name)}."
             raise WeightsError(what, remedy=f"A file is damaged. {GET_ONE}")
     return numbers
@@ -155,6 +163,5 @@ def _build(where: Path, weights: Weights, config: LivePortraitConfig) -> LivePor
     if clauses := clauses_of({name: tuple(x.shape) for name, x in weights.items()}, wanted):
         what = f"The weights in {where} do not fit each other: {summary(clauses)}."
         raise WeightsError(what, remedy=f"A file is incomplete, or they are of different models. {GET_ONE}")
-    counters = {name: torch.zeros((), dtype=torch.long) for name in model.state_dict() if name.endswith(BATCH_COUNT)}
-    model.load_state_dict({**weights, **counters}, assign=True)
-    return model.eval().requires_grad_(False)
+    fill(model, weights)
+    return model
