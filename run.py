@@ -1,7 +1,6 @@
-"""Start Masque: python run.py [COMMAND]. On a fresh machine this sets everything up first.
+"""Start Masque: python run.py [COMMAND]. On a new machine this sets everything up first.
 
-Only the standard library is used until that is done. The version check stands before anything that an
-old Python could not read.
+Only the standard library is used until then. The version check precedes any syntax that an old Python cannot parse.
 """
 
 import sys
@@ -15,15 +14,19 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):
 
 
 def open_window() -> int:
-    """Open the desktop app; loaded only then, in the prepared environment."""
+    """Open the desktop app, which is imported only in the prepared environment."""
     from ui.start import start
 
     return start()
 
 
 def start() -> int:
-    """Run what the command line asks for and return the exit code."""
-    from avatar import interrupts
+    """Run the command line and return the exit code."""
+    import signal
+
+    if sys.platform != "win32":  # until `end_at_once`, because Python may lose a Ctrl-C during an import
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from avatar.system import interrupts
 
     interrupts.end_at_once()
     from avatar import bootstrap

@@ -1,7 +1,7 @@
-"""The only place that imports OpenCV.
+"""The only module that imports OpenCV.
 
-Both opencv-python wheels point Qt at plugins of their own when they are imported. A PyQt5 window
-started afterwards under X11 then aborts the whole process, so the two variables are taken back here.
+Both opencv-python wheels point Qt at their own plugins when they are imported. A PyQt5 window opened afterwards under
+X11 then aborts the whole process, so the two environment variables are restored here.
 """
 
 from __future__ import annotations

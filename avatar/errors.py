@@ -1,35 +1,36 @@
-"""Everything that can go wrong in a way a user can do something about.
+"""All errors that a user can act upon.
 
-    AvatarError(what, remedy)
-    ├── UsageError      the command line or an argument makes no sense (exit code 2)
-    ├── SetupError      the environment is not complete
-    ├── WeightsError    a model file is missing, damaged or of the wrong kind
-    ├── ImageError      a picture cannot be read or used
-    ├── VideoError      a driving video cannot be read
-    ├── FaceError       no usable face: none, too small, turned too far
-    ├── TemplateError   a motion template cannot be read
-    ├── LibraryError    the avatar library refuses a name or an import
-    ├── EngineError     an engine cannot be opened or failed
-    ├── ShapeError      tensors do not fit the model or each other
-    ├── TrainingError   a recipe, its data or a training run cannot go on
-    ├── CameraError     a camera cannot be opened or stopped sending
-    └── OutputError     the result cannot be written
+AvatarError(what, remedy)
+├── UsageError      the command line or an argument makes no sense (exit code 2)
+├── SetupError      the environment is not complete
+├── WeightsError    a model file is missing, damaged or of the wrong kind
+├── ImageError      an image cannot be read or used
+├── VideoError      a driving video cannot be read
+├── FaceError       no usable face: none, too small, turned too far
+├── TemplateError   a motion template cannot be read
+├── LibraryError    the avatar library refuses a name or an import
+├── EngineError     an engine cannot be opened or failed
+├── ShapeError      tensors do not fit the model or each other
+├── TrainingError   a recipe, its data or a training run cannot go on
+├── CameraError     a camera cannot be opened or stopped sending
+└── OutputError     the result cannot be written
 """
 
 from __future__ import annotations
 
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.message import fitting, together
 
 
 class AvatarError(Exception):
-    """One sentence that says what happened, one that says what to do about it.
+    """An error with one sentence that says what happened and one with a remedy.
 
-    Each is one visible line of bounded length, whatever a file's name or value in it holds.
+    Each is one visible line of bounded length, whatever file names and values it contains. A sentence with values is a
+    `Message`, so that the window can translate it, never an f-string.
     """
 
     def __init__(self, what: str, *, remedy: str = "") -> None:
-        self.what, self.remedy = shown(what, MOST_OF_SENTENCE), shown(remedy, MOST_OF_SENTENCE)
-        super().__init__(f"{self.what} {self.remedy}".strip())
+        self.what, self.remedy = fitting(what), fitting(remedy)
+        super().__init__(together(self.what, self.remedy))
 
 
 class UsageError(AvatarError):
@@ -45,7 +46,7 @@ class WeightsError(AvatarError):
 
 
 class ImageError(AvatarError):
-    """A picture cannot be read or used."""
+    """An image cannot be read or used."""
 
 
 class VideoError(AvatarError):
@@ -73,7 +74,7 @@ class ShapeError(AvatarError):
 
 
 class TrainingError(AvatarError):
-    """A recipe or its data cannot be used, or a training run went astray."""
+    """A recipe or its data cannot be used, or a training run diverged."""
 
 
 class CameraError(AvatarError):

@@ -1,7 +1,7 @@
 """Draw the pictures of the README: `python docs/make_pictures.py`, in Masque's own environment.
 
-The portraits are the NASA photograph that scikit-image ships and the avatars that avatar.gallery draws; the driver is
-nobody, a mean face moved by numbers.
+The portraits are the NASA photograph that scikit-image ships and the avatars that tools.gallery draws; the driver is
+a mean face, posed by code.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from avatar.engine.warp.engine import WarpEngine, WarpOptions
-from avatar.frames import Frame
-from avatar.library import Library
-from avatar.library_builtin import GALLERY
+from avatar.engines.base import Driving, Engine, EngineConfig, Portrait
+from avatar.engines.registry import create_engine
+from avatar.library.builtin import GALLERY
+from avatar.library.library import Library
 from avatar.motion.expression import expression_basis
-from avatar.portrait_source import read_portrait
+from avatar.portrait.source import read_portrait
 from avatar.tracking import canonical_face, open_tracker, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.pose import rotation_from_angles
 
 HEAD = (64, 0, 384, 320)  # left, top, right, bottom in the photograph
-MOMENTS = (  # yaw, pitch, roll, then blendshapes
+MOMENTS: tuple[tuple[tuple[float, float, float], dict[str, float]], ...] = (  # yaw, pitch, roll, then blendshapes
     ((0, 0, 0), {}),
     ((22, 0, 0), {"mouthSmileLeft": -0.6, "mouthSmileRight": -0.6}),
     ((-20, 4, -6), {"jawOpen": 0.75, "mouthSmileLeft": -0.5, "mouthSmileRight": -0.5}),
@@ -44,7 +44,7 @@ ANTICS = (
 
 
 def driver(angles_deg: tuple[float, float, float], change: dict[str, float]) -> Face:
-    """A tracked face with this pose and with these blendshapes more than at rest."""
+    """Create a tracked face with this pose, and with these blendshapes added to those at rest."""
     blendshapes = np.zeros(len(BLENDSHAPES), np.float32)
     for name, value in change.items():
         blendshapes[BLENDSHAPES.index(name)] = value
@@ -53,12 +53,19 @@ def driver(angles_deg: tuple[float, float, float], change: dict[str, float]) -> 
     return Face(landmarks, blendshapes, 1.0, pose_of(landmarks))
 
 
+def prepared(portrait: Portrait, size_px: int | None = None) -> Engine:
+    """Show a portrait, calibrated with a driver at rest."""
+    engine = create_engine(EngineConfig())
+    engine.show(engine.prepare(portrait, size_px))
+    engine.calibrate(Driving(face=driver(*MOMENTS[0])))
+    return engine
+
+
 def photograph() -> None:
     """Write astronaut.jpg: the photograph, then the photograph moved."""
-    engine = WarpEngine(open_tracker(), WarpOptions(size=1024))
-    engine.set_source(Frame(np.ascontiguousarray(skimage.data.astronaut()), 0, 0))
-    engine.calibrate_face(driver(*MOMENTS[0]))
-    frames = [engine.animate_face(driver(*moment), float(index)) for index, moment in enumerate(MOMENTS)]
+    rgb = np.ascontiguousarray(skimage.data.astronaut())
+    engine = prepared(Portrait(rgb, open_tracker().detect(rgb)[0]), 1024)
+    frames = [engine.draw(Driving(face=driver(*moment))) for moment in MOMENTS]
     left, top, right, bottom = (2 * edge for edge in HEAD)
     save([[frame[top:bottom, left:right] for frame in frames]], 260, "astronaut.jpg")
 
@@ -69,20 +76,18 @@ def gallery() -> None:
     drawn, moved = [], []
     for name, moment in zip(GALLERY, ANTICS, strict=True):
         portrait = read_portrait(library.likeness(name), tracker)
-        engine = WarpEngine(tracker, WarpOptions())
-        engine.set_source(Frame(portrait.rgb, 0, 0), portrait.faces[0])
-        engine.calibrate_face(driver(*MOMENTS[0]))
+        engine = prepared(Portrait(portrait.rgb, portrait.faces[0]))
         drawn.append(portrait.rgb)
-        moved.append(engine.animate_face(driver(*moment), 0.0))
+        moved.append(engine.draw(Driving(face=driver(*moment))))
     save([drawn, moved], 215, "avatars.jpg")
 
 
 def save(rows: list[list[np.ndarray]], side_px: int, name: str) -> None:
-    """Write rows of square pictures, `side_px` each, beside this file."""
+    """Write rows of square images, `side_px` each, beside this file."""
     sheet = Image.new("RGB", (len(rows[0]) * side_px, len(rows) * side_px))
     for down, row in enumerate(rows):
-        for across, picture in enumerate(row):
-            small = Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS)
+        for across, image in enumerate(row):
+            small = Image.fromarray(image).resize((side_px, side_px), Image.Resampling.LANCZOS)
             sheet.paste(small, (across * side_px, down * side_px))
     target = Path(__file__).with_name(name)
     sheet.save(target, quality=88)

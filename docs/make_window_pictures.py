@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -80,11 +81,11 @@ def _take_all(app: object, folder: Path, theme: str, wait: Callable, until: Call
     import skimage.data
     from PIL import Image
 
-    from ui.doctor_dialog import DoctorDialog
-    from ui.import_dialog import ImportDialog
-    from ui.key_sheet import KeySheet
-    from ui.marks_editor import MarksDialog
-    from ui.models_dialog import ModelsDialog
+    from ui.dialogs.doctor import DoctorDialog
+    from ui.dialogs.import_avatar import ImportDialog
+    from ui.dialogs.key_sheet import KeySheet
+    from ui.dialogs.marks_editor import MarksDialog
+    from ui.dialogs.models import ModelsDialog
     from ui.services import Services
     from ui.session import Notice
 
@@ -110,8 +111,8 @@ def _take_all(app: object, folder: Path, theme: str, wait: Callable, until: Call
     picture = Path(os.environ["MASQUE_SETTINGS"]).with_name("portrait.png")
     Image.fromarray(skimage.data.astronaut()[:400]).save(picture)
     services = Services()
-    dialogs = {
-        "import": ImportDialog(picture, app.avatars, window),  # type: ignore[attr-defined]
+    dialogs: dict[str, Any] = {
+        "import": ImportDialog([picture] * 3, app.avatars, window),  # type: ignore[attr-defined]
         "marks": MarksDialog(skimage.data.astronaut(), {"right_eye_outer": (200.0, 110.0)}, window),
         "keys": KeySheet(session, window.actions_, window),
         "models": ModelsDialog(session, services, window),

@@ -93,7 +93,7 @@ def test_a_waiting_reader_gets_the_frame_that_is_put() -> None:
 
 
 def test_between_threads_no_frame_is_doubled_turned_round_or_lost_uncounted() -> None:
-    box, count, taken = LatestFrame(), 2000, []
+    box, count, taken = LatestFrame(), 2000, list[int]()
 
     def write() -> None:
         for sequence in range(count):

@@ -1,4 +1,4 @@
-"""Settings: what is saved comes back, and what is wrong is named."""
+"""Settings: saved values are restored, and invalid ones are named."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from avatar.errors import SetupError
 from avatar.settings import (
+    BACKGROUNDS,
     FITS,
+    ZOOMS,
     CalibrationSettings,
     CameraSettings,
     CanvasSettings,
@@ -30,7 +32,19 @@ CROP = st.builds(CropSettings, ON, ON, st.floats(1.0, 4.0), PAN, PAN)
 MOTION = st.builds(MotionSettings, ON, ON, STRENGTH, STRENGTH, ON)
 CALIBRATION = st.builds(CalibrationSettings, ON, ON)
 CANVAS_SIDE = st.integers(16, 2900)
-CANVAS = st.builds(CanvasSettings, CANVAS_SIDE, CANVAS_SIDE, st.sampled_from(FITS), ON, ON)
+PLACE = st.tuples(st.floats(*ZOOMS), st.floats(-4, 4), st.floats(-4, 4)).map(list)
+CANVAS = st.builds(
+    CanvasSettings,
+    CANVAS_SIDE,
+    CANVAS_SIDE,
+    st.sampled_from(FITS),
+    ON,
+    ON,
+    st.sampled_from(BACKGROUNDS),
+    st.from_regex("#[0-9a-f]{6}", fullmatch=True),
+    NAMES,
+    st.dictionaries(NAMES, PLACE, max_size=3),
+)
 
 
 @given(st.builds(Settings, NAMES, st.integers(1, 64), CAMERA, CROP, MOTION, CALIBRATION, CANVAS))
@@ -61,6 +75,10 @@ def test_what_the_file_does_not_name_keeps_its_default(tmp_path: Path) -> None:
         ("[camera]\nrate = 0", "rate must be from 1 to 240"),
         ("[crop]\nzoom = 5", "zoom must be from 1 to 4"),
         ("[canvas]\nfit = 'stretch'", "fit must be one of blur, fit, fill"),
+        ("[canvas]\nbackground = 'sea'", "background must be one of own, blur"),
+        ("[canvas]\nbackground_colour = 'blue'", "background_colour must be like #2f5d8a"),
+        ("[canvas]\nplaces = {Ann = [1.0, 2.0]}", "places: Ann must be three numbers"),
+        ("[canvas]\nplaces = {Ann = [99.0, 0.0, 0.0]}", "zoom must be from 0.25 to 8"),
         ("[motion]\nrelative = 'yes'", "relative must be of type bool"),
     ],
 )

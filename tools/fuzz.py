@@ -1,10 +1,10 @@
-"""Hostile files for every loader: `python tools/fuzz.py --minutes 10 --seed 1 -o FOLDER`.
+"""Fuzzer for all file loaders: `python tools/fuzz.py --minutes 10 --seed 1 -o FOLDER`.
 
-Small valid inputs are made here and damaged at random: flipped bits, cuts, splices, lengths that lie, deep nesting.
-Each goes through the loader that the program uses, in a child process with a limit of memory and time. A loader may
-accept or refuse with an AvatarError. Anything else is a finding: another exception, a crash by signal, a hang, too much
-memory, a message with control characters or without an end. Findings are kept in FOLDER with the seed that makes them
-again, and the exit code is 1. FOLDER must not be part of the repository: some inputs crash other software.
+Small valid inputs are generated and corrupted at random: bit flips, truncation, splices, wrong lengths, deep nesting.
+Each is passed to the program's loader in a child process with memory and time limits. A loader may accept it or refuse
+it with an AvatarError. Anything else is a finding: another exception, a crash, a hang, too much memory, a message with
+control characters or of excessive length. Findings are saved in FOLDER with the seed that reproduces them, and the
+exit code is 1. FOLDER must not be part of the repository: some inputs crash other software.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Load = Callable[[Path], object]
 # Valid inputs
 
 
-def _picture(folder: Path, rng: random.Random) -> dict[str, bytes]:
+def _image(folder: Path, rng: random.Random) -> dict[str, bytes]:
     from PIL import Image
 
     kind = rng.choice(["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "MPO"])
@@ -146,7 +146,7 @@ def _without_counters(weights: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(data: bytes) -> bytes:
-    """A safetensors file with its header in order: the library writes another one every time."""
+    """Sort the header of a safetensors file, which the library writes in a different order every time."""
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)
@@ -154,8 +154,9 @@ def _ordered(data: bytes) -> bytes:
 
 
 def _renumbered(data: bytes) -> bytes:
-    """A checkpoint of the older kind, of float32 alone, with storages called 0, 1, 2 and in that order: torch calls and
-    sorts them after where they lay in memory.
+    """Rename the storages of a legacy checkpoint to 0, 1, 2 and sort them: torch names them by memory address.
+
+    Works for checkpoints that hold float32 only.
     """
     numbers: dict[bytes, int] = {}
 
@@ -188,7 +189,7 @@ def _config(folder: Path, rng: random.Random) -> dict[str, bytes]:
 
 
 def _record(folder: Path, rng: random.Random) -> dict[str, bytes]:
-    """A library of two avatars; one of its files is damaged."""
+    """Create a library of two avatars; one of its files is to be damaged."""
     import numpy as np
     from safetensors.numpy import save
 
@@ -211,7 +212,7 @@ def _settings(folder: Path, rng: random.Random) -> dict[str, bytes]:
 
 
 def _onnx(folder: Path, rng: random.Random) -> dict[str, bytes]:
-    """Three small files with the names of an export; written by hand, because the package onnx need not be there."""
+    """Create three small ONNX files with the names of an export, by hand, because onnx may not be installed."""
     node = _field(1, b"x") + _field(2, b"y") + _field(4, b"Identity")
     dims = b"".join(_field(1, bytes([0x08, side])) for side in (1, 3))
     ends = [_field(1, name) + _field(2, _field(1, b"\x08\x01" + _field(2, dims))) for name in (b"x", b"y")]
@@ -223,7 +224,7 @@ def _onnx(folder: Path, rng: random.Random) -> dict[str, bytes]:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field of bytes in protobuf; content below 128 bytes or below 16384."""
+    """Encode a length-delimited protobuf field with at most 16383 bytes."""
     size = len(content)
     length = bytes([size]) if size < 128 else bytes([size & 127 | 128, size >> 7])
     return bytes([number << 3 | 2]) + length + content
@@ -232,8 +233,8 @@ def _field(number: int, content: bytes) -> bytes:
 # What the program does with them
 
 
-def _load_picture(path: Path) -> object:
-    from avatar.images import load_image
+def _load_image(path: Path) -> object:
+    from avatar.images.load import load_image
 
     return load_image(path)
 
@@ -264,7 +265,7 @@ def _load_config(path: Path) -> object:
 
 
 def _load_record(path: Path) -> object:
-    from avatar.library import Library
+    from avatar.library.library import Library
 
     library = Library(next(parent for parent in path.parents if (parent / "order.toml").exists()))
     avatars = library.avatars()
@@ -286,7 +287,7 @@ def _load_onnx(path: Path) -> object:
 
 
 KINDS: dict[str, tuple[Sample, Load]] = {
-    "pictures": (_picture, _load_picture),
+    "pictures": (_image, _load_image),
     "clips": (_clip, _load_clip),
     "templates": (_template, _load_template),
     "checkpoints": (_checkpoint, _load_checkpoint),
@@ -336,7 +337,7 @@ def _insert(data: bytearray, rng: random.Random) -> None:
 
 
 def _number(data: bytearray, rng: random.Random) -> None:
-    """A length, a count or an offset that lies."""
+    """Overwrite a binary length, count or offset."""
     code = rng.choice(["<H", ">H", "<I", ">I", "<Q", ">Q", "B"])
     at = _place(data, rng)
     value = rng.choice(INTERESTING) & (1 << 8 * struct.calcsize(code)) - 1
@@ -344,7 +345,7 @@ def _number(data: bytearray, rng: random.Random) -> None:
 
 
 def _digits(data: bytearray, rng: random.Random) -> None:
-    """Another number or word where text has one."""
+    """Replace a number in text by another number or word."""
     spans = list(_spans(data))
     if spans:
         start, end = rng.choice(spans)
@@ -356,7 +357,7 @@ def _digits(data: bytearray, rng: random.Random) -> None:
 
 
 def _spans(data: bytearray) -> Iterator[tuple[int, int]]:
-    """Where the first kilobytes have digits."""
+    """Yield the spans of digits in the first kilobytes."""
     start = None
     for at, value in enumerate(data[:4096]):
         if 48 <= value <= 57:
@@ -373,7 +374,7 @@ def _fill(data: bytearray, rng: random.Random) -> None:
 
 
 def _place(data: bytearray, rng: random.Random) -> int:
-    """Headers say more than what follows, so the beginning is hit more often."""
+    """Choose a random position, with a bias to the beginning, because headers matter most."""
     return rng.randrange(min(len(data), rng.choice([32, 256, 2048, len(data)]))) if data else 0
 
 
@@ -381,7 +382,7 @@ _WAYS = [_flip, _flip, _flip, _cut, _remove, _double, _insert, _number, _number,
 
 
 def make(kind: str, seed: int, folder: Path) -> Path:
-    """Write the input of that seed into an empty folder; returns the file to load."""
+    """Write the input for a seed into an empty folder; returns the file to load."""
     rng = random.Random(f"{kind} {seed}")
     folder.mkdir(parents=True, exist_ok=True)
     files = KINDS[kind][0](folder, rng)
@@ -397,7 +398,7 @@ def make(kind: str, seed: int, folder: Path) -> Path:
 
 
 def _inside_zip(data: bytes, rng: random.Random) -> bytes:
-    """Damage a member of a zip whose own form stays sound: else a checksum ends most tries."""
+    """Damage a member of a zip and rebuild the archive: otherwise most attempts fail at a checksum."""
     with zipfile.ZipFile(io.BytesIO(data)) as old:
         members = {member.filename: old.read(member) for member in old.infolist()}
     name = rng.choice([name for name in members if name.endswith("data.pkl")] * 8 + list(members))
@@ -410,11 +411,11 @@ def _inside_zip(data: bytes, rng: random.Random) -> bytes:
     return stream.getvalue()
 
 
-# The child: tries inputs, one after the other
+# The child process, which tries inputs one after the other
 
 
 def attempt(load: Load, path: Path) -> tuple[str, str]:
-    """Load one input; "accepted", "refused" or what is wrong, and the message."""
+    """Load one input; returns "accepted", "refused" or the finding, and the message."""
     from avatar.errors import AvatarError
 
     try:
@@ -438,7 +439,7 @@ def _judged(what: str, remedy: str) -> tuple[str, str]:
 
 
 def child() -> int:
-    """Read lines "kind seed" and answer each with a line of JSON; ends at the end of the input."""
+    """Read lines "kind seed" from standard input and answer each with a line of JSON, until the input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print does not get between the answers
     _import_all()
@@ -458,7 +459,7 @@ def child() -> int:
 
 
 def _import_all() -> None:
-    """Load what the loaders import, so that it does not count as theirs."""
+    """Import everything that the loaders need, so that it does not count towards their memory."""
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
         for kind in KINDS:
             if kind != "onnx":
@@ -471,7 +472,7 @@ def _import_all() -> None:
 
 
 def _limit_memory() -> None:
-    """Twice the budget of address space: what is measured is a finding before this is reached."""
+    """Limit the address space to twice the budget, above which measured memory is a finding anyway."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
@@ -482,7 +483,7 @@ def _limit_memory() -> None:
 
 
 def _peak_reset() -> int:
-    """Forget the peak so far where the system can (Linux); resident bytes now."""
+    """Reset the peak memory, where the system supports it (Linux); returns the resident bytes."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _peak_bytes()
@@ -500,14 +501,14 @@ def _peak_bytes() -> int:
 
 
 class Child:
-    """A process that tries inputs, and its replacement when it dies."""
+    """A child process that tries inputs, restarted when it dies."""
 
     def __init__(self, time_s: float) -> None:
-        self._time_s, self._process, self._tried = time_s, None, 0
-        self._process: subprocess.Popen[str] | None
+        self._time_s, self._tried = time_s, 0
+        self._process: subprocess.Popen[str] | None = None
 
     def ask(self, kind: str, seed: int) -> dict[str, Any]:
-        """Have one input tried; a child that dies or hangs over it is the answer."""
+        """Try one input; a child that dies or hangs is a result too."""
         if self._process is None or self._tried >= RECYCLE_AFTER:
             self.close()
             self._process = subprocess.Popen(
@@ -553,7 +554,7 @@ class Child:
 
 
 def _pass_on(stdout: IO[str], answers: queue.Queue[str]) -> None:
-    """Hand on line by line, so that waiting for one can end; an empty one at the end."""
+    """Forward lines to a queue, so that waiting for one can time out; an empty line marks the end."""
     for line in stdout:
         answers.put(line)
     answers.put("")
@@ -561,14 +562,14 @@ def _pass_on(stdout: IO[str], answers: queue.Queue[str]) -> None:
 
 @dataclass
 class Tally:
-    """What came of the inputs of one kind."""
+    """Results for the inputs of one kind."""
 
     tried: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     most_bytes: int = 0
 
     def line(self, kind: str) -> str:
-        """For people."""
+        """Format the results as a line of text."""
         findings = self.tried - self.outcomes["accepted"] - self.outcomes["refused"]
         return (
             f"{kind:<12} {self.tried:>7} tried {self.outcomes['accepted']:>7} accepted "
@@ -577,7 +578,7 @@ class Tally:
 
 
 def run(kinds: list[str], seed: int, minutes: float, count: int | None, keep: Path | None) -> int:
-    """Try inputs until the time or the count is over; return how many findings there were."""
+    """Try inputs until the time or the count is reached; returns the number of findings."""
     tallies, findings = {kind: Tally() for kind in kinds}, 0
     turn = [kind for kind in kinds for _ in range(SHARES.get(kind, 8))]
     one, ends_s, number = Child(TIME_S), time.monotonic() + 60 * minutes, 0
@@ -606,7 +607,7 @@ def run(kinds: list[str], seed: int, minutes: float, count: int | None, keep: Pa
 
 
 def main() -> int:
-    """Read the command line; 1 if anything was found."""
+    """Run the command line; returns 1 if there were findings."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--count", type=int, help="stop after so many inputs")

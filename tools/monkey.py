@@ -1,7 +1,7 @@
-"""Random clicks and keys on the whole app: `python tools/monkey.py --seconds 600 --seed 1`.
+"""Monkey test of the app with random clicks and keys: `python tools/monkey.py --seconds 600 --seed 1`.
 
-It ends with exit code 1 after an exception, a thread that is left, or memory that grew; what
-was done last is printed. The file dialogs, the web and the end of the program are out of its reach.
+Exits with 1 after an exception, a leaked thread or memory growth, and prints the last actions. File dialogs, web
+links and quitting are excluded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import avatar.cv  # noqa: E402, F401 - before Qt
@@ -30,7 +30,7 @@ SPARED = {"quit", "open_captures"}
 
 
 class Monkey:
-    """One step every STEP_MS, on whatever is in front."""
+    """Source of one random action every STEP_MS on the topmost window."""
 
     def __init__(self, app: Any, seed: int) -> None:
         self.app, self.random = app, random.Random(seed)
@@ -38,12 +38,12 @@ class Monkey:
         self.steps, self.ends_s = 0, float("inf")
 
     def step(self) -> None:
-        """Do something to what is in front; once the time is over, only close dialogs."""
+        """Perform one action on the topmost window; once the time is over, only close dialogs."""
         from PyQt5.QtWidgets import QApplication
 
         self.steps += 1
         top = QApplication.activePopupWidget() or QApplication.activeModalWidget() or self.app.window
-        if time.monotonic() > self.ends_s:  # dialogs run loops of their own, which have to end first
+        if time.monotonic() > self.ends_s:  # dialogs run event loops of their own, which have to end first
             if top is not self.app.window:
                 top.close()
             return
@@ -75,7 +75,7 @@ class Monkey:
         combined = keys_of(action.name, {})[0][0]
         mask = int(Qt.KeyboardModifierMask)
         self.done.append(f"key {action.name}")
-        QTest.keyClick(top, combined & ~mask, Qt.KeyboardModifiers(combined & mask))
+        QTest.keyClick(top, Qt.Key(combined & ~mask), Qt.KeyboardModifiers(combined & mask))
 
     def leave(self, top: Any) -> None:
         """Press Esc in a dialog or menu."""
@@ -87,13 +87,13 @@ class Monkey:
             QTest.keyClick(top, Qt.Key_Escape)
 
     def shake(self, top: Any) -> None:
-        """Give the window another size."""
+        """Resize the window."""
         self.done.append("resize")
         self.app.window.resize(self.random.randrange(820, 1900), self.random.randrange(560, 1050))
 
 
 def main() -> int:
-    """Run it; return the exit code."""
+    """Run the command line and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=1)
@@ -105,20 +105,22 @@ def main() -> int:
 
 
 def run(seconds: float, seed: int, home: Path) -> int:
-    """Let the monkey loose for a while."""
+    """Run random actions for a time and return the exit code."""
     from fakes_ui import GatedServices
     from PyQt5.QtCore import QTimer
+    from PyQt5.QtGui import QDesktopServices
     from PyQt5.QtWidgets import QFileDialog
 
     from ui.app import App, make_application
-    from ui.main_window import MainWindow
+    from ui.window import MainWindow
 
     errors: list[str] = []
     sys.excepthook = lambda kind, error, trace: errors.append("".join(traceback.format_exception(kind, error, trace)))
     for name, answer in (("getOpenFileName", ("", "")), ("getOpenFileNames", ([], "")), ("getSaveFileName", ("", "")),
                          ("getExistingDirectory", "")):  # fmt: skip
         setattr(QFileDialog, name, lambda *_, answer=answer, **__: answer)
-    MainWindow.closeEvent = lambda self, event: event.ignore()
+    setattr(QDesktopServices, "openUrl", lambda *_: True)  # noqa: B010 - no other program is started
+    setattr(MainWindow, "closeEvent", lambda self, event: event.ignore())  # noqa: B010 - it stays open
     before = set(threading.enumerate())
     services = GatedServices()
     services.download_gate.set()
@@ -149,7 +151,7 @@ def run(seconds: float, seed: int, home: Path) -> int:
 
 
 def _go_on(monkey: Monkey, errors: list[str]) -> None:
-    """One step; the next is planned before it, because a step that opens a dialog ends only with the dialog."""
+    """Run one step after scheduling the next, because a step that opens a dialog returns only when it is closed."""
     from PyQt5.QtCore import QTimer
 
     QTimer.singleShot(STEP_MS, lambda: _go_on(monkey, errors))
@@ -161,7 +163,7 @@ def _go_on(monkey: Monkey, errors: list[str]) -> None:
 
 
 def _memory_kb() -> int:
-    """What is resident now, on Linux."""
+    """Return the resident memory in kB, on Linux."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 

@@ -1,15 +1,16 @@
-"""An hour of live with everything going wrong: `python tools/soak.py [--minutes 60]`, in Masque's own environment.
+"""Soak test of the live pipeline with fault injection: `python tools/soak.py [--minutes 60]`, in Masque's environment.
 
-The driver is the built-in portrait, moved, with magenta round it; where magenta is seen in an output, the camera
-leaked. Every few seconds something fails: the camera, the face, the engine, the disk, an output; avatars and reference
-frames are changed meanwhile. Memory, threads and open files are sampled. The exit code is 1 where they grow, where a
-frame leaked, or where something did not come back. Linux only: it reads /proc.
+The driver is the animated built-in portrait with a magenta border; magenta in an output means that a camera frame
+leaked. Every few seconds a fault is injected (camera, face, engine, disk, output), or the avatar or reference frame is
+changed. Memory, threads and open files are sampled. The exit code is 1 if they grow, a frame leaked, or something did
+not recover. Linux only: it reads /proc.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import os
 import random
@@ -27,25 +28,26 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from avatar.bench import bench_portrait, driving_pictures
+from avatar.engines.base import EngineConfig
+from avatar.engines.registry import create_engine
 from avatar.errors import CameraError, OutputError
 from avatar.frames import Frame, RgbImage
-from avatar.live.driver import Drive
+from avatar.live.config import LiveConfig
 from avatar.live.events import Event
-from avatar.live.options import LiveOptions
-from avatar.live.performer import FacePerformer
+from avatar.live.live_engine import LiveEngine
+from avatar.live.motion_source import DrivingState
+from avatar.live.pipeline import Pipeline
 from avatar.live.tools import LiveTools
-from avatar.outputs.canvas import CanvasOptions, compose
-from avatar.outputs.recorder import Recorder
-from avatar.pipeline import Pipeline
-from avatar.settings import MotionSettings
+from avatar.offline.bench import bench_portrait, driving_images
+from avatar.outputs.live.recorder import Recorder
+from avatar.settings import CanvasSettings, MotionSettings
 from avatar.sources.base import SourceFacts
 
 MAGENTA = (255, 0, 255)
 EDGE_PX = 40
 FILE_LIMIT = 3_000_000  # bytes: how full the disk is
 SAMPLE_S = 5.0
-SETTLING = 0.3  # of the time, after which nothing may grow any more
+SETTLING = 0.3  # fraction of the time after which nothing may grow any more
 GROWTH_MB_PER_HOUR = 30.0
 FAULTS = (
     "camera fails", "camera falls silent", "face lost", "black picture", "engine fails", "engine fails twice",
@@ -56,33 +58,33 @@ FAULTS = (
 
 @dataclass
 class World:
-    """What is wrong at the moment."""
+    """Injected faults and observations."""
 
     camera_error: Exception | None = None
     silent: bool = False
     hidden: bool = False  # the face
     black: bool = False
-    engine_failures: int = 0  # still to come
+    engine_failures: int = 0  # pending failures
     output_error: Exception | None = None
     leaks: int = 0
-    seen: int = 0  # frames that were looked at
+    seen: int = 0  # checked frames
     told: collections.Counter[str] = field(default_factory=collections.Counter)
 
 
 class Camera:
-    """The portrait, moving, 30 times a second."""
+    """A fake camera: the moving portrait, 30 times a second."""
 
     name = "soak"
 
-    def __init__(self, world: World, pictures: list[RgbImage]) -> None:
-        self._world, self._pictures = world, pictures
+    def __init__(self, world: World, images: list[RgbImage]) -> None:
+        self._world, self._images = world, images
         self._sequence, self._stopping = 0, threading.Event()
         self._due_s = time.monotonic()
-        height, width = pictures[0].shape[:2]
+        height, width = images[0].shape[:2]
         self.facts = SourceFacts(width, height, 30.0)
 
     def read(self) -> Frame:
-        """Wait for the next picture."""
+        """Wait for the next frame."""
         while True:
             self._due_s = max(self._due_s + 1 / 30, time.monotonic() - 0.1)
             self._stopping.wait(max(0.0, self._due_s - time.monotonic()))
@@ -93,7 +95,7 @@ class Camera:
             if not self._world.silent:
                 break
         self._sequence += 1
-        rgb = self._pictures[self._sequence % len(self._pictures)]
+        rgb = self._images[self._sequence % len(self._images)]
         if self._world.hidden or self._world.black:
             rgb = np.full_like(rgb, 0 if self._world.black else 128)
             rgb[:EDGE_PX] = MAGENTA
@@ -108,70 +110,68 @@ class Camera:
         self._stopping.set()
 
 
-class Performer(FacePerformer):
+class FailingEngine(LiveEngine):
     """The warp engine, which fails when it is told to."""
 
-    def __init__(self, world: World, options: LiveOptions) -> None:
-        super().__init__(options)
+    def __init__(self, world: World, config: LiveConfig) -> None:
+        super().__init__(create_engine(EngineConfig(motion=config.motion)), config.motion)
         self._world = world
 
-    def draw(self, drive: Drive, picture_width_px: int, time_s: float) -> RgbImage:
+    def draw(self, state: DrivingState, frame_width_px: int, time_s: float) -> RgbImage:
         """Draw, or fail."""
         if self._world.engine_failures > 0:
             self._world.engine_failures -= 1
             raise RuntimeError("the soak test broke the engine")
-        return super().draw(drive, picture_width_px, time_s)
+        return super().draw(state, frame_width_px, time_s)
 
 
 class Watcher:
-    """A paced output that looks for the camera in every frame."""
+    """A paced output that checks every frame for leaked camera frames."""
 
     facts = "looks on"
     rate = 30.0
 
-    def __init__(self, world: World, canvas: CanvasOptions) -> None:
-        self._world, self._canvas = world, canvas
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     def send(self, frame: Frame) -> None:
-        """Look at one frame."""
+        """Check one frame."""
         if self._world.output_error is not None:
             error, self._world.output_error = self._world.output_error, None
             raise error
-        picture = compose(frame.rgb, self._canvas)[::4, ::4].astype(int)
-        magenta = (picture[..., 0] > 200) & (picture[..., 1] < 70) & (picture[..., 2] > 200)
+        image = frame.rgb[::4, ::4].astype(int)
+        magenta = (image[..., 0] > 200) & (image[..., 1] < 70) & (image[..., 2] > 200)
         self._world.leaks += int(magenta.sum()) > 20
         self._world.seen += 1
 
     def repeat(self) -> None:
-        """Nothing new to look at."""
-
+        """Do nothing: there is no new frame."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
-
+        """Do nothing."""
 
 
 class Soak:
-    """One run."""
+    """State of one run."""
 
     def __init__(self, folder: Path, seed: int, lines: int) -> None:
-        self._canvas = CanvasOptions(16 * lines // 9 // 2 * 2, lines)
+        self._canvas = CanvasSettings(16 * lines // 9 // 2 * 2, lines)
         self.world, self._folder, self._random = World(), folder, random.Random(seed)
-        pictures = []
-        for _, picture in zip(range(120), driving_pictures(bench_portrait(640, 360)), strict=False):
-            marked = picture.copy()
+        images = []
+        for _, image in zip(range(120), driving_images(bench_portrait(640, 360)), strict=False):
+            marked = image.copy()
             marked[:EDGE_PX] = marked[-EDGE_PX:] = marked[:, :EDGE_PX] = marked[:, -EDGE_PX:] = MAGENTA
-            pictures.append(marked)
+            images.append(marked)
         other = folder / "other.png"
-        from avatar.images import save_png
+        from avatar.images.load import save_png
 
         save_png(other, bench_portrait(480, 480))
         self._avatars = ["astronaut", str(other)]
         tools = LiveTools(
-            open_source=lambda spec, size, rate: Camera(self.world, pictures),
-            open_performer=lambda options: Performer(self.world, options),
+            open_source=lambda spec, size, rate: Camera(self.world, images),
+            open_engine=lambda config: FailingEngine(self.world, config),
         )
-        self.pipeline = Pipeline(LiveOptions(source="soak", canvas=self._canvas), on_event=self._note, tools=tools)
+        self.pipeline = Pipeline(LiveConfig(source="soak", canvas=self._canvas), on_event=self._note, tools=tools)
         self.samples: list[dict[str, float]] = []
         self.faults: collections.Counter[str] = collections.Counter()
         self.came_back = False
@@ -179,9 +179,9 @@ class Soak:
         self._later: list[tuple[float, Callable[[], None]]] = []
 
     def run(self, minutes: float) -> None:
-        """Until the time is up."""
+        """Inject faults until the time is up."""
         began_s = time.monotonic()
-        self.pipeline.add_output("watcher", lambda: Watcher(self.world, self._canvas))
+        self.pipeline.add_output("watcher", lambda: Watcher(self.world))
         self._record()
         self.pipeline.start()
         next_fault_s, next_sample_s = 20.0, 15.0
@@ -199,7 +199,7 @@ class Soak:
         self._mend()
 
     def _mend(self) -> None:
-        """End all faults and see that it draws again; `came_back` says so."""
+        """End all faults and check that the pipeline recovers; sets `came_back`."""
         for _, action in self._later:
             action()
         world, until_s = self.world, time.monotonic() + 60
@@ -209,7 +209,7 @@ class Soak:
             self.came_back = self.pipeline.statistics().drawn >= drawn + 10
 
     def happen(self, fault: str) -> None:
-        """Break something, or change it; what is broken is mended a little later."""
+        """Inject a fault or a change; a fault is ended a little later."""
         self.faults[fault] += 1
         world, pipeline, after = self.world, self.pipeline, self._after
         if fault == "camera fails":
@@ -223,31 +223,35 @@ class Soak:
             world.engine_failures = 2 if fault.endswith("twice") else 1
         elif fault == "output vanishes":
             world.output_error = OutputError("The soak test took the device away.", remedy="Wait.")
-            after(2.0, lambda: pipeline.add_output("watcher", lambda: Watcher(world, self._canvas)))
+            after(2.0, lambda: pipeline.add_output("watcher", lambda: Watcher(world)))
         elif fault == "other avatar":
-            pipeline.set_avatar(self._random.choice(self._avatars))
+            self._change(avatar=self._random.choice(self._avatars))
         elif fault == "new recording":
             self._record()
         elif fault == "freeze":
             pipeline.freeze(True)
             after(1.0, lambda: pipeline.freeze(False))
         else:
-            {
-                "no avatar": lambda: pipeline.set_avatar("nobody"),
+            others: dict[str, Callable[[], object]] = {
+                "no avatar": lambda: self._change(avatar="nobody"),
                 "calibrate": self._random.choice([pipeline.calibrate, pipeline.start_guided_calibration]),
                 "recentre": pipeline.recentre,
-                "mirror": lambda: pipeline.set_mirror_driving(self._random.random() < 0.5),
-                "motion": lambda: pipeline.set_motion(MotionSettings(strength_head=self._random.uniform(0.5, 1.5))),
-            }[fault]()
+                "mirror": lambda: self._change(mirror_driving=self._random.random() < 0.5),
+                "motion": lambda: self._change(motion=MotionSettings(strength_head=self._random.uniform(0.5, 1.5))),
+            }
+            others[fault]()
+
+    def _change(self, **changes: Any) -> None:
+        self.pipeline.apply(dataclasses.replace(self.pipeline.config, **changes))
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._later.append((time.monotonic() + seconds, action))
 
     def _record(self) -> None:
-        """A new recording in place of the last but one; each runs into the file limit sooner or later."""
+        """Start a new recording in place of the last but one; each reaches the file limit at some point."""
         self._recordings += 1
         path = self._folder / f"{self._recordings % 2}.mp4"
-        self.pipeline.add_output("recording", lambda: Recorder(path, self._canvas))
+        self.pipeline.add_output("recording", lambda: Recorder(path, self._canvas.size))
 
     def _note(self, event: Event) -> None:
         self.world.told[type(event).__name__] += 1
@@ -271,7 +275,7 @@ def _entries(folder: str) -> int:
 
 
 def judge(soak: Soak, clean: bool) -> dict[str, Any]:
-    """Figures, and what is wrong with them."""
+    """Compute the results and the failed checks."""
     settled = soak.samples[round(SETTLING * len(soak.samples)) :]
     hours = np.array([sample["minute"] / 60 for sample in settled])
     memory = np.array([sample["memory_mb"] for sample in settled])
@@ -310,7 +314,7 @@ def judge(soak: Soak, clean: bool) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run, print the figures, and return 1 where something is wrong."""
+    """Run the test, print the results, and return 1 if a check failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--lines", type=int, default=720, help="height of what is sent; fewer on a busy machine")

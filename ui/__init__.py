@@ -1,1 +1,1 @@
-"""The desktop app: Qt alone, one file per widget. It imports `avatar`; `avatar` never imports it."""
+"""The desktop app: Qt code only, one file per widget. It imports `avatar`, never the other way round."""

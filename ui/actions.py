@@ -9,10 +9,10 @@ from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtWidgets import QAction, QToolButton, QWidget
 
-from ui import icons
 from ui.keys import ACTIONS, BY_NAME, VIEW, key_text, keys_of
-from ui.language import tr
-from ui.theme import current
+from ui.look import icons
+from ui.look.language import tr
+from ui.look.theme import current
 
 
 class Actions:
@@ -24,7 +24,7 @@ class Actions:
         for entry in ACTIONS:
             action = self._all[entry.name]
             action.setObjectName(entry.name)
-            action.setIconText(f" {tr(entry.short) if entry.short else self.plain_text(entry.name)}")  # off its icon
+            action.setIconText(f" {tr(entry.short) if entry.short else self.plain_text(entry.name)}")  # after the icon
             action.setCheckable(entry.checkable)
             action.setAutoRepeat(entry.repeats)
             action.setShortcutContext(Qt.WindowShortcut)
@@ -36,15 +36,15 @@ class Actions:
         return self._all[name]
 
     def on(self, name: str, do: Callable[[], object]) -> None:
-        """Do something when an action is triggered."""
+        """Connect a function to an action."""
         self._all[name].triggered.connect(lambda _checked=False: do())
 
     def on_switch(self, name: str, do: Callable[[bool], object]) -> None:
-        """Do something when a checkable action is switched by the user."""
+        """Connect a function to switches of a checkable action by the user."""
         self._all[name].triggered.connect(do)
 
     def set_keys(self, chosen: Mapping[str, str]) -> None:
-        """Give every action its keys; those that want a hold are listened to by the window."""
+        """Set the keys of all actions; keys that must be held are handled by the window."""
         self._chosen = chosen
         for name, action in self._all.items():
             action.setShortcuts([] if BY_NAME[name].hold else keys_of(name, chosen))
@@ -55,25 +55,25 @@ class Actions:
         """Draw the icons in the colours of the current look."""
         for entry in ACTIONS:
             if entry.icon:
-                checked = current().text if entry.group == VIEW else None  # those buttons stay plain
+                checked = current().text if entry.group == VIEW else None  # these buttons are not highlighted
                 self._all[entry.name].setIcon(icons.icon(entry.icon, checked=checked))
 
     def plain_text(self, name: str) -> str:
-        """What an action is called, without dots."""
+        """Return an action's name without dots."""
         return re.sub("…$", "", self._all[name].text())
 
     def key_text(self, name: str) -> str:
-        """An action's keys for people."""
+        """Return an action's keys as readable text."""
         return key_text(name, self._chosen)
 
     def for_key(self, key: str, modifiers: Qt.KeyboardModifiers) -> QAction | None:
-        """The action that has this key of a US keyboard."""
+        """Return the action bound to this key of a US keyboard."""
         shift = "Shift+" if int(modifiers) & int(Qt.ShiftModifier) else ""
         wanted = QKeySequence(f"{shift}{key}", QKeySequence.PortableText)
         return next((self._all[e.name] for e in ACTIONS if wanted in keys_of(e.name, self._chosen)), None)
 
     def button(self, name: str, parent: QWidget | None = None, *, text: bool = False) -> QToolButton:
-        """A button for an action, with an accessible name and a tip that tells the key."""
+        """Create a button for an action, with an accessible name and a tooltip that shows the key."""
         button = QToolButton(parent)
         button.setDefaultAction(self._all[name])
         button.setToolButtonStyle(Qt.ToolButtonTextBesideIcon if text else Qt.ToolButtonIconOnly)
@@ -83,6 +83,6 @@ class Actions:
 
 
 def action_text(name: str) -> str:
-    """What an action is called in the window's language."""
-    number = name.removeprefix("avatar_")
+    """Return an action's name in the window's language."""
+    number = name.rpartition("_")[2]
     return tr(BY_NAME[name].text, number=number) if number.isdigit() else tr(BY_NAME[name].text)

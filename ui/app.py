@@ -1,4 +1,4 @@
-"""Puts the desktop app together: settings, pipeline, session, window; and takes it apart again."""
+"""The application object: creates settings, pipeline, session and window, and closes them."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from PyQt5.QtCore import QObject, Qt, QTimer
 from PyQt5.QtWidgets import QApplication
 
 from avatar.errors import AvatarError
-from avatar.library import Library
-from avatar.library_import import Detect
+from avatar.library.importing import Detect
+from avatar.library.library import Library
+from avatar.live.config import LiveConfig
 from avatar.live.events import Event
-from avatar.live.options import LiveOptions
-from avatar.pipeline import Pipeline
+from avatar.live.pipeline import Pipeline
 from avatar.settings import Settings, load_settings, save_settings, settings_path
-from ui import icons
+from avatar.system import interrupts
 from ui.avatars import Avatars
 from ui.background import Lane
 from ui.bridge import PipelineBridge
 from ui.captures import Captures
-from ui.language import Languages, tr
-from ui.main_window import MainWindow
+from ui.look import icons
+from ui.look.language import Languages, tr
+from ui.look.system_look import SystemLook
+from ui.look.theme import DARK, LIGHT, apply_theme
 from ui.services import Services
-from ui.session import Notice, Session, live_options
-from ui.system_look import SystemLook
-from ui.theme import DARK, LIGHT, apply_theme
+from ui.session import Notice, Session
+from ui.system_keys.keys import SystemKeys
 from ui.tray import Tray
+from ui.window import MainWindow
 
 logger = logging.getLogger(__name__)
 
 STOP_S = 2.0
-OpenPipeline = Callable[[LiveOptions, Callable[[Event], None]], Pipeline]
+OpenPipeline = Callable[[LiveConfig, Callable[[Event], None]], Pipeline]
 
 
 class App(QObject):
-    """Owns everything that outlives a window."""
+    """Owner of everything that outlives a window."""
 
     def __init__(
         self, application: QApplication, *, services: Services | None = None, detect: Detect | None = None,
-        open_pipeline: OpenPipeline = lambda options, tell: Pipeline(options, on_event=tell),
+        open_pipeline: OpenPipeline = lambda config, tell: Pipeline(config, on_event=tell),
     ) -> None:  # fmt: skip
         super().__init__()
         self.application = application
@@ -53,12 +55,16 @@ class App(QObject):
         self._style(settings)
         self.files, self.faces, self.slow = Lane("files", self), Lane("faces", self), Lane("lookups", self)
         self.bridge = PipelineBridge(self)
-        self.pipeline = open_pipeline(live_options(settings), self.bridge.tell)
+        self.pipeline = open_pipeline(LiveConfig.of(settings), self.bridge.tell)
         self.session = Session(self.pipeline, self.bridge, settings, self._save)
         self.captures = Captures(self.session, self.files)
         self.avatars = Avatars(self.files, self.faces, Library(), detect)
         self._services = services or Services()
-        self.pipeline.start()  # prepares the avatar while the window is being made; its news wait for the event loop
+        self.system_keys = SystemKeys(self)
+        self.system_keys.pressed.connect(self._press)
+        self.system_keys.released.connect(self._release)
+        self.system_keys.failed.connect(lambda error: self.session.notice(Notice(error.what, error.remedy, "warning")))
+        self.pipeline.start()  # prepares the avatar while the window is created; its events wait for the event loop
         self.window = self._make_window()
         self.bridge.watch(self.pipeline)
         self.session.changed.connect(self._follow)
@@ -70,12 +76,16 @@ class App(QObject):
     def show(self) -> None:
         """Open the window."""
         self.window.show()
+        self.system_keys.use(self.session.settings.window.system_keys)
+        if self.session.settings.virtual_camera.with_program:
+            self.captures.set_camera(True)
 
     def close(self) -> bool:
-        """Stop everything and write what is to be kept. False: a thread hangs and ends with the process."""
+        """Stop everything and save the settings. False: a thread hangs, and ends with the process."""
         if self._closed:
             return True
         self._closed = True
+        self.system_keys.close()
         self.session.save_now()
         stopped = self.pipeline.stop(STOP_S)
         self.avatars.close_tracker()
@@ -88,11 +98,18 @@ class App(QObject):
         self.tray = Tray(window)
         return window
 
+    def _press(self, action: str) -> None:
+        self.window.press_from_anywhere(action)  # of the window that is open now
+
+    def _release(self, action: str) -> None:
+        self.window.release_from_anywhere(action)
+
     def _follow(self, settings: Settings) -> None:
-        """Language and look go into every text and icon, so the window is made anew; the show goes on meanwhile."""
+        """Rebuild the window when language or theme changes; the pipeline keeps running."""
+        self.system_keys.use(settings.window.system_keys)
         if (settings.window.language, settings.window.theme) != self._shown:
             self._shown = (settings.window.language, settings.window.theme)
-            QTimer.singleShot(0, self._dress)  # the menu that asked for it is still open
+            QTimer.singleShot(0, self._dress)  # the menu that triggered it is still open
 
     def _dress(self) -> None:
         if self._closed:
@@ -101,10 +118,12 @@ class App(QObject):
         self._style(self.session.settings)
         old = self.window
         self.tray.icon.hide()
+        was_visible = old.isVisible()
         old.replace_quietly()
         self.window = self._make_window()
         self.window.setGeometry(old.geometry())
-        self.window.show()
+        if was_visible:  # otherwise it is in the tray
+            self.window.show()
 
     def _style(self, settings: Settings) -> None:
         theme = settings.window.theme
@@ -119,7 +138,7 @@ class App(QObject):
 
 
 def make_application(argv: list[str]) -> QApplication:
-    """The Qt application, sharp on every screen."""
+    """Create the Qt application with high-DPI scaling."""
     QApplication.setAttribute(Qt.AA_EnableHighDpiScaling)
     QApplication.setAttribute(Qt.AA_UseHighDpiPixmaps)
     application = QApplication(argv)
@@ -131,7 +150,7 @@ def make_application(argv: list[str]) -> QApplication:
 
 
 def tell_mistakes(app: App) -> None:
-    """Show a mistake of the window's own and go on: without a hook PyQt ends the program, and the show with it."""
+    """Show unexpected exceptions and continue: without a hook PyQt aborts the program, and the session with it."""
 
     def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if issubclass(kind, KeyboardInterrupt):
@@ -151,14 +170,17 @@ def run(application: QApplication) -> int:
     application.setWindowIcon(icons.application_icon())
     app.show()
     try:
-        return int(application.exec_())
+        code = int(application.exec_())
     finally:
-        if not app.close():
-            logger.warning("%s", tr("Something still hangs in a device and ends with the program."))
+        is_clean = app.close()
+    if not is_clean:
+        logger.warning("%s", tr("A device is still blocked; it is released when Masque ends."))
+        interrupts.leave(code)
+    return code
 
 
 def _read_settings() -> tuple[Settings, AvatarError | None]:
-    """What is set; a file that cannot be used is put aside, told about, and does not keep the window from opening."""
+    """Load the settings; an unusable file is moved aside and reported, and the window opens with defaults."""
     try:
         return load_settings(), None
     except AvatarError as error:

@@ -1,4 +1,4 @@
-"""The avatars' library as the window uses it: every touch of the disk and every look for a face is made elsewhere."""
+"""The library as the window uses it: disk access and face detection run on other threads."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from PyQt5.QtGui import QImage
 
 from avatar.errors import AvatarError
 from avatar.frames import RgbImage
-from avatar.images import load_image
-from avatar.library import Library
-from avatar.library_import import Choice, Detect, examine
-from avatar.library_names import same_name
-from avatar.library_record import Avatar
-from avatar.portrait import PortraitReport
+from avatar.images.load import load_image
+from avatar.library.importing import Choice, Detect, examine
+from avatar.library.library import Library
+from avatar.library.names import same_name
+from avatar.library.record import Avatar
+from avatar.portrait.check import PortraitReport
 from avatar.tracking import Face, FaceTracker
 from avatar.tracking.upright import how_turned, turned
 from ui.background import Lane
-from ui.pixels import own_image
+from ui.widgets.pixels import own_image
 
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """An avatar as it is shown in the strip."""
+    """An avatar as shown in the strip."""
 
     avatar: Avatar
     thumbnail: QImage | None
@@ -34,15 +34,15 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """A picture that was looked at."""
+    """A checked image."""
 
-    rgb: RgbImage  # turned as the report says
+    rgb: RgbImage  # (H, W, 3), rotated according to the report
     report: PortraitReport
 
 
 @dataclass(frozen=True, eq=False)
 class Import:
-    """A picture as the user wants it in the library."""
+    """An image to be added to the library, with the user's choices."""
 
     path: Path
     choice: Choice
@@ -52,8 +52,14 @@ class Import:
     confirmed: bool
 
 
+def numbered(entries: Sequence[Entry], favourites: Sequence[str]) -> list[Entry]:
+    """Return the avatars of the keys 1 to 9, at most nine: favourites first, both in the order of the strip."""
+    starred = {same_name(name) for name in favourites}
+    return sorted(entries, key=lambda entry: same_name(entry.avatar.name) not in starred)[:9]
+
+
 class Avatars(QObject):
-    """Keeps the list of avatars and changes it; failures are told by `failed`."""
+    """Manages the list of avatars; errors are emitted by `failed`."""
 
     listed = pyqtSignal(list)  # of Entry
     added = pyqtSignal(object)  # Avatar
@@ -68,7 +74,7 @@ class Avatars(QObject):
         self._thumbnails: dict[tuple[str, str], QImage | None] = {}
         self._detect = detect or self._track
         self._how_turned = self._turn if detect is None else None
-        self._tracker: FaceTracker | None = None  # opened and used on the faces' thread
+        self._tracker: FaceTracker | None = None  # opened and used on the thread of `faces`
         self._removed: list[str] = []
 
     def reload(self) -> None:
@@ -76,20 +82,20 @@ class Avatars(QObject):
         self._do(lambda: None)
 
     def find(self, name: str) -> Entry | None:
-        """The avatar of a name in the list as it was read last."""
+        """Find an avatar by name in the list as last read."""
         return next((entry for entry in self.entries if same_name(entry.avatar.name) == same_name(name)), None)
 
     def reorder(self, names: Sequence[str]) -> None:
-        """Put the avatars into this order, in the list at once."""
+        """Reorder the avatars; the list changes at once."""
         self.entries.sort(key=lambda entry: names.index(entry.avatar.name))
         self._do(lambda: self.library.reorder(names))
 
     def rename(self, name: str, new_name: str, done: Callable[[Avatar], None]) -> None:
-        """Give an avatar another name."""
+        """Rename an avatar."""
         self._do(lambda: self.library.rename(name, new_name), done)
 
     def remove(self, name: str) -> None:
-        """Take an avatar out; `undo_remove` brings it back."""
+        """Remove an avatar; `undo_remove` restores it."""
 
         def note(avatar: Avatar) -> None:
             self._removed.append(avatar.name)
@@ -98,7 +104,7 @@ class Avatars(QObject):
         self._do(lambda: self.library.remove(name), note)
 
     def undo_remove(self) -> bool:
-        """Bring back what was removed last. False: nothing was, since the program started."""
+        """Restore the avatar removed last; False if none was removed since the start."""
         if not self._removed:
             return False
         name = self._removed.pop()
@@ -106,13 +112,13 @@ class Avatars(QObject):
         return True
 
     def confirm(self, name: str) -> None:
-        """Note that the user may use a likeness."""
+        """Store the confirmation that the user may use a likeness."""
         self._do(lambda: self.library.confirm(name))
 
     def check(
         self, path: Path, choice: Choice, done: Callable[[Checked], None], failed: Callable[[AvatarError], None]
     ) -> None:
-        """Look at a picture, or at a part of it, as an import would."""
+        """Check an image, or a part of it, as an import would."""
 
         def look() -> Checked:
             rgb = load_image(path)
@@ -122,7 +128,7 @@ class Avatars(QObject):
         self._faces.run(look, done, failed)
 
     def add(self, wanted: Import, done: Callable[[Avatar], None], failed: Callable[[AvatarError], None]) -> None:
-        """Take a picture in."""
+        """Add an image to the library."""
 
         def take_in() -> Avatar:
             return self.library.add(
@@ -141,7 +147,7 @@ class Avatars(QObject):
     def change(
         self, name: str, choice: Choice, done: Callable[[Avatar], None], failed: Callable[[AvatarError], None]
     ) -> None:
-        """Choose the part, the face or the marks of an avatar anew."""
+        """Change the part, the face or the marks of an avatar."""
 
         def finish(avatar: Avatar) -> None:
             self._thumbnails.clear()
@@ -154,7 +160,7 @@ class Avatars(QObject):
         self._faces.run(alter, finish, failed)
 
     def close_tracker(self) -> None:
-        """Let go of the networks, on the thread that used them."""
+        """Close the tracker, on the thread that used it."""
 
         def close() -> None:
             if self._tracker is not None:
@@ -164,7 +170,7 @@ class Avatars(QObject):
         self._faces.run(close)
 
     def _do(self, change: Callable[[], Any], done: Callable[[Any], None] = lambda _: None) -> None:
-        """Change something and list the avatars afresh, whether that went well or not."""
+        """Run a change and list the avatars again, even if it failed."""
 
         def work() -> tuple[Any, AvatarError | None, list[Entry]]:
             result, problem = None, None
@@ -188,7 +194,7 @@ class Avatars(QObject):
         return [Entry(avatar, self._thumbnail(avatar)) for avatar in self.library.avatars()]
 
     def _thumbnail(self, avatar: Avatar) -> QImage | None:
-        key = (str(avatar.picture), avatar.sha256)
+        key = (str(avatar.image_path), avatar.sha256)
         if key not in self._thumbnails:
             try:
                 self._thumbnails[key] = own_image(self.library.thumbnail(avatar))
@@ -197,11 +203,13 @@ class Avatars(QObject):
         return self._thumbnails[key]
 
     def _track(self, rgb: RgbImage) -> list[Face]:
+        """Find the faces in (H, W, 3) uint8 RGB."""
         from avatar.tracking import find_faces
 
         return find_faces(rgb, self._opened())
 
     def _turn(self, rgb: RgbImage) -> int | None:
+        """Return the rotation, in degrees, that puts (H, W, 3) uint8 RGB upright."""
         return how_turned(rgb, self._opened())
 
     def _opened(self) -> FaceTracker:

@@ -1,4 +1,4 @@
-"""Work that would make the window wait: done on threads of their own, answered on the window's thread."""
+"""Background work: run on other threads, with results delivered on the window's thread."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from PyQt5 import sip
 from PyQt5.QtCore import QObject, pyqtSignal
 
 from avatar.errors import AvatarError
-from avatar.system_errors import explain
+from avatar.system.message import Message
+from avatar.system.os_errors import explain
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,9 @@ Failed = Callable[[AvatarError], None]
 
 
 class Lane(QObject):
-    """One thread that does jobs in their order; made at the first job, and never waited for but in `close`."""
+    """A thread that runs jobs in order; created for the first job, and waited for in `close` only."""
 
-    _finished = pyqtSignal(object, object)  # a callback and its argument: a queued signal takes it to our thread
+    _finished = pyqtSignal(object, object)  # callback and argument, delivered to this thread by a queued signal
 
     def __init__(self, name: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -37,7 +38,7 @@ class Lane(QObject):
     def run(
         self, job: Callable[[], Result], done: Callable[[Result], None] = lambda _: None, failed: Failed | None = None
     ) -> None:
-        """Do a job later, and call `done` or `failed` on the window's thread; neither once the lane is closed."""
+        """Schedule a job; `done` or `failed` is called on the window's thread, unless the lane is closed."""
         if self._closed:
             return
         if self._thread is None:
@@ -46,7 +47,7 @@ class Lane(QObject):
         self._jobs.put((job, done, failed or _log))
 
     def close(self, timeout_s: float = 2.0) -> bool:
-        """Do what was asked for, then end. False: a job still runs, and ends with the process."""
+        """Finish the scheduled jobs, then end. False: a job still runs, and ends with the process."""
         self._closed = True
         if self._thread is None:
             return True
@@ -70,11 +71,11 @@ class Lane(QObject):
 
     def _mistake(self, error: Exception) -> AvatarError:
         logger.exception("A job of %s failed", self._name, exc_info=error)
-        return AvatarError(f"Internal error in Masque: {type(error).__name__}: {error}")
+        return AvatarError(Message("Internal error in Masque: {kind}: {error}", kind=type(error).__name__, error=error))
 
     def _answer(self, callback: Callable[[Any], None], value: Any) -> None:
         owner = getattr(callback, "__self__", None)
-        if not self._closed and not (isinstance(owner, QObject) and sip.isdeleted(owner)):  # else its dialog was closed
+        if not self._closed and not (isinstance(owner, QObject) and sip.isdeleted(owner)):  # its dialog is open
             callback(value)
 
 

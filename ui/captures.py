@@ -1,4 +1,4 @@
-"""Virtual camera, recording, snapshot and replay: outputs of the pipeline that the window switches."""
+"""Virtual camera, recording, snapshot and replay: outputs that the window switches."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ from PyQt5.QtCore import QObject, QStandardPaths, pyqtSignal
 
 from avatar.errors import AvatarError
 from avatar.frames import Frame
-from avatar.live.events import Event, OutputFailed, OutputRefused, OutputStarted
+from avatar.live.events import Event, OutputFailed, OutputLacks, OutputRefused, OutputStarted
 from avatar.outputs.base import Output
-from avatar.outputs.canvas import CanvasOptions
+from avatar.outputs.live.encoder import EncoderPool
 from avatar.settings import CanvasSettings, Settings
+from avatar.sources.microphone import SoundMonitor
+from avatar.system.message import together
 from ui.background import Lane
-from ui.language import tr
+from ui.look.language import tr
 from ui.session import Notice, Session
 
 if TYPE_CHECKING:
-    from avatar.outputs.replay import ReplayRing
+    from avatar.outputs.live.browser_source import BrowserSource
+    from avatar.outputs.live.replay import ReplayRing
 
-CAMERA, RECORDING, REPLAY = "virtual-camera", "recording", "replay"
-
-
-def canvas_options(canvas: CanvasSettings) -> CanvasOptions:
-    """What outputs are to make of an avatar frame."""
-    return CanvasOptions(**dataclasses.asdict(canvas))
+CAMERA, RECORDING, REPLAY, BROWSER = "virtual-camera", "recording", "replay", "browser-source"
 
 
 @dataclasses.dataclass(frozen=True)
 class CaptureState:
-    """Which outputs are on; an output that is on and has no facts yet is being opened."""
+    """State of the outputs; one that is on without facts is being opened."""
 
     camera: bool = False
     camera_facts: str = ""
@@ -43,15 +41,18 @@ class CaptureState:
     recording: Path | None = None
     recording_since_s: float = 0.0  # monotonic
     replay: bool = False
+    browser: bool = False
+    browser_address: str = ""
+    browser_problem: AvatarError | None = None
 
     @property
     def camera_text(self) -> str:
-        """What a button that switches the camera says: its colour is not the only sign."""
+        """Label of the button for the camera, so that colour is not the only indication."""
         return tr("Virtual camera: on") if self.camera else tr("Virtual camera")
 
 
 class Captures(QObject):
-    """Switches outputs. They open on threads of their own; how that went comes as an event."""
+    """Switches the outputs, which open on their own threads and report the result by an event."""
 
     changed = pyqtSignal(object)  # CaptureState
 
@@ -60,7 +61,10 @@ class Captures(QObject):
         self.state = CaptureState()
         self._session, self._files = session, files
         self._ring: ReplayRing | None = None
-        self._canvas = session.settings.canvas
+        self._page: BrowserSource | None = None
+        self._device = ""  # that the virtual camera was opened on
+        self._encoders = EncoderPool()  # recording and replay share one stream
+        self.monitor = SoundMonitor(muted=session.settings.sound.muted)
         session.happened.connect(self._take_in)
         session.changed.connect(self._follow)
         if session.settings.window.replay:
@@ -68,8 +72,8 @@ class Captures(QObject):
 
     @property
     def live(self) -> bool:
-        """Whether somebody may be watching, or a file is being written."""
-        return self.state.camera or self.state.recording is not None
+        """True if an output is on, so that others may be watching or a file is being written."""
+        return self.state.camera or self.state.browser or self.state.recording is not None
 
     def set_camera(self, on: bool) -> None:
         """Switch the virtual camera."""
@@ -81,8 +85,32 @@ class Captures(QObject):
             self._session.pipeline.remove_output(CAMERA)
             self._set(camera=False, camera_facts="")
 
+    def set_browser(self, on: bool) -> None:
+        """Switch the page for OBS's browser source; its address stays the same."""
+        if not on:
+            self._session.pipeline.remove_output(BROWSER)
+            self._page = None
+            self._set(browser=False, browser_address="")
+            return
+        from avatar.outputs.live.browser_source import BrowserSource, new_path
+
+        if not self._session.settings.browser.path:
+            self._session.change("browser", path=new_path())
+        browser = self._session.settings.browser
+
+        def open_page() -> Output:
+            self._page = BrowserSource(browser.port, browser.path)
+            return self._page
+
+        self._set(browser=True, browser_address="", browser_problem=None)
+        self._session.pipeline.add_output(BROWSER, open_page)
+
+    def browser_viewers(self) -> tuple[int, float | None]:
+        """Return how many look at the page, and the 95th percentile of their latency in milliseconds."""
+        return (0, None) if self._page is None else (self._page.viewers, self._page.latency_ms())
+
     def set_recording(self, on: bool) -> None:
-        """Start a recording under a new name, or end it."""
+        """Start a recording with a new name, or end it."""
         if on and self.state.recording is None:
             self._files.run(lambda: _new_file(self.folder(), ".mp4"), self._record, self._complain)
         elif not on and self.state.recording is not None:
@@ -92,15 +120,15 @@ class Captures(QObject):
             self._told_where(tr("Recorded: {name}", name=path.name), path)
 
     def snapshot(self, frame: Frame | None) -> None:
-        """Write the frame that is shown as a picture, as others see it."""
+        """Save the current frame as an image, as others see it."""
         if frame is None:
             self._session.notice(Notice(tr("There is no picture yet."), level="warning"))
             return
-        frame = self._session.pipeline.in_place_of(frame)  # the window may not have heard yet that others see no camera
-        canvas = canvas_options(self._session.settings.canvas)
+        frame = self._session.pipeline.in_place_of(frame)  # the window may not know yet that pass-through has ended
+        canvas = self._session.settings.canvas
 
         def save() -> Path:
-            from avatar.outputs.snapshot import save_snapshot
+            from avatar.outputs.live.snapshot import save_snapshot
 
             path = _new_file(self.folder(), ".png")
             save_snapshot(path, frame, canvas)
@@ -109,7 +137,7 @@ class Captures(QObject):
         self._files.run(save, lambda path: self._told_where(tr("Saved: {name}", name=path.name), path), self._complain)
 
     def save_replay(self) -> None:
-        """Write the last half minute; where it was not kept so far, keep it from now on."""
+        """Save the last half minute; if it was not kept so far, keep it from now on."""
         if self._ring is None:
             self._session.change("window", replay=True)
             text = tr("From now on the last 30 seconds are kept. Press again to save them.")
@@ -125,49 +153,53 @@ class Captures(QObject):
         self._files.run(save, lambda path: self._told_where(tr("Saved: {name}", name=path.name), path), self._complain)
 
     def folder(self) -> Path:
-        """Where recordings and snapshots go."""
+        """Return the folder of recordings and snapshots."""
         chosen = self._session.settings.window.captures
         videos = QStandardPaths.writableLocation(QStandardPaths.MoviesLocation) or str(Path.home())
         return Path(chosen) if chosen else Path(videos) / "Masque"
 
     def _record(self, path: Path) -> None:
-        canvas, sound = canvas_options(self._session.settings.canvas), self._session.settings.window.microphone
+        settings, monitor = self._session.settings, self.monitor
+        size, sound, name = settings.canvas.size, settings.window.microphone, settings.sound.microphone or None
 
         def open_recorder() -> Output:
-            from avatar.outputs.recorder import Recorder
+            from avatar.outputs.live.recorder import Recorder
 
             if not sound:
-                return Recorder(path, canvas)
-            from avatar.outputs.microphone import Microphone
+                return Recorder(path, size, encoders=self._encoders)
+            from avatar.sources.microphone import Microphone
 
-            return Recorder(path, canvas, microphone=Microphone)
+            return Recorder(path, size, microphone=lambda: Microphone(name, monitor=monitor), encoders=self._encoders)
 
         self._set(recording=path, recording_since_s=time.monotonic())
         self._session.pipeline.add_output(RECORDING, open_recorder, at_once=True)
 
     def _open_camera(self) -> Callable[[], Output]:
-        canvas = canvas_options(self._session.settings.canvas)
+        size, self._device = self._session.settings.canvas.size, self._session.settings.virtual_camera.device
+        device = self._device
 
         def open_camera() -> Output:
-            from avatar.outputs.virtual_camera import VirtualCamera
+            from avatar.outputs.live.virtual_camera import VirtualCamera
 
-            return VirtualCamera(canvas)
+            return VirtualCamera(size, named=device)
 
         return open_camera
 
     def _start_replay(self) -> None:
-        canvas = canvas_options(self._session.settings.canvas)
+        size = self._session.settings.canvas.size
 
         def open_ring() -> Output:
-            from avatar.outputs.replay import ReplayRing
+            from avatar.outputs.live.replay import ReplayRing
 
-            self._ring = ReplayRing(canvas)
+            self._ring = ReplayRing(size, encoders=self._encoders)
             return self._ring
 
         self._set(replay=True)
         self._session.pipeline.add_output(REPLAY, open_ring)
 
     def _follow(self, settings: Settings) -> None:
+        if self.state.camera and settings.virtual_camera.device != self._device:
+            self.set_camera(True)
         if settings.window.replay != self.state.replay:
             if settings.window.replay:
                 self._start_replay()
@@ -175,10 +207,6 @@ class Captures(QObject):
                 self._session.pipeline.remove_output(REPLAY)
                 self._ring = None
                 self._set(replay=False)
-        if settings.canvas != self._canvas:
-            self._canvas = settings.canvas
-            for name in (CAMERA, REPLAY):  # a recording keeps the canvas that it began with
-                self._session.pipeline.set_canvas(name, settings.canvas)
 
     def _take_in(self, event: Event) -> None:
         match event:
@@ -191,6 +219,16 @@ class Captures(QObject):
             case OutputFailed(name="virtual-camera", error=error):
                 self._set(camera=False, camera_facts="", camera_problem=error)
                 self._session.notice(Notice(error.what, error.remedy, "error", CAMERA, "virtual_camera"))
+            case OutputStarted(name="browser-source", facts=facts):
+                self._set(browser_address=facts)
+                self._session.cleared.emit(BROWSER)
+            case OutputFailed(name="browser-source", error=error):
+                self._page = None
+                self._set(browser=False, browser_address="", browser_problem=error)
+                self._session.notice(Notice(error.what, error.remedy, "error", BROWSER))
+            case OutputLacks(name="recording", error=error):
+                what = together("This recording has no sound.", error.what)
+                self._session.notice(Notice(what, error.remedy, "warning", RECORDING))
             case OutputFailed(name="recording", error=error):
                 self._set(recording=None)
                 self._session.notice(Notice(error.what, error.remedy, "error", RECORDING))
@@ -200,7 +238,7 @@ class Captures(QObject):
                 self._complain(error)
 
     def _keep_size(self, wanted: CanvasSettings, kept: CanvasSettings) -> None:
-        """Set the size back that was refused, unless another one was chosen meanwhile."""
+        """Restore the previous size after a refusal, unless another one was chosen meanwhile."""
         canvas = self._session.settings.canvas
         if (canvas.width_px, canvas.height_px) == (wanted.width_px, wanted.height_px):
             self._session.change("canvas", width_px=kept.width_px, height_px=kept.height_px)
@@ -217,7 +255,7 @@ class Captures(QObject):
 
 
 def _new_file(folder: Path, suffix: str) -> Path:
-    """A name that says when, in a folder that is made if need be. Raises: AvatarError."""
+    """Return a path named by the current time; creates the folder if needed. Raises: AvatarError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -228,6 +266,8 @@ def _new_file(folder: Path, suffix: str) -> Path:
     return next(path for path in names if not path.exists())
 
 
-def other_programs_see(canvas: CanvasSettings) -> str:
-    """What a virtual camera is called in other programs on this system."""
+def other_programs_see(settings: Settings) -> str:
+    """Return the name under which other programs on this system list the virtual camera."""
+    if settings.virtual_camera.device:
+        return settings.virtual_camera.device
     return {"win32": "OBS Virtual Camera", "darwin": "OBS Virtual Camera"}.get(sys.platform, "Masque")

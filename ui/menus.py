@@ -1,4 +1,4 @@
-"""The menu bar: everything there is, in words."""
+"""The menu bar, which contains all actions."""
 
 from __future__ import annotations
 
@@ -8,24 +8,28 @@ from PyQt5.QtWidgets import QActionGroup, QMenu, QMenuBar
 
 from avatar.settings import THEMES
 from ui.actions import Actions
-from ui.language import LANGUAGES, later, tr
+from ui.look.language import LANGUAGES, later, tr
 from ui.session import Session
 
 _MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (later("&File"), ("import", "paste", "reload", "", "open_captures", "", "export_settings", "import_settings", "",
-                      "quit")),
-    (later("&Avatar"), ("previous_avatar", "next_avatar", "", "rename", "marks", "remove", "undo_remove")),
-    (later("&Live"), ("virtual_camera", "record", "snapshot", "save_replay", "", "freeze", "", "guided", "calibrate",
-                      "undo_calibration", "recentre", "search")),
+                      "close_to_tray", "quit")),
+    (later("&Avatar"), ("previous_avatar", "next_avatar", "favourite", "search_avatar", "", "rename", "marks",
+                        "remove", "undo_remove", "", "place_larger", "place_smaller", "place_left", "place_right",
+                        "place_up", "place_down", "reset_place")),
+    (later("&Live"), ("virtual_camera", "camera_with_program", "browser_source", "record", "snapshot",
+                      "save_replay", "", "freeze", "", "guided", "calibrate", "undo_calibration", "recentre", "search",
+                      "", "express_smile", "express_surprise", "express_wink", "express_sad", "express_own",
+                      "catch_expression", "save_preset")),
     (later("&View"), ("overlay", "landmarks", "preview", "mirror_preview", "mirror_output", "", "panel",
                       "full_screen")),
-    (later("&Help"), ("guide", "keys", "", "models", "doctor", "", "about")),
+    (later("&Help"), ("guide", "keys", "", "models", "use_warp", "doctor", "", "about")),
 )  # fmt: skip
 _THEME_TEXTS = {"system": later("As the system"), "light": later("Light"), "dark": later("Dark")}
 
 
 def fill_menus(bar: QMenuBar, actions: Actions, session: Session) -> None:
-    """Put all menus into the bar."""
+    """Fill the menu bar."""
     for title, names in _MENUS:
         menu = QMenu(tr(title), bar)
         bar.addMenu(menu)
@@ -48,7 +52,7 @@ def fill_menus(bar: QMenuBar, actions: Actions, session: Session) -> None:
 def _choices(
     menu: QMenu, title: str, options: list[tuple[str, str]], chosen: str, choose: Callable[[str], None]
 ) -> None:  # fmt: skip
-    """A menu in the menu with one of several checked."""
+    """Add a submenu of mutually exclusive choices."""
     inner = QMenu(title, menu)
     menu.addMenu(inner)
     group = QActionGroup(inner)

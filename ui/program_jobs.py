@@ -1,4 +1,4 @@
-"""What the window does beside the show: keys, models, doctor, settings in and out."""
+"""Operations of the File and Help menus: keys, models, doctor, import and export of settings."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from PyQt5.QtWidgets import QFileDialog, QMessageBox, QWidget
 from avatar import __version__
 from avatar.errors import AvatarError
 from avatar.settings import Settings, load_settings, save_settings
-from ui import icons
 from ui.actions import Actions
 from ui.background import Lane
 from ui.captures import Captures
-from ui.doctor_dialog import DoctorDialog
-from ui.key_sheet import KeySheet
-from ui.language import tr
-from ui.models_dialog import ModelsDialog
+from ui.dialogs.doctor import DoctorDialog
+from ui.dialogs.key_sheet import KeySheet
+from ui.dialogs.models import ModelsDialog
+from ui.look import icons
+from ui.look.language import tr
 from ui.services import Services
 from ui.session import Notice, Session
 
@@ -28,7 +28,7 @@ def _open_folder(path: str) -> bool:
 
 
 class ProgramJobs(QObject):
-    """The dialogs of the menus File and Help."""
+    """Opens the dialogs of the File and Help menus."""
 
     def __init__(
         self, window: QWidget, session: Session, captures: Captures, services: Services, slow: Lane, files: Lane
@@ -38,10 +38,10 @@ class ProgramJobs(QObject):
         self._services, self._slow, self._files = services, slow, files
 
     def connect_actions(self, actions: Actions) -> None:
-        """Give the program's actions what they do."""
+        """Connect the program's actions."""
         actions.on("keys", lambda: KeySheet(self._session, actions, self._window).exec_())
         actions.on("models", self.show_models)
-        actions.on("doctor", lambda: DoctorDialog(self._services, self._slow, self._window).exec_())
+        actions.on("doctor", lambda: self.show_doctor(actions))
         actions.on("export_settings", self.export_settings)
         actions.on("import_settings", self.import_settings)
         actions.on("open_captures", self.open_captures)
@@ -51,8 +51,20 @@ class ProgramJobs(QObject):
         """Download, import and choose models."""
         ModelsDialog(self._session, self._services, self._window).exec_()
 
+    def fetch_model(self, name: str, parent: QWidget | None = None) -> None:
+        """Open the list of models and download one at once; an empty name: let the user choose."""
+        ModelsDialog(self._session, self._services, parent or self._window, fetch=name).exec_()
+
+    def show_doctor(self, actions: Actions) -> None:
+        """Examine the machine; a button of the result may end the dialog and show a part of the window."""
+        dialog = DoctorDialog(self._services, self._slow, self._window)
+        dialog.model_asked.connect(lambda name: self.fetch_model(name, dialog))
+        dialog.exec_()
+        if dialog.wanted_action:
+            actions[dialog.wanted_action].trigger()
+
     def open_captures(self) -> None:
-        """Show where recordings are in the system's file manager."""
+        """Open the folder of recordings in the system's file manager."""
         folder = self._captures.folder()
 
         def make() -> str:
@@ -63,11 +75,11 @@ class ProgramJobs(QObject):
 
     def _show_folder(self, path: str) -> None:
         if not _open_folder(path):
-            text = tr("There is no file manager here that could show it. The folder is:")
+            text = tr("No file manager was found to show it. The folder is:")
             self._session.notice(Notice(text, path, "warning"))
 
     def export_settings(self) -> None:
-        """Write everything that is set to a file."""
+        """Write all settings to a file."""
         name, _ = QFileDialog.getSaveFileName(
             self._window, tr("Export settings"), "masque-settings.toml", f"{tr('Settings')} (*.toml)"
         )
@@ -79,15 +91,13 @@ class ProgramJobs(QObject):
             )
 
     def import_settings(self) -> None:
-        """Take everything that is set from a file."""
-        name, _ = QFileDialog.getOpenFileName(
-            self._window, tr("Import settings"), "", f"{tr('Settings')} (*.toml)"
-        )
+        """Read all settings from a file."""
+        name, _ = QFileDialog.getOpenFileName(self._window, tr("Import settings"), "", f"{tr('Settings')} (*.toml)")
         if name:
             self._files.run(lambda: load_settings(Path(name)), self._imported, self._complain)
 
     def about(self) -> None:
-        """Name, version, licence."""
+        """Show name, version and licence."""
         box = QMessageBox(self._window)
         box.setWindowTitle(tr("About Masque"))
         box.setIconPixmap(icons.logo(64, self._window.devicePixelRatioF()))

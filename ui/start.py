@@ -1,6 +1,6 @@
-"""From `python run.py` to the open window.
+"""Start of the app, from `python run.py` to the open window.
 
-It looks first whether there is a screen, because Qt aborts the process where there is none.
+It checks first whether there is a screen, because without one Qt aborts the process.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from avatar.errors import AvatarError, SetupError
+from avatar.system.message import Message
+from avatar.system.program import require
 
 WORKS = "works"
 PROBE = f"""
@@ -37,15 +39,20 @@ def start() -> int:
     """
     if not _has_display():
         raise SetupError("There is no screen here (neither DISPLAY nor WAYLAND_DISPLAY is set).")
+    require("PyQt5", "The window")
     with _probe() as answer:
         import avatar.cv  # noqa: F401 - before Qt: see there
-        from ui.app import make_application, run  # takes as long as the probe, so both are done at once
+        from ui.app import make_application, run  # takes as long as the probe, so both run in parallel
 
         _fetch_models()
         if problem := answer():
-            remedy = f"On Debian or Ubuntu: sudo apt-get install {PACKAGES}" if "xcb" in problem else problem
+            remedy = (
+                Message("On Debian or Ubuntu: sudo apt-get install {packages}", packages=PACKAGES)
+                if "xcb" in problem
+                else problem
+            )
             raise SetupError("Qt cannot open a window here.", remedy=remedy)
-        application = make_application(sys.argv[:1])  # before the probe leaves: some X servers start over with the last
+        application = make_application(sys.argv[:1])  # before the probe exits: some X servers then reset
     return run(application)
 
 
@@ -57,9 +64,9 @@ def _has_display() -> bool:
 
 @contextlib.contextmanager
 def _probe() -> Iterator[Callable[[], str]]:
-    """Let another process make a Qt application: without a screen, or without a library, Qt aborts its process.
+    """Create a Qt application in another process, because without a screen or a library Qt aborts its process.
 
-    Hands out a question that waits for what Qt said there; empty if it works.
+    Yields a function that waits for Qt's error message there; empty if it works.
     """
     if not sys.platform.startswith("linux"):
         yield lambda: ""
@@ -84,7 +91,7 @@ def _said(process: subprocess.Popen[str]) -> str:
 
 
 def _fetch_models() -> None:
-    """Fetch what the set-up could not; without it the window opens all the same and says what is missing."""
+    """Fetch models that the set-up could not; without them the window opens and names what is missing."""
     from avatar import weights
 
     missing = [name for name in weights.needed_models() if not weights.present(name)]

@@ -1,19 +1,19 @@
-"""The system tray: the essentials while the window is behind the call."""
+"""The system tray icon: essential actions while the window is hidden."""
 
 from __future__ import annotations
 
 from PyQt5.QtCore import QObject
 from PyQt5.QtWidgets import QMenu, QSystemTrayIcon
 
-from ui import icons
-from ui.language import tr
-from ui.main_window import MainWindow
+from ui.look import icons
+from ui.look.language import tr
+from ui.window import MainWindow
 
 ESSENTIALS = ("virtual_camera", "freeze", "", "previous_avatar", "next_avatar", "", "record", "", "quit")
 
 
 class Tray(QObject):
-    """Lives as long as its window; absent where the system has no tray."""
+    """Tray icon of a window; absent if the system has no tray."""
 
     def __init__(self, window: MainWindow) -> None:
         super().__init__(window)
@@ -30,6 +30,9 @@ class Tray(QObject):
         self.icon.setToolTip("Masque")
         self.icon.setContextMenu(self.menu)
         self.icon.activated.connect(self._activated)
+        self._told = False
+        window.hidden.connect(self._tell_hidden)
+        self.icon.messageClicked.connect(self.show_window)
         if QSystemTrayIcon.isSystemTrayAvailable():
             self.icon.show()
 
@@ -38,6 +41,13 @@ class Tray(QObject):
         self._window.showNormal()
         self._window.raise_()
         self._window.activateWindow()
+
+    def _tell_hidden(self) -> None:
+        """Say once where the window went."""
+        if self._told:
+            return
+        self._told = True
+        self.icon.showMessage("Masque", tr("Masque goes on in the tray. Click its icon to show the window."))
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason == QSystemTrayIcon.Trigger:

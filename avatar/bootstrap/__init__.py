@@ -1,6 +1,6 @@
-"""From a fresh clone to a running program: makes .venv, installs, fetches the face model, hands over.
+"""Set-up of a fresh clone: creates .venv, installs packages, fetches the face model, starts the program.
 
-Standard library only: nothing else is installed yet when this runs.
+Standard library only, because nothing else is installed yet.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from avatar import interrupts
 from avatar.bootstrap.environment import Environment
 from avatar.bootstrap.steps import prepare
 from avatar.errors import SetupError
+from avatar.system import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-NEED_NO_SETUP = {"-h", "--help", "--version"}  # as the first word
-NEED_NO_MODELS = {"models", "doctor"}  # the commands that repair or explain what the step before would fail at
+NEED_NO_SETUP = {"-h", "--help", "--version"}  # first words that need no set-up
+NEED_NO_MODELS = {"models", "doctor"}  # commands that repair or explain a failure of the model step
 
 
 def start(words: Sequence[str], root: Path = ROOT, open_window: Callable[[], int] | None = None) -> int:
     """Set up what is missing, then run the command in the prepared environment; return the exit code.
 
-    `open_window` is what happens without a command: see `avatar.cli.main`.
+    `open_window` runs without a command, see `avatar.cli.main`.
     """
     own_environment = "--no-setup" in words or bool(os.environ.get("MASQUE_NO_SETUP"))
     arguments = [word for word in words if word != "--no-setup"]
@@ -65,7 +65,7 @@ def _hand_over(command: list[str]) -> int:
     if sys.platform == "win32":
         try:
             return subprocess.run(command, check=False).returncode
-        except KeyboardInterrupt:  # the child was told too and has said what there is to say
+        except KeyboardInterrupt:  # the child received it too and has printed its message
             return 1
     interrupts.hold()
     os.execv(command[0], command)

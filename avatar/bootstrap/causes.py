@@ -1,4 +1,4 @@
-"""What pip, venv and the system say when a set-up fails, and what it means for the person who sees it."""
+"""Error messages of pip, uv, venv and the system in a failed set-up, with explanations for the user."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cause:
-    """A pattern in the output, and the sentence and remedy it stands for."""
+    """A pattern in the output, with its explanation and remedy."""
 
     pattern: str
-    what: str  # {0}: the pattern's group
+    what: str  # {0} is replaced by the pattern's group
     remedy: str
+    final: bool = False  # another installer would fail for the same reason
 
 
-# Looked for in this order: the first are causes of the later ones' symptoms.
+# Checked in this order, because the first are causes whose symptoms match later ones.
 CAUSES = (
     Cause(
         r"No space left on device|not enough space on the disk|Errno 28|WinError 112|quota exceeded",
         "The disk is full.",
         "Free about 8 GB where Masque and the temporary folder are, and start again.",
+        final=True,
     ),
     Cause(
         r"\b407 Proxy|ProxyError|Cannot connect to proxy|Tunnel connection failed",
@@ -88,31 +90,44 @@ CAUSES = (
         r"MemoryError|Cannot allocate memory",
         "There was not enough memory to install the packages.",
         "Close other programs and start again.",
+        final=True,
     ),
 )
 
-# With the index out of reach pip ends in "no matching distribution" too; its list of versions is then empty.
+# If the index is unreachable, pip also ends with "no matching distribution", with an empty list of versions.
 _NOTHING_OFFERED = re.compile(r"ERROR: Could not find .*from versions: none\)\s+ERROR: No matching distribution.*")
 
 
 def explain(said: str, environment: Environment) -> SetupError:
-    """Turn what a failed step said into one sentence, a remedy and the place of the log."""
+    """Convert the output of a failed step to one sentence, a remedy and the path of the log."""
     log = f" The log is {environment.log}" if environment.log.exists() else ""
-    for text in (_final_errors(said), _warnings(said)):
-        for cause in CAUSES:
-            if match := re.search(cause.pattern, text, re.IGNORECASE):
-                what = cause.what.format(*match.groups(), root=environment.root)
-                return SetupError(what, remedy=cause.remedy + log)
+    if found := _find(said):
+        cause, match = found
+        return SetupError(cause.what.format(*match.groups(), root=environment.root), remedy=cause.remedy + log)
     last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it was stopped from outside")
     return SetupError(f"The set-up failed: {last.removeprefix('ERROR: ')}", remedy=f"Start again.{log}")
 
 
+def is_final(said: str) -> bool:
+    """Return whether another installer would fail for the same reason."""
+    found = _find(said)
+    return found is not None and found[0].final
+
+
+def _find(said: str) -> tuple[Cause, re.Match[str]] | None:
+    for text in (_final_errors(said), _warnings(said)):
+        for cause in CAUSES:
+            if match := re.search(cause.pattern, text, re.IGNORECASE):
+                return cause, match
+    return None
+
+
 def _warnings(said: str) -> str:
-    """The attempts that failed and were repeated: the cause where pip gives up without naming one."""
+    """Return the warnings about retries, which show the cause if pip fails without naming one."""
     return "".join(line for line in said.splitlines(keepends=True) if line.startswith("WARNING:"))
 
 
 def _final_errors(said: str) -> str:
-    """Everything else: it says why pip gave up."""
+    """Return the output without these warnings."""
     errors = "".join(line for line in said.splitlines(keepends=True) if not line.startswith("WARNING:"))
     return _NOTHING_OFFERED.sub("", errors) if "WARNING: Retrying" in said else errors

@@ -1,8 +1,8 @@
-"""The virtual environment beside run.py: what it must hold, and whether it does.
+"""The virtual environment beside run.py: its required contents, and checks whether they are complete.
 
-A stamp inside it names the requirements it was made for and is written only after everything succeeded. A
-marker outside it says that an installation is under way; finding it with nobody holding the lock means that
-one was killed, and that nothing in the environment can be trusted.
+A stamp inside it names the requirements it was created for and is written only after everything succeeded. A marker
+outside it exists during an installation. A marker without a held lock means that an installation was killed and that
+the environment cannot be trusted.
 """
 
 from __future__ import annotations
@@ -16,65 +16,70 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar.small_files import read_json
+from avatar.system.small_files import read_json
 
 STAMP = "masque-setup.json"
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Where the environment is and what it must hold."""
+    """Location and required contents of the environment."""
 
     root: Path
-    requirements: tuple[str, ...]  # files beside run.py, each installed by a step of its own
-    make_command: tuple[str, ...] = ()  # makes the environment, its folder added; empty: this Python's venv
+    requirements: tuple[str, ...]  # files beside run.py, each installed in a separate step
+    make_command: tuple[str, ...] = ()  # command that creates it, with its folder appended; empty: this Python's venv
 
     @property
     def folder(self) -> Path:
-        """The environment itself."""
+        """Folder of the environment."""
         return self.root / ".venv"
 
     @property
     def python(self) -> Path:
-        """The interpreter inside it."""
+        """Path of its interpreter."""
         return self.folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 
     @property
     def work(self) -> Path:
-        """Lock, logs and marker; beside the environment, so that they outlive it."""
+        """Folder of lock, logs and marker, outside the environment so that they survive its removal."""
         return self.root / ".setup"
 
     @property
     def marker(self) -> Path:
-        """Exists while the environment is being changed."""
+        """Path of the file that exists while the environment is being changed."""
         return self.work / "installing"
 
     @property
+    def without_uv(self) -> Path:
+        """Path of the file that exists after uv failed during an installation; from then on pip is used."""
+        return self.work / "without-uv"
+
+    @property
     def log(self) -> Path:
-        """Everything that venv and pip said the last time."""
+        """Path of the last output of venv, pip and uv."""
         return self.work / "pip.log"
 
     def is_ready(self) -> bool:
-        """Whether all that is required was installed, for this Python, and nothing changed since; takes about 1 ms."""
+        """Return whether all requirements were installed for this Python and are unchanged; takes about 1 ms."""
         if self.marker.exists() or not self.python.exists():
             return False
         installed = self._stamp()
         return all(installed.get(name) == self.fingerprint(name) for name in self.requirements)
 
     def missing(self) -> list[str]:
-        """Names of the requirements files that are not installed as they are now."""
+        """Return the names of the requirements files whose current contents are not installed."""
         installed = self._stamp()
         return [name for name in self.requirements if installed.get(name) != self.fingerprint(name)]
 
     def fingerprint(self, name: str) -> str:
-        """One hash over a requirements file, those it is built on, the Python and the platform."""
+        """Hash a requirements file, the files it includes, the Python version and the platform."""
         digest = hashlib.sha256(python_tag().encode())
         for file in self.requirements[: self.requirements.index(name) + 1]:
             digest.update((self.root / file).read_bytes())
         return digest.hexdigest()
 
     def is_usable(self) -> bool:
-        """Whether pip can work on what is there: made by this Python, not killed half-way."""
+        """Return whether pip can reuse the environment: complete, and created by this Python."""
         if self.marker.exists() or not self.python.exists():
             return False
         question = "import pip; from avatar.bootstrap.environment import python_tag; print(python_tag())"
@@ -86,7 +91,7 @@ class Environment:
         return answer.returncode == 0 and answer.stdout.strip() == python_tag()
 
     def record(self, name: str) -> None:
-        """Note that a requirements file is installed; whole or not at all."""
+        """Record, atomically, that a requirements file is installed."""
         stamp = self._stamp() | {name: self.fingerprint(name)}
         draft = self.folder / (STAMP + ".part")
         draft.write_text(json.dumps(stamp, indent=1), encoding="utf-8")
@@ -101,11 +106,11 @@ class Environment:
 
 
 def python_tag() -> str:
-    """What a compiled package depends on, for instance "cpython 3.11 linux x86_64"."""
+    """Return the tag that compiled packages depend on, for instance "cpython 3.11 linux x86_64"."""
     version = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return f"{sys.implementation.name} {version} {sys.platform} {platform.machine()}"
 
 
 def base_python() -> str:
-    """The Python to make an environment with: the one outside, where this one runs inside an environment."""
+    """Return the Python to create an environment with: the base one, if this one runs in an environment."""
     return str(getattr(sys, "_base_executable", "") or sys.executable)

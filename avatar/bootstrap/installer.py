@@ -1,4 +1,4 @@
-"""Run venv or pip: everything it says goes to a log, the newest line of interest to the terminal."""
+"""Execution of venv, pip or uv: the output goes to a log, its most relevant recent line to the terminal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,37 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from avatar.foreign_text import shown, without_controls
+from avatar.system.foreign_text import shown, without_controls
 
-WORTH_SHOWING = ("Collecting ", "Downloading ", "Using cached ", "Building ", "Installing collected packages")
+WORTH_SHOWING = (
+    "Collecting ", "Downloading ", "Using cached ", "Building ", "Installing collected packages",  # pip
+    "Resolved ", "Downloaded ", "Prepared ",  # uv, which also prints Downloading and Building
+)  # fmt: skip
 
 
-def run_logged(command: Sequence[str], log: Path, *, append: bool = True) -> tuple[int, str]:
-    """Run a command to its end and return its exit code and all it said.
+def run_logged(
+    command: Sequence[str], log: Path, *, append: bool = True, variables: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """Run a command to completion and return its exit code and its output.
 
-    The user's own PIP_* variables and pip configuration count, except the wish to install outside the environment.
+    The user's PIP_* variables and pip configuration apply, except options to install outside the environment.
 
     Raises:
-        OSError: the log cannot be written or the program not started.
+        OSError: the log cannot be written, or the program cannot be started.
     """
     environment = os.environ | {"PIP_USER": "0", "PYTHONUNBUFFERED": "1", "PIP_PROGRESS_BAR": "off"}
+    environment |= variables or {}
     environment.pop("PYTHONHOME", None)
     said: list[str] = []
     with log.open("a" if append else "w", encoding="utf-8", errors="replace") as record:
         record.write(f"$ {' '.join(command)}\n")
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
-            text=True, encoding="utf-8", errors="replace", close_fds=False,  # the lock is passed on
+            text=True, encoding="utf-8", errors="replace", close_fds=False,  # inherits the lock
         )  # fmt: skip
         try:
             with _StatusLine() as status:
@@ -49,7 +55,7 @@ def run_logged(command: Sequence[str], log: Path, *, append: bool = True) -> tup
 
 
 def _lines(process: subprocess.Popen[str], status: _StatusLine) -> Iterator[str]:
-    """Yield the output line by line; keep the clock on the terminal going while there is none."""
+    """Yield the output line by line; update the clock on the terminal while there is none."""
     assert process.stdout is not None
     lines: queue.Queue[str | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process.stdout, lines), name="pip-output", daemon=True)
@@ -74,7 +80,7 @@ def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
 
 
 class _StatusLine:
-    """What pip is at and since when, on one line of a terminal; silent where there is none."""
+    """Status line of the installer with its latest output and the elapsed time; silent without a terminal."""
 
     def __init__(self) -> None:
         self._live = sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""The set-up, step by step: each is shown with its time, and each can be repeated after it was cut short."""
+"""The steps of the set-up: each is shown with its duration and can be repeated after an interruption."""
 
 from __future__ import annotations
 
@@ -13,37 +13,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from avatar.bootstrap.causes import explain
+from avatar.bootstrap import uv
+from avatar.bootstrap.causes import explain, is_final
 from avatar.bootstrap.environment import Environment, base_python
 from avatar.bootstrap.installer import run_logged
+from avatar.bootstrap.lock import file_lock
 from avatar.errors import SetupError
-from avatar.locks import file_lock
 
 
 @dataclass(frozen=True)
 class Step:
-    """One line of the step list."""
+    """One step of the set-up."""
 
     title: str
     do: Callable[[], None]
 
 
 def prepare(environment: Environment, *, with_models: bool = True) -> None:
-    """Bring the environment to what it must be; safe to call from several processes at once.
+    """Complete the environment; safe to call from several processes at once.
 
     Raises:
-        SetupError: something is in the way; with a remedy. The next call goes on from there.
+        SetupError: a step failed; with a remedy. The next call resumes from there.
         FileNotFoundError: this copy of Masque lacks a requirements file.
     """
-    environment.missing()  # a copy without its requirements is told at once, not after an environment was made
+    environment.missing()  # so that a copy without requirements files fails before an environment is created
     try:
         environment.work.mkdir(exist_ok=True)
         with file_lock(environment.work / "lock", on_wait=lambda: _say("Another start is at it: waiting ...")) as lock:
-            os.set_inheritable(lock, True)  # a pip that outlives us keeps the next start out until it is done
+            os.set_inheritable(lock, True)  # a pip that outlives this process blocks the next start until it ends
             if not environment.is_ready():
                 _perform(_steps(environment, with_models))
     except FileNotFoundError:
-        raise  # a file of this copy is missing: not the environment's fault
+        raise  # a file of this copy is missing, which the environment did not cause
     except OSError as error:
         raise explain(str(error), environment) from error
 
@@ -70,7 +71,7 @@ def _perform(steps: list[Step]) -> None:
 
 
 def _require_venv_module() -> None:
-    """Debian and its relatives split these two off from Python."""
+    """Check for the modules venv and ensurepip, which Debian and its derivatives package separately."""
     lacking = [name for name in ("venv", "ensurepip") if importlib.util.find_spec(name) is None]
     if lacking:
         version = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -82,7 +83,7 @@ def _require_venv_module() -> None:
 
 
 def _make(environment: Environment) -> None:
-    """Make the environment from nothing; what is there is a half-made one, or another Python's."""
+    """Create the environment from scratch, replacing an incomplete one or one of another Python."""
     _require_venv_module()
     _remove(environment)
     environment.marker.touch()
@@ -107,25 +108,57 @@ def _remove(environment: Environment) -> None:
 
 
 def _is_environment(folder: Path) -> bool:
-    """A killed start may have left no more than empty folders; these and pyvenv.cfg are venv's first acts."""
+    """Return whether a folder looks like an environment; after a kill, only empty folders and pyvenv.cfg may exist."""
     return (folder / "pyvenv.cfg").exists() or {path.name for path in folder.iterdir()} <= {
         "bin", "include", "lib", "lib64", "Include", "Lib", "Scripts",
     }  # fmt: skip
 
 
 def _install(environment: Environment, name: str) -> None:
-    """Install one requirements file. The marker goes once the environment is known to be whole again."""
+    """Install one requirements file, preferably by uv. The marker is removed once the environment is complete."""
     if name not in environment.missing():
         return
     environment.marker.touch()
+    if not _install_by_uv(environment, name):
+        _install_by_pip(environment, name)
+    environment.record(name)
+    environment.marker.unlink(missing_ok=True)
+
+
+def _install_by_uv(environment: Environment, name: str) -> bool:
+    """Install a requirements file by uv; False if it changed nothing and pip should be tried.
+
+    Raises:
+        SetupError: pip would fail too, or uv left partly installed packages, which pip would treat as complete.
+    """
+    if environment.without_uv.exists() or os.environ.get("MASQUE_INSTALLER") == "pip":
+        return False
+    program = uv.fetch(environment)
+    variables = uv.settings(environment) if program is not None else None
+    if program is None or variables is None:
+        return False
+    code, said = run_logged(uv.install_command(program, environment, name), environment.log, variables=variables)
+    if code == 0:
+        return True
+    untouched, final = uv.left_untouched(said), is_final(said)
+    if untouched and not final:
+        _say("uv did not manage to install that; pip tries.")
+        return False
+    if untouched:
+        environment.marker.unlink(missing_ok=True)
+    if not final:
+        environment.without_uv.touch()
+    raise explain(said, environment)
+
+
+def _install_by_pip(environment: Environment, name: str) -> None:
     command = [str(environment.python), "-m", "pip", "install", "--no-input", "--disable-pip-version-check"]
     code, said = run_logged([*command, "--requirement", str(environment.root / name)], environment.log)
     if code == 0:
-        environment.record(name)
-    if code == 0 or "Installing collected packages" not in said:  # it failed while nothing was changed yet
+        return
+    if "Installing collected packages" not in said:  # it failed before changing anything
         environment.marker.unlink(missing_ok=True)
-    if code != 0:
-        raise explain(said, environment)
+    raise explain(said, environment)
 
 
 def _fetch_models(environment: Environment) -> None:

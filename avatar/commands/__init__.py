@@ -1,4 +1,4 @@
 """The commands of `run.py`, one module each: `add_parser(subparsers)` and `run(args) -> exit code`.
 
-Modules import what is heavy inside `run`: a command's `--help` needs none of it.
+Heavy packages are imported inside `run`, because a command's `--help` does not need them.
 """

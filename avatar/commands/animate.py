@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import signal
 import sys
 import threading
@@ -12,23 +11,27 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.commands.motion_options import add_motion_options, motion_of
 from avatar.errors import UsageError
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
-from avatar.progress import ProgressBar, rounded
+from avatar.reports.progress import ProgressBar, rounded
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.installation import NAME
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from avatar.animate import AnimateResult
-    from avatar.animate_job import AnimateOptions
+    from avatar.offline.animate import AnimateResult
+    from avatar.offline.job import AnimateOptions
 
 FAILED = 1
 _LABELS = {
-    "tracking": "Following the face", "reading": "Reading the clip", "comparing": "Looking for the reference",
-    "drawing": "Drawing",
+    "tracking": "Following the face", "portrait": "Following the portrait's face", "reading": "Reading the clip",
+    "comparing": "Looking for the reference",
+    "drawing": "Drawing", "measuring": "Measuring",
 }  # fmt: skip
-_HELP = """\
-SOURCE   a picture, or the name of an avatar (run.py avatars list)
+_HELP = f"""\
+SOURCE   a picture, the name of an avatar ({NAME} avatars list), or, with --engine liveportrait, a video
 DRIVING  a video, an animated GIF, PNG, WebP or AVIF, a folder of pictures, a motion template (.masque), or idle:
          the built-in motion
 OUT      .mp4, .webm or .gif; a name without an ending becomes a folder of PNG frames.
@@ -48,23 +51,11 @@ def add_parser(subparsers: Any) -> None:
     add("driving", metavar="DRIVING", type=Path, help="the motion")
     add("-o", "--output", metavar="OUT", type=Path, required=True, help="the result")
     switch = argparse.BooleanOptionalAction
-    motion = parser.add_argument_group("motion")
-    way = motion.add_mutually_exclusive_group()
-    way.add_argument(
-        "--relative", dest="relative", action="store_true", default=None,
-        help="carry over how the driver moves away from a neutral frame (default)",
-    )  # fmt: skip
-    way.add_argument("--absolute", dest="relative", action="store_false", help="carry over the driver's pose itself")
-    motion.add_argument(
-        "--adapt-scale", action=switch, default=None, help="a smaller face moves less (default: yes)"
-    )
+    motion = add_motion_options(parser)
     motion.add_argument(
         "--reference", metavar="auto|first|N", default="auto",
         help="the neutral frame: the one nearest to the portrait (auto), the first with a face, or a number from 0",
     )  # fmt: skip
-    motion.add_argument("--strength", metavar="0..2", type=_number, help="how strongly all of it moves (default: 1)")
-    motion.add_argument("--strength-head", metavar="0..2", type=_number, help="the head alone")
-    motion.add_argument("--strength-expression", metavar="0..2", type=_number, help="the expression alone")
     result = parser.add_argument_group("result")
     result.add_argument(
         "--crop", metavar="auto|none|X,Y,W,H", default="auto",
@@ -78,6 +69,10 @@ def add_parser(subparsers: Any) -> None:
         "--size", metavar="N|full",
         help="longer side of the portrait in pixels (default: that of SOURCE, at most 1920), or full: that of SOURCE",
     )  # fmt: skip
+    result.add_argument(
+        "--background", metavar="KIND|#RRGGBB|FILE", type=str, default="own",
+        help="behind the person: own (default), blur, green, transparent (.webm, PNG frames), a colour, a picture",
+    )  # fmt: skip
     result.add_argument("--audio", action=switch, default=True, help="keep DRIVING's sound (default: yes)")
     result.add_argument(
         "--sound-track", metavar="N|all", type=_sound_track,
@@ -86,29 +81,38 @@ def add_parser(subparsers: Any) -> None:
     result.add_argument("--side-by-side", action="store_true", help="show DRIVING to the left of the portrait")
     result.add_argument(
         "--show", choices=("motion",),
-        help="for fomm: show keypoints, local frames, deformation and occlusion map to the right of the portrait",
+        help="for fomm, liveportrait: show keypoints, deformation and occlusion map to the right of the portrait",
     )  # fmt: skip
     engine = parser.add_argument_group("engine")
-    engine.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what draws (default: warp)")
-    engine.add_argument("--model", metavar="NAME|FILE", help="for fomm: a checkpoint, or a folder of `models export`")
-    engine.add_argument("--config", metavar="NAME|YAML", help="for fomm: the checkpoint's structure (default: its own)")
-    engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where fomm runs")
+    engine.add_argument(
+        "--engine", choices=("warp", "fomm", "liveportrait"), default="warp", help="what draws (default: warp)"
+    )
+    engine.add_argument(
+        "--model", metavar="NAME|FILE|FOLDER",
+        help="for fomm: a checkpoint, or a folder of `models export`; for liveportrait: its files' folder, or one file",
+    )  # fmt: skip
+    engine.add_argument("--config", metavar="NAME|YAML", help="the model's structure (default: read off the weights)")
+    engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where a model runs")
+    engine.add_argument(
+        "--render", choices=("auto", "processor", "graphics"), default="auto",
+        help="where warp draws: on the processor, on the graphics chip, or on whichever is faster (auto)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do the job and return the exit code."""
+    """Run the job and return the exit code."""
     options = options_of(args)
     return run_job(options)
 
 
 def run_job(options: AnimateOptions, *, show_notes: bool = True) -> int:
-    """Animate with progress on the terminal; Ctrl-C and SIGTERM leave nothing half done."""
-    from avatar.animate import animate
+    """Animate with progress on the terminal; Ctrl-C and SIGTERM remove incomplete results."""
+    from avatar.offline.animate import animate
 
     existed = options.output.exists()
     try:
-        with _stopped_by_kill(), _Progress() as progress:
-            result = animate(options, progress.report)
+        with stopped_by_kill(), Progress() as progress:
+            result = animate(options, progress.report, announce=_announce)
     except KeyboardInterrupt:
         name = shown(options.output, MOST_OF_SENTENCE)
         left = f"{name} is untouched." if existed else f"{name} was not written."
@@ -120,21 +124,25 @@ def run_job(options: AnimateOptions, *, show_notes: bool = True) -> int:
     return 0
 
 
+def _announce(sentence: str) -> None:
+    print(shown(sentence, MOST_OF_SENTENCE), file=sys.stderr, flush=True)
+
+
 def options_of(args: argparse.Namespace) -> AnimateOptions:
-    """The job that the command line describes; what it leaves open comes from the settings.
+    """Build the job's options; the settings provide values that the command line omits.
 
     Raises:
-        UsageError, EngineError: it makes no sense, or asks for what this version does not have.
+        UsageError, EngineError: an option is invalid or not available.
     """
-    from avatar.animate_job import AnimateOptions
-    from avatar.devices import check_device_name
-    from avatar.driving_motion import named_driving
-    from avatar.portrait_crop import parse_crop, parse_turn
-    from avatar.result_size import parse_size
+    from avatar.offline.driving_motion import named_driving
+    from avatar.offline.job import AnimateOptions
+    from avatar.offline.size import parse_size
+    from avatar.outputs.background_choice import parse_background
+    from avatar.portrait.crop import parse_crop, parse_turn
     from avatar.settings import load_settings
+    from avatar.system.devices import check_device_name
 
     check_device_name(args.device)
-    motion = load_settings().motion
     return AnimateOptions(
         source=args.source,
         driving=named_driving(args.driving),
@@ -142,24 +150,23 @@ def options_of(args: argparse.Namespace) -> AnimateOptions:
         engine=args.engine,
         model=args.model,
         config=args.config,
-        relative=_first(args.relative, motion.relative),
-        adapt_scale=_first(args.adapt_scale, motion.adapt_scale),
+        motion=motion_of(args, load_settings().motion, args.engine),
         reference=_reference(args.reference),
-        strength_head=_first(args.strength_head, args.strength, motion.strength_head),
-        strength_expression=_first(args.strength_expression, args.strength, motion.strength_expression),
         crop=parse_crop(args.crop),
         turn_deg=parse_turn(args.turn),
         size=None if args.size is None else parse_size(args.size),
         device=args.device,
+        render=args.render,
         audio=args.audio,
         sound_track=args.sound_track,
+        background=parse_background(args.background),
         side_by_side=args.side_by_side,
         show=args.show,
     )
 
 
 def closing_line(result: AnimateResult) -> str:
-    """Engine, device, frames, speed and place, on one line."""
+    """Format engine, device, frames, speed and path on one line."""
     total_s = result.tracking_s + result.drawing_s
     precision = f" in {result.precision}" if result.precision else ""
     missed = result.frames - result.faces
@@ -171,22 +178,22 @@ def closing_line(result: AnimateResult) -> str:
     )
 
 
-class _Progress:
-    """One bar after the other, as the job goes from stage to stage."""
+class Progress:
+    """Progress bars of the job's stages, one at a time."""
 
     def __init__(self) -> None:
         self._bars = contextlib.ExitStack()
         self._stage = ""
         self._bar: ProgressBar | None = None
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bars.close()
 
     def report(self, stage: str, done: int, total: int) -> None:
-        """Show how far a stage is."""
+        """Show the progress of a stage."""
         if stage != self._stage or self._bar is None:
             self._bars.close()
             self._stage = stage
@@ -195,8 +202,8 @@ class _Progress:
 
 
 @contextlib.contextmanager
-def _stopped_by_kill() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the job as Ctrl-C does, which clears up."""
+def stopped_by_kill() -> Iterator[None]:
+    """Treat SIGTERM and a closed terminal like Ctrl-C, so that the job cleans up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -213,16 +220,6 @@ def _stopped_by_kill() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= 2:
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 0 to 2")
-    return value
-
-
 def _sound_track(text: str) -> int | str:
     if text == "all":
         return text
@@ -235,10 +232,8 @@ def _reference(text: str) -> str | int:
     if text in ("auto", "first"):
         return text
     if not text.isascii() or not text.isdecimal():
-        raise UsageError(f"--reference {text} is not understood.", remedy="Give auto, first, or a frame number from 0.")
+        raise UsageError(
+            Message("--reference {text} is not understood.", text=text),
+            remedy="Give auto, first, or a frame number from 0.",
+        )
     return int(text)
-
-
-def _first(*values: Any) -> Any:
-    """The first value that was given."""
-    return next(value for value in values if value is not None)

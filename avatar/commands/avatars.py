@@ -1,4 +1,4 @@
-"""`run.py avatars`: the portraits at hand: list, add, remove, restore, check."""
+"""`run.py avatars`: list, add, change, remove, restore and check portraits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.foreign_text import MOST_OF_SENTENCE, shown, typed
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown, typed
+from avatar.system.installation import COMMAND
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
-    from avatar.library_import import Choice
-    from avatar.portrait import PortraitReport
+    from avatar.library.importing import Choice
+    from avatar.portrait.check import PortraitReport
 
 
 _Raw = argparse.RawDescriptionHelpFormatter
@@ -36,9 +38,7 @@ def add_parser(subparsers: Any) -> None:
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions.add_parser("list", help="the portraits at hand")
-    add = actions.add_parser(
-        "add", help="copy pictures into the library", epilog=_MARKS_HELP, formatter_class=_Raw
-    )
+    add = actions.add_parser("add", help="copy pictures into the library", epilog=_MARKS_HELP, formatter_class=_Raw)
     add.add_argument("files", metavar="FILE", nargs="+", type=Path, help="pictures")
     add.add_argument("--name", metavar="NAME", help="what to call it (one FILE only; otherwise the file's name)")
     add.add_argument("--source", metavar="TEXT", default="", help="a note: where the picture is from")
@@ -75,8 +75,8 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one action and return the exit code."""
-    from avatar.library import Library
+    """Run one action and return the exit code."""
+    from avatar.library.library import Library
 
     actions = {
         "list": _list, "add": _add, "change": _change, "confirm": _confirm, "remove": _remove, "restore": _restore,
@@ -98,14 +98,16 @@ def _list(library: Any, args: argparse.Namespace) -> int:
 
 def _add(library: Any, args: argparse.Namespace) -> int:
     from avatar.errors import AvatarError, UsageError
-    from avatar.library_import import Choice
+    from avatar.library.importing import Choice
     from avatar.tracking import find_faces, open_tracker
     from avatar.tracking.upright import how_turned
 
     choice = _choice(args)
     if len(args.files) > 1 and (args.name or choice != Choice()):
         option = "--name" if args.name else "A choice of face or part"
-        raise UsageError(f"{option} goes with one FILE only.", remedy="Add the files one by one.")
+        raise UsageError(
+            Message("{option} can be used with one FILE only.", option=option), remedy="Add the files one by one."
+        )
     confirmed = args.i_have_the_right or _asked_for_the_right(len(args.files))
     tracker, failed = open_tracker(), 0
     detect, turn = functools.partial(find_faces, tracker=tracker), functools.partial(how_turned, tracker=tracker)
@@ -122,7 +124,7 @@ def _add(library: Any, args: argparse.Namespace) -> int:
         print(f"{shown(added.avatar.name)} is added.")
         _print_remarks(added.report)
         if not confirmed:
-            print(f"- Once you may use this likeness: python run.py avatars confirm {typed(added.avatar.name)}")
+            print(f"- Once you may use this likeness: {COMMAND} avatars confirm {typed(added.avatar.name)}")
     tracker.close()
     return 1 if failed else 0
 
@@ -141,14 +143,17 @@ def _change(library: Any, args: argparse.Namespace) -> int:
 
 
 def _choice(args: argparse.Namespace) -> Choice:
-    """What the options say about the picture. Raises: UsageError."""
+    """Build the import choice from the options. Raises: UsageError."""
     from avatar.errors import UsageError
-    from avatar.library_import import Choice
-    from avatar.portrait_crop import Box, parse_crop, parse_turn
+    from avatar.images.box import Box
+    from avatar.library.importing import Choice
+    from avatar.portrait.crop import parse_crop, parse_turn
     from avatar.tracking.marks import parse_marks, read_marks
 
     if args.face is not None and args.marks:
-        raise UsageError("--face and --marks exclude each other.", remedy="Leave --face out: the marks are the face.")
+        raise UsageError(
+            "--face and --marks cannot be used together.", remedy="Leave --face out: the marks define the face."
+        )
     crop = parse_crop(args.crop)
     texts = args.marks or []
     is_file = len(texts) == 1 and "," not in texts[0]
@@ -157,7 +162,7 @@ def _choice(args: argparse.Namespace) -> Choice:
 
 
 def _asked_for_the_right(count: int) -> bool:
-    """Ask on a terminal; where nobody can answer, it stays open and the window asks at the first use.
+    """Ask on a terminal; without one it remains unconfirmed, and the window asks on first use.
 
     Raises:
         UsageError: the answer is no.
@@ -180,7 +185,7 @@ def _confirm(library: Any, args: argparse.Namespace) -> int:
 
 def _remove(library: Any, args: argparse.Namespace) -> int:
     avatar = library.remove(args.name)
-    print(f"{shown(avatar.name)} is removed. To undo: python run.py avatars restore {typed(avatar.name)}")
+    print(f"{shown(avatar.name)} is removed. To undo: {COMMAND} avatars restore {typed(avatar.name)}")
     return 0
 
 
@@ -190,8 +195,8 @@ def _restore(library: Any, args: argparse.Namespace) -> int:
 
 
 def _check(library: Any, args: argparse.Namespace) -> int:
-    from avatar.portrait import check_portrait
-    from avatar.portrait_source import read_portrait
+    from avatar.portrait.check import check_portrait
+    from avatar.portrait.source import read_portrait
     from avatar.tracking import open_tracker
 
     with contextlib.closing(open_tracker()) as tracker:
@@ -200,7 +205,7 @@ def _check(library: Any, args: argparse.Namespace) -> int:
     verdict = "can be animated" if report.ok else "cannot be animated"
     print(f"{shown(args.file)}: {report.width_px}x{report.height_px}, {verdict}.")
     if report.face is not None:
-        from avatar.portrait import ear_to_ear_px
+        from avatar.portrait.check import ear_to_ear_px
 
         pose = report.face.pose
         print(

@@ -7,9 +7,15 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.system.message import Message
+
 if TYPE_CHECKING:
-    from avatar.bench import BenchReport
     from avatar.fomm.speed import SpeedReport
+    from avatar.offline.batch.pieces import PiecesReport
+    from avatar.offline.bench import BenchReport
+    from avatar.offline.bench_against import Comparison
+
+_FRAMES = "frames that count (default 90; fomm: 20, on CUDA 200; liveportrait: 3, on CUDA 100)"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,35 +24,82 @@ def add_parser(subparsers: Any) -> None:
         "bench",
         help="measure the speed of each stage on this machine",
         description="Time tracking, motion, drawing and encoding of the warp engine at 512 x 512, 720p and 1080p, or "
-        "every way of computing the First Order Motion Model (full size, random weights) against the plain model. "
-        "Each takes a minute or a few.",
+        "every way of computing the First Order Motion Model or LivePortrait (full size, random weights) against the "
+        "plain model. Each takes a minute or a few.",
     )
-    parser.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what to measure (default: warp)")
-    parser.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where, for fomm")
+    parser.add_argument(
+        "--engine", choices=("warp", "fomm", "liveportrait"), default="warp", help="what to measure (default: warp)"
+    )
+    parser.add_argument(
+        "--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where, for fomm and liveportrait"
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the numbers to a file too")
-    parser.add_argument("--frames", metavar="N", type=int, help="frames that count (default 90; fomm: 20, on CUDA 200)")
+    parser.add_argument("--frames", metavar="N", type=int, help=_FRAMES)
+    parser.add_argument(
+        "--against", metavar="FOLDER", type=Path,
+        help="measure another copy of the program, such as a git worktree of an older commit, in turns with this one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--batch",
+        action="store_true",
+        help="measure what a batch costs, piece by piece, and derive a day of films from it",
+    )
+    parser.add_argument("--rounds", metavar="N", type=int, help="turns with --against (default 3)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
-    from avatar.discretion import discreet_report
     from avatar.errors import UsageError
-    from avatar.json_report import check_json_target, write_json
+    from avatar.reports.discretion import discreet_report
+    from avatar.reports.json_report import check_json_target, write_json
 
     if args.frames is not None and args.frames < 1:
-        raise UsageError(f"{args.frames} frames cannot be measured.", remedy="Give --frames 1 or more.")
+        raise UsageError(
+            Message("{frames} frames cannot be measured.", frames=args.frames), remedy="Give --frames 1 or more."
+        )
     check_json_target(args.json)
-    report = _fomm(args.device, args.frames) if args.engine == "fomm" else _warp(args.device, args.frames or 90)
+    if args.rounds is not None and (args.against is None or args.rounds < 1):
+        raise UsageError("--rounds counts the turns of --against.", remedy="Give --against FOLDER --rounds 1 or more.")
+    report = _measured(args)
     print(report.table())
     if args.json is not None:
         write_json(args.json, discreet_report(report.as_json()))
     return 0
 
 
+def _measured(args: argparse.Namespace) -> BenchReport | SpeedReport | Comparison | PiecesReport:
+    """Run the requested benchmark."""
+    from avatar.errors import UsageError
+
+    if args.batch:
+        if args.against is not None or args.engine != "warp":
+            raise UsageError("--batch measures the warp engine by itself.", remedy="Leave out --engine and --against.")
+        return _pieces(args.frames or 90)
+    if args.against is None:
+        if args.engine == "warp":
+            return _warp(args.device, args.frames or 90)
+        return _networks(args.engine, args.device, args.frames)
+    if args.engine != "warp":
+        raise UsageError("--against compares the warp engine only.", remedy="Leave out --engine.")
+    from avatar.offline.bench_against import ROUNDS, compare
+
+    def report(sentence: str) -> None:
+        print(sentence, file=sys.stderr)
+
+    return compare(args.against, frames=args.frames or 90, rounds=args.rounds or ROUNDS, report=report)
+
+
+def _pieces(frames: int) -> PiecesReport:
+    from avatar.commands.batch import row_parser
+    from avatar.offline.batch.pieces import measure
+
+    return measure(row_parser(), frames, lambda name: print(f"Measuring {name} ...", file=sys.stderr))
+
+
 def _warp(device: str, frames: int) -> BenchReport:
-    from avatar.bench import run_bench
-    from avatar.devices import check_device_name, require_processor
-    from avatar.progress import ProgressBar
+    from avatar.offline.bench import run_bench
+    from avatar.reports.progress import ProgressBar
+    from avatar.system.devices import check_device_name, require_processor
 
     check_device_name(device)
     require_processor(device)
@@ -54,12 +107,19 @@ def _warp(device: str, frames: int) -> BenchReport:
         return run_bench(frames=frames, progress=bar.update)
 
 
-def _fomm(device: str, frames: int | None) -> SpeedReport:
-    from avatar.devices import choose_device
-    from avatar.fomm.speed import compare_speeds
+def _networks(engine: str, device: str, frames: int | None) -> SpeedReport:
+    from avatar.system.devices import choose_device
 
     place = choose_device(device)
     print(place, file=sys.stderr)
-    return compare_speeds(
-        frames=frames, device=place.name, report=lambda name: print(f"Measuring {name} ...", file=sys.stderr)
-    )
+
+    def report(name: str) -> None:
+        print(f"Measuring {name} ...", file=sys.stderr)
+
+    if engine == "fomm":
+        from avatar.fomm import speed as fomm_speed
+
+        return fomm_speed.compare_speeds(frames=frames, device=place.name, report=report)
+    from avatar.liveportrait import speed
+
+    return speed.compare_speeds(frames=frames, device=place.name, report=report)

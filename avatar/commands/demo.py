@@ -1,4 +1,4 @@
-"""What `run.py` alone does on a machine without a screen: a portrait that idles, as a video."""
+"""`run.py` without a screen: renders the idling built-in portrait as a video."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import OutputError, SetupError
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.installation import COMMAND, INSTALL_AGAIN
 
 NAME = "masque-demo.mp4"
 SIZE_PX = 640
-HEAD_AND_SHOULDERS = (72, 0, 304, 304)  # left, top, width, height in the astronaut's picture of 512 x 512 pixels
+HEAD_AND_SHOULDERS = (72, 0, 304, 304)  # left, top, width, height in the astronaut's image of 512 x 512 pixels
 
 
 def add_parser(subparsers: Any) -> None:
@@ -27,18 +28,18 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the demo, say where it is and what to try next, and return the exit code."""
-    from avatar.animate_job import AnimateOptions
+    """Write the demo, print its path and the next steps, and return the exit code."""
     from avatar.commands.animate import run_job
-    from avatar.library_builtin import ASTRONAUT, builtin_avatars
+    from avatar.images.box import Box
+    from avatar.library.builtin import ASTRONAUT, builtin_avatars
     from avatar.motion.idle import idle_path
-    from avatar.portrait_crop import Box
+    from avatar.offline.job import AnimateOptions
 
     portrait = next(iter(builtin_avatars()), None)
     if portrait is None:
         raise SetupError(
-            "The built-in portrait is missing: scikit-image is not installed.",
-            remedy="Start without --no-setup, or animate a picture of your own: python run.py animate --help",
+            "The built-in portraits are missing.",
+            remedy=INSTALL_AGAIN,
         )
     target = writable_target([Path.cwd(), Path.home(), Path(tempfile.gettempdir())])
     if target.parent != Path.cwd():
@@ -46,13 +47,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"{here} cannot be written to, so the demo goes to {there}.", file=sys.stderr)
     code = run_job(
         AnimateOptions(
-            source=portrait.picture,
+            source=portrait.image_path,
             driving=idle_path(),
             output=target,
             crop=Box(*HEAD_AND_SHOULDERS) if portrait.name == ASTRONAUT else "auto",
             size=SIZE_PX,
         ),
-        show_notes=False,  # remarks on a picture that nobody here chose
+        show_notes=False,  # the user did not choose this image
     )
     if code == 0:
         print(_next_steps(target))
@@ -60,8 +61,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def writable_target(folders: Iterable[Path]) -> Path:
-    """Where the demo goes: the first folder that takes it. Raises: OutputError of the last one."""
-    from avatar.outputs.target import check_target
+    """Choose the demo's path: the first writable folder. Raises: OutputError of the last one."""
+    from avatar.outputs.files.target import check_target
 
     refused: OutputError | None = None
     for folder in folders:
@@ -72,12 +73,14 @@ def writable_target(folders: Iterable[Path]) -> Path:
             refused = error
         else:
             return target
-    raise refused or OutputError("There is no folder to write to.", remedy="Start Masque in a folder of yours.")
+    raise refused or OutputError(
+        "There is no folder to write to.", remedy="Start Masque in a folder that you can write to."
+    )
 
 
 def _next_steps(target: Path) -> str:
     return f"""
 The demo is {target}: open it in any player.
 To animate a picture of yours with a video of a face:
-    python run.py animate PORTRAIT.jpg VIDEO.mp4 -o result.mp4
-More: python run.py --help"""
+    {COMMAND} animate PORTRAIT.jpg VIDEO.mp4 -o result.mp4
+More: {COMMAND} --help"""

@@ -1,4 +1,4 @@
-"""`run.py doctor`: what works here, what does not, and what to do about it."""
+"""`run.py doctor`: check of what works on this machine, with remedies."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each check; exit code 1 if something is broken."""
+    """Print a line for each check; returns 1 if something is broken."""
     from avatar import __version__
     from avatar.doctor import BROKEN, run_doctor
 

@@ -1,4 +1,4 @@
-"""`run.py evaluate SOURCE DRIVING RESULT`: how faithful an animation is."""
+"""`run.py evaluate SOURCE DRIVING RESULT`: measures the fidelity of an animation."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
 
 _HELP = """\
 Follow the face in DRIVING and in RESULT and compare the two, frame by frame:
@@ -34,17 +34,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, print the table and return the exit code."""
-    from avatar.discretion import discreet_report
-    from avatar.driving_motion import named_driving
-    from avatar.evaluate import evaluate
-    from avatar.json_report import check_json_target, write_json
-    from avatar.library import Library
-    from avatar.portrait_crop import parse_crop
-    from avatar.progress import ProgressBar
+    from avatar.library.library import Library
+    from avatar.offline.driving_motion import named_driving
+    from avatar.offline.evaluate import evaluate
+    from avatar.portrait.crop import parse_crop
+    from avatar.reports.discretion import discreet_report
+    from avatar.reports.json_report import check_json_target, write_json
+    from avatar.reports.progress import ProgressBar
 
     driving = named_driving(args.driving)
     source = Library().likeness(args.source)
-    check_json_target(args.json, [source.picture, driving, args.result])
+    check_json_target(args.json, [source.path, driving, args.result])
     crop = parse_crop(args.crop)
     with ProgressBar("Reading", None, "frames") as bar:
         evaluation = evaluate(source, driving, args.result, crop=crop, progress=bar.update)

@@ -6,20 +6,25 @@ import argparse
 import contextlib
 import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatar.commands.motion_options import add_motion_options, motion_of
 from avatar.errors import UsageError
+from avatar.system import interrupts
+from avatar.system.message import Message, chained
 
 if TYPE_CHECKING:
-    from avatar.live.options import LiveOptions
+    from avatar.live.config import LiveConfig
     from avatar.live.session import SessionResult
     from avatar.outputs.base import Output
-    from avatar.settings import Settings
+    from avatar.settings import CanvasSettings, EngineSettings, Settings
 
 DONE, FAILED = 0, 1
+BACKGROUND_HELP = "behind the person: own, blur, green, transparent, a colour, a picture"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -30,56 +35,87 @@ def add_parser(subparsers: Any) -> None:
         description="Move a portrait as the person before the camera does, until Ctrl-C.",
     )
     add = parser.add_argument
-    add("--camera", metavar="ID|FILE|idle", help="what drives: a camera, a video, a folder, a still, or idle: nobody")
+    add(
+        "--camera",
+        metavar="ID|FILE|voice|idle",
+        help="what drives: a camera, a video, a folder, a still, voice: a microphone, or idle: nobody",
+    )
+    add("--camera-size", metavar="WxH", type=_size, help="what to ask a camera for (default: as in the window)")
+    add("--camera-rate", metavar="N", type=_rate, help="frames per second to ask a camera for, 1 to 240")
     add("--avatar", metavar="NAME|FILE", help="the portrait: an avatar's name, or a picture")
     add("--virtual-camera", action="store_true", help="send to the virtual camera that calls can pick")
+    add("--virtual-camera-device", metavar="NAME|/dev/videoN", help="which of several (default: as in the window)")
+    add(
+        "--browser-source", metavar="PORT", type=int, nargs="?", const=0,
+        help="show it, with its transparency, on a page for OBS's browser source (default port: as in the window)",
+    )  # fmt: skip
     add("--record", metavar="FILE.mp4", type=Path, help="record what is sent")
     add("--sound", action="store_true", help="record the microphone too")
+    add("--microphone", metavar="NAME", help="which one, for --sound and --camera voice (default: as in the window)")
+    add(
+        "--remote", metavar="ADDRESS", nargs="?", const="",
+        help="have a host draw (`serve`), which gets the motion and never the camera's picture (default: the last one)",
+    )  # fmt: skip
+    add("--token", metavar="TEXT", help="that `serve` showed; kept for the next time (or in MASQUE_REMOTE_TOKEN)")
+    add("--fingerprint", metavar="TEXT", help="of the host's certificate, as `serve` shows it; kept too")
+    add(
+        "--keep-portrait", action=argparse.BooleanOptionalAction,
+        help="let the host keep the portrait after the session (default: no)",
+    )  # fmt: skip
     add("--seconds", metavar="N", type=_seconds, help="stop after so many seconds of avatar (default: Ctrl-C)")
     add("--report", metavar="JSON", type=Path, help="write latencies, rates and counts to a file at the end")
     switch = argparse.BooleanOptionalAction
-    motion = parser.add_argument_group("motion")
+    motion = add_motion_options(parser)
     motion.add_argument("--mirror", action=switch, help="move as a mirror image of the driver (default: no)")
+    motion.add_argument("--smoothing", action=switch, help="reduce jitter, slightly later (default: as in the window)")
     motion.add_argument("--search", action=switch, help="keep looking for a more neutral reference frame (default: no)")
     result = parser.add_argument_group("result")
     result.add_argument("--size", metavar="N", type=int, help="longer side of the drawn portrait in pixels")
     result.add_argument("--fit", choices=("blur", "fit", "fill"), help="how it fills 1280 x 720 (default: blur)")
+    result.add_argument(
+        "--background", metavar="KIND|#RRGGBB|FILE", help=f"{BACKGROUND_HELP} (default: as in the window)"
+    )
     result.add_argument("--label", action=switch, help='write "AI avatar" into the corner (default: yes)')
     engine = parser.add_argument_group("engine")
-    engine.add_argument("--engine", choices=("warp", "fomm"), default="warp", help="what draws (default: warp)")
-    engine.add_argument("--model", metavar="NAME|FILE", help="checkpoint, for fomm")
-    engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where fomm runs")
+    engine.add_argument(
+        "--engine", choices=("warp", "fomm", "liveportrait"), help="what draws (default: as in the window)"
+    )
+    engine.add_argument("--model", metavar="NAME|FILE|FOLDER", help="its model, for fomm and liveportrait")
+    engine.add_argument("--device", metavar="auto|cpu|cuda|cuda:N|mps", help="where a model runs")
+    engine.add_argument(
+        "--render", choices=("auto", "processor", "graphics"),
+        help="where warp draws: on the processor, on the graphics chip, or on whichever is faster (auto)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until it is over and return the exit code."""
-    from avatar.cv import cv2
-    from avatar.json_report import check_json_target, write_json
-    from avatar.library import Library
+    """Run the session and return the exit code."""
+    from avatar.library.library import Library
+    from avatar.live.pipeline import Pipeline
     from avatar.live.session import run_session
     from avatar.live.stopping import stop_signals, watch_stdin
     from avatar.live.terminal import Terminal
-    from avatar.outputs.recorder import check_recording
-    from avatar.outputs.target import files_named
-    from avatar.pipeline import Pipeline
+    from avatar.outputs.files.target import files_named
+    from avatar.outputs.live.recorder import check_recording
+    from avatar.reports.json_report import check_json_target, write_json
     from avatar.settings import load_settings
     from avatar.sources.open import check_source
 
     settings = load_settings()
-    options = options_of(args, settings)
-    portrait = Library().resolve(options.avatar)  # a wrong name is noticed before a camera is opened
-    inputs = [portrait, *files_named(options.source, options.model)]
+    config = config_of(args, settings)
+    config = _with_host(args, config)
+    portrait = Library().resolve(config.avatar)  # fails for a wrong name before a camera is opened
+    inputs = [portrait, *files_named(config.source, config.model)]
     check_json_target(args.report, inputs, beside=args.record)
     if args.record is not None:
         check_recording(args.record)
     if args.camera is not None:
         check_source(args.camera, remembered=settings.camera.source)
-    cv2.setNumThreads(settings.threads)
     terminal = Terminal()
     with stop_signals() as stopped, watch_stdin() as closed:
         result = run_session(
-            lambda tell: Pipeline(options, on_event=tell),
-            _outputs(args, options),
+            lambda tell: Pipeline(config, on_event=tell),
+            _outputs(args, config, settings),
             seconds=args.seconds,
             asked_to_stop=lambda: stopped.is_set() or closed(),
             tell=terminal.tell,
@@ -87,44 +123,118 @@ def run(args: argparse.Namespace) -> int:
         )
     terminal.end()
     if args.report is not None:
-        write_json(args.report, _report(args, options, result))
+        write_json(args.report, _report(args, config, result))
     return _conclude(result)
 
 
-def options_of(args: argparse.Namespace, settings: Settings) -> LiveOptions:
-    """The session that the command line describes; what it leaves open comes from the settings.
+def config_of(args: argparse.Namespace, settings: Settings) -> LiveConfig:
+    """Build the session's config; the settings provide values that the command line omits.
 
     Raises:
-        UsageError, EngineError: it makes no sense, or asks for what cannot be.
+        UsageError, EngineError: an option is invalid or not available.
     """
     from dataclasses import replace
 
-    from avatar.devices import check_device_name, require_processor
-    from avatar.live.options import LiveOptions
+    from avatar.live.config import LiveConfig
+    from avatar.system.devices import check_device_name
 
-    check_device_name(args.device)
-    if args.engine == "warp":
-        require_processor(args.device)
-        if args.model:
-            raise UsageError("--model belongs to --engine fomm.", remedy="Leave it out.")
+    if args.microphone is not None and not args.sound and args.camera != "voice":
+        raise UsageError("--microphone belongs to --sound and --camera voice.", remedy="Leave it out, or add one.")
+    if args.virtual_camera_device is not None and not args.virtual_camera:
+        raise UsageError("--virtual-camera-device belongs to --virtual-camera.", remedy="Add --virtual-camera.")
     if args.sound and args.record is None:
-        raise UsageError("--sound is for recordings.", remedy="Add --record FILE.mp4.")
-    camera, canvas, calibration = settings.camera, settings.canvas, settings.calibration
-    return LiveOptions(
-        source=args.camera or camera.source or _first_camera(),
+        raise UsageError("--sound needs a recording.", remedy="Add --record FILE.mp4.")
+    camera, calibration = settings.camera, settings.calibration
+    engine = _engine_of(args, settings.engine)
+    motion = motion_of(args, settings.motion, engine.name)
+    size = _first(args.camera_size, (camera.width_px, camera.height_px))
+    overruled = replace(
+        settings,
         avatar=args.avatar or settings.avatar,
-        engine=args.engine,
-        model=args.model,
-        device=args.device,
-        size=args.size,
-        mirror_driving=_first(args.mirror, camera.mirror),
-        camera_size=(camera.width_px, camera.height_px),
-        camera_rate=camera.rate,
-        motion=settings.motion,
-        crop=settings.crop,
-        canvas=replace(canvas, fit=_first(args.fit, canvas.fit), label=_first(args.label, canvas.label)),
+        engine=engine,
+        motion=replace(motion, smoothing=_first(args.smoothing, motion.smoothing)),
+        camera=replace(
+            camera,
+            source=args.camera or camera.source or _first_camera(),
+            width_px=size[0],
+            height_px=size[1],
+            rate=_first(args.camera_rate, camera.rate),
+            mirror=_first(args.mirror, camera.mirror),
+        ),
+        sound=replace(settings.sound, microphone=_first(args.microphone, settings.sound.microphone)),
+        canvas=_canvas_of(args, settings.canvas),
         calibration=replace(calibration, search=_first(args.search, calibration.search)),
     )
+    config = replace(LiveConfig.of(overruled), size=args.size)
+    check_device_name(config.device)
+    return config
+
+
+def _with_host(args: argparse.Namespace, config: LiveConfig) -> LiveConfig:
+    """Return the config with the host that is to draw, if there is to be one, after asking it.
+
+    Raises:
+        UsageError, SetupError: something about it is missing.
+        EngineError: it is not there, or refuses.
+    """
+    from dataclasses import replace
+
+    given = {"--token": args.token, "--fingerprint": args.fingerprint, "--keep-portrait": args.keep_portrait}
+    if args.remote is None:
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(Message("{option} belongs to --remote.", option=name), remedy="Leave it out.")
+        return config
+    decided = {"--engine": args.engine, "--model": args.model, "--device": args.device, "--render": args.render}
+    for name, value in decided.items():
+        if value not in (None, "warp"):
+            raise UsageError(
+                Message("With --remote the host decides about {option}.", option=name), remedy="Leave it out."
+            )
+    from avatar.remote.identity import find_host, remember
+    from avatar.remote.link import ask_host
+
+    token = args.token or os.environ.get("MASQUE_REMOTE_TOKEN") or None
+    host = find_host(args.remote, token, args.fingerprint, args.keep_portrait)
+    ask_host(host)
+    remember(host)
+    if config.canvas.background != "own":
+        print("With --remote the background stays the portrait's own.", file=sys.stderr)
+    return replace(config, remote=str(host.address), engine="warp", model=None, device="auto", render="auto")
+
+
+def _canvas_of(args: argparse.Namespace, chosen: CanvasSettings) -> CanvasSettings:
+    """Return what the command line names. Raises: UsageError, ImageError: the background cannot be used."""
+    from dataclasses import replace
+
+    from avatar.outputs.background_choice import parse_background
+
+    canvas = replace(chosen, fit=_first(args.fit, chosen.fit), label=_first(args.label, chosen.label))
+    return canvas if args.background is None else parse_background(args.background).on(canvas)
+
+
+def _engine_of(args: argparse.Namespace, chosen: EngineSettings) -> EngineSettings:
+    """Return the engine settings; model and device of the settings apply only to the engine of the settings.
+
+    Raises: UsageError, EngineError: the engine has no choice of model or device.
+    """
+    from avatar.engines.registry import ENTRIES
+    from avatar.settings import EngineSettings
+    from avatar.system.devices import check_device_name, require_processor
+
+    name = args.engine or chosen.name
+    if args.device is not None:
+        check_device_name(args.device)
+    if name == "warp":
+        require_processor(args.device or "auto")
+        if args.model:
+            others = chained("{first} or {second}", *(each for each, entry in ENTRIES.items() if entry.takes_models))
+            raise UsageError(Message("--model belongs to --engine {others}.", others=others), remedy="Leave it out.")
+    if args.render is not None and not ENTRIES[name].has_renderers:
+        others = chained("{first} or {second}", *(each for each, entry in ENTRIES.items() if entry.has_renderers))
+        raise UsageError(Message("--render belongs to --engine {others}.", others=others), remedy="Leave it out.")
+    usual = chosen if name == chosen.name else EngineSettings(name)
+    return EngineSettings(name, args.model or usual.model, args.device or usual.device, args.render or usual.render)
 
 
 def _first(given: Any, usual: Any) -> Any:
@@ -132,8 +242,8 @@ def _first(given: Any, usual: Any) -> Any:
 
 
 def _first_camera() -> str:
-    """Where neither the command line nor the settings name one; without any camera the avatar idles."""
-    from avatar.live.options import IDLE
+    """Choose a camera if neither the command line nor the settings name one; without any, the avatar idles."""
+    from avatar.live.config import IDLE
     from avatar.sources.camera_list import list_cameras, usual_camera
 
     cameras = list_cameras()
@@ -148,22 +258,29 @@ def _first_camera() -> str:
     return IDLE
 
 
-def _outputs(args: argparse.Namespace, options: LiveOptions) -> dict[str, Callable[[], Output]]:
-    from avatar.outputs.microphone import Microphone
-    from avatar.outputs.recorder import Recorder
-    from avatar.outputs.virtual_camera import VirtualCamera
+def _outputs(args: argparse.Namespace, config: LiveConfig, settings: Settings) -> dict[str, Callable[[], Output]]:
+    from avatar.outputs.live.browser_source import BrowserSource
+    from avatar.outputs.live.recorder import Recorder
+    from avatar.outputs.live.virtual_camera import VirtualCamera
+    from avatar.sources.microphone import Microphone
 
-    microphone = Microphone if args.sound else None
+    name = _first(args.microphone, settings.sound.microphone) or None
+    microphone = (lambda: Microphone(name)) if args.sound else None
     outputs: dict[str, Callable[[], Output]] = {}
     if args.virtual_camera:
-        outputs["virtual camera"] = lambda: VirtualCamera(options.canvas)
+        device = _first(args.virtual_camera_device, settings.virtual_camera.device)
+        outputs["virtual camera"] = lambda: VirtualCamera(config.canvas.size, named=device)
+    if args.browser_source is not None:
+        outputs["browser source"] = lambda: BrowserSource(
+            args.browser_source or settings.browser.port, settings.browser.path
+        )
     if args.record is not None:
-        outputs["recording"] = lambda: Recorder(args.record, options.canvas, microphone=microphone)
+        outputs["recording"] = lambda: Recorder(args.record, config.canvas.size, microphone=microphone)
     return outputs
 
 
 def _conclude(result: SessionResult) -> int:
-    """Say how it was, and return the exit code; a thread that hangs in a device must not keep the program alive."""
+    """Print a summary and return the exit code; a thread that hangs in a device must not keep the process alive."""
     statistics = result.statistics
     if statistics.drawn:
         latency = statistics.latency
@@ -173,40 +290,65 @@ def _conclude(result: SessionResult) -> int:
         print("Stopped before there was an avatar.", file=sys.stderr)
     code = FAILED if result.problems or not statistics.drawn else DONE
     if not result.clean:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        interrupts.leave(code)
     return code
 
 
-def _report(args: argparse.Namespace, options: LiveOptions, result: SessionResult) -> Any:
-    """What goes into a file that is passed on: names of files without their folders, and no camera's serial number."""
-    from avatar.discretion import discreet_report, known_paths
+def _report(args: argparse.Namespace, config: LiveConfig, result: SessionResult) -> Any:
+    """Build a report that is safe to share: file names without folders, no camera serial number."""
+    from avatar.reports.discretion import discreet_report, known_paths
 
-    report: dict[str, Any] = result.as_json() | {"options": _facts(options), "machine": _machine()}
-    known = known_paths(args.record, args.report, options.avatar, options.model)
-    if Path(options.source).expanduser().exists():
-        known |= known_paths(options.source)
-    elif options.source != "idle":
+    report: dict[str, Any] = result.as_json() | {"options": _facts(config), "machine": _machine()}
+    if args.record is not None:
+        report["encoder"] = _encoder(config)
+    known = known_paths(args.record, args.report, config.avatar, config.model)
+    if Path(config.source).expanduser().exists():
+        known |= known_paths(config.source)
+    elif config.source not in ("idle", "voice"):
         report["statistics"]["source"] = "camera"
-        known |= {options.source: "(camera)"} if len(options.source) > 3 else {}
+        known |= {config.source: "(camera)"} if len(config.source) > 3 else {}
     return discreet_report(report, known)
 
 
-def _facts(options: LiveOptions) -> dict[str, Any]:
-    """What the numbers of a report depend on, without names of people's files."""
-    width, height = options.camera_size
+def _facts(config: LiveConfig) -> dict[str, Any]:
+    """Describe the conditions of the measurements, without the names of the user's files."""
+    width, height = config.camera_size
     return {
-        "engine": options.engine,
-        "camera": "idle" if options.source == "idle" else f"{width} x {height} at {options.camera_rate}, asked for",
-        "canvas": f"{options.canvas.width_px} x {options.canvas.height_px}, {options.canvas.fit}",
+        "engine": config.engine,
+        "render": config.render,
+        "remote": bool(config.remote),
+        "camera": config.source
+        if config.source in ("idle", "voice")
+        else f"{width} x {height} at {config.camera_rate}, asked for",
+        "canvas": f"{config.canvas.width_px} x {config.canvas.height_px}, {config.canvas.fit}",
     }
 
 
+def _encoder(config: LiveConfig) -> str:
+    """Name what the recording was encoded by."""
+    from avatar.outputs.live.h264 import choose_encoder
+    from avatar.outputs.live.recorder import RATE
+
+    return choose_encoder(config.canvas.size, RATE).facts
+
+
 def _machine() -> dict[str, Any]:
-    from avatar.bench import describe_machine
+    from avatar.offline.bench import describe_machine
 
     return describe_machine()
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d{2,4})[xX](\d{2,4})", text)
+    if found and all(16 <= int(side) <= 8192 for side in found.groups()):
+        return int(found[1]), int(found[2])
+    raise argparse.ArgumentTypeError(f"{text} is not a size like 1280x720, of 16 to 8192 pixels")
+
+
+def _rate(text: str) -> int:
+    if text.isdecimal() and 1 <= int(text) <= 240:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text} is not a whole number from 1 to 240")
 
 
 def _seconds(text: str) -> float:

@@ -1,4 +1,4 @@
-"""`run.py models`: the weight files: list, pull, import, verify, convert, export."""
+"""`run.py models`: list, pull, import, verify, convert and export weight files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from avatar import stored, weights
-from avatar.errors import WeightsError
-from avatar.foreign_text import MOST_OF_SENTENCE, shown, typed
-from avatar.manifest import measure
-from avatar.progress import ProgressBar
+from avatar import weights
+from avatar.errors import UsageError, WeightsError
+from avatar.reports.progress import ProgressBar
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown, typed
+from avatar.system.installation import COMMAND
+from avatar.weights import stored
+from avatar.weights.manifest import measure
 
 
 def add_parser(subparsers: Any) -> None:
@@ -21,23 +23,33 @@ def add_parser(subparsers: Any) -> None:
     actions.add_parser("list", help="what is known, and what is here")
     pull = actions.add_parser("pull", help="fetch models (without a name: those that are needed)")
     pull.add_argument("names", metavar="NAME", nargs="*")
-    take = actions.add_parser("import", help="take in a file that you have")
+    take = actions.add_parser("import", help="import a file that you have, or a folder of several")
     take.add_argument("name", metavar="NAME")
-    take.add_argument("file", metavar="FILE", type=Path)
+    take.add_argument("file", metavar="FILE|FOLDER", type=Path)
     actions.add_parser("verify", help="read every file that is here and compare its hash")
-    convert = actions.add_parser("convert", help="make a small, safe file of a First Order Motion Model checkpoint")
-    convert.add_argument("checkpoint", metavar="CHECKPOINT", help="a model's name, or a .pth.tar or .safetensors file")
+    convert = actions.add_parser("convert", help="make a small, safe file of a model of fomm or liveportrait")
+    convert.add_argument(
+        "checkpoint", metavar="CHECKPOINT",
+        help="a model's name, a .pth.tar or .safetensors file, or the folder of LivePortrait's files",
+    )  # fmt: skip
     convert.add_argument("-o", "--output", metavar="FILE.safetensors", type=Path, required=True)
     convert.add_argument("--config", metavar="NAME|YAML", help="default: read off the weights")
-    export = actions.add_parser("export", help="write a First Order Motion Model as ONNX: encoder, detector, generator")
-    export.add_argument("checkpoint", metavar="NAME|FILE", help="a model's name, or a .pth.tar or .safetensors file")
+    export = actions.add_parser("export", help="write a model of fomm or liveportrait as ONNX, in three files")
+    export.add_argument(
+        "checkpoint", metavar="NAME|FILE|FOLDER",
+        help="a model's name, a .pth.tar or .safetensors file, or the folder of LivePortrait's files",
+    )  # fmt: skip
     export.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True)
     export.add_argument("--config", metavar="NAME|YAML", help="default: read off the weights")
-    export.add_argument("--half", action="store_true", help="the generator in float16, for CUDA")
+    export.add_argument("--half", action="store_true", help="for fomm: the generator in float16, for CUDA")
+    export.add_argument(
+        "--engine", choices=("fomm", "liveportrait"),
+        help="whose a .safetensors file is (default: fomm; names and folders say it themselves)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do one action and return the exit code."""
+    """Run one action and return the exit code."""
     if args.action == "list":
         return _list()
     if args.action == "pull":
@@ -47,17 +59,19 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "convert":
         return _convert(args.checkpoint, args.output, args.config)
     if args.action == "export":
-        return _export(args.checkpoint, args.output, args.config, half=args.half)
+        is_liveportrait = _is_liveportrait(args.checkpoint) if args.engine is None else args.engine == "liveportrait"
+        export = _export_liveportrait if is_liveportrait else _export
+        return export(args.checkpoint, args.output, args.config, half=args.half)
     return _verify()
 
 
 def _list() -> int:
-    print(f"{'model':<16} {'size':>9}  {'licence':<13} {'state':<16} about")
+    print(f"{'model':<32} {'size':>9}  {'licence':<13} {'state':<16} about")
     for model in weights.list_models():
         weight = model.weight
         size = f"{weight.bytes / 1e6:.1f} MB" if weight.bytes is not None else "?"
         how = model.state if model.state != stored.MISSING or weight.downloadable else "import only"
-        print(f"{weight.name:<16} {size:>9}  {weight.licence:<13} {how:<16} {weight.about}")
+        print(f"{weight.name:<32} {size:>9}  {weight.licence:<13} {how:<16} {weight.about}")
     print(f"\nFolder: {shown(weights.models_folder(), MOST_OF_SENTENCE)}")
     return 0
 
@@ -65,19 +79,32 @@ def _list() -> int:
 def pull(names: list[str]) -> int:
     """Fetch models one after the other, with a progress bar each."""
     for name in names:
-        weights.find(name)  # a wrong name is noticed before the first of several long downloads
+        weights.members(name)  # fails for a wrong name before the first download
     for name in names:
+        _announce(name)
         with ProgressBar(name, None, "B") as bar:
             path = weights.pull(name, bar.update, on_wait=lambda: _note("Another Masque is fetching it: waiting ..."))
         _note(f"{name}: {shown(path, MOST_OF_SENTENCE)}")
     return 0
 
 
+def _announce(name: str) -> None:
+    """Say how much is fetched, and under which licence."""
+    parts = [weights.find(each) for each in weights.members(name)]
+    size = sum(part.bytes or 0 for part in parts)
+    files = f"{len(parts)} files, " if len(parts) > 1 else ""
+    known = f"{size / 1e6:.1f} MB, " if size else ""
+    licences = ", ".join(dict.fromkeys(part.licence for part in parts))
+    _note(f"{name}: {files}{known}licence {licences}")
+
+
 def _import(name: str, file: Path) -> int:
-    path = weights.import_file(name, file)
-    print(f"{name}: {shown(path, MOST_OF_SENTENCE)}")
-    if not weights.find(name).recognisable:
-        print(f"Its hash was not known; remembered: {measure(path).sha256}")
+    parts = [weights.find(each) for each in weights.members(name)]
+    taken = weights.import_set(name, file) if parts[0].name != name else [weights.import_file(name, file)]
+    for path in taken:
+        print(f"{name}: {shown(path, MOST_OF_SENTENCE)}")
+        if not next(part for part in parts if part.file == path.name).recognisable:
+            print(f"Its hash was not known; remembered: {measure(path).sha256}")
     return 0
 
 
@@ -96,29 +123,75 @@ def _verify() -> int:
 
 
 def _convert(checkpoint: str, output: Path, config: str | None) -> int:
-    from avatar.engine.fomm.choice import choose_model
+    from avatar.engines.fomm.choice import choose_model
     from avatar.fomm import convert_checkpoint
-    from avatar.outputs.target import check_apart, files_named
+    from avatar.outputs.files.target import check_apart, files_named
 
-    path, output = choose_model(checkpoint).path, output.expanduser()
+    output = output.expanduser()
+    if _is_liveportrait(checkpoint):
+        return _convert_liveportrait(checkpoint, output, config)
+    path = choose_model(checkpoint).path
     check_apart([output], [path, *files_named(config)])
     size = convert_checkpoint(path, output, config)
     print(f"{shown(output, MOST_OF_SENTENCE)}: {size / 1e6:.1f} MB, from {path.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
+def _is_liveportrait(checkpoint: str) -> bool:
+    """Return whether a word names one of LivePortrait's models, or a folder, as only they are."""
+    from avatar.engines.liveportrait.choice import sets
+
+    return checkpoint in sets() or Path(checkpoint).expanduser().is_dir()
+
+
+def _convert_liveportrait(named: str, output: Path, config: str | None) -> int:
+    from avatar.engines.liveportrait.choice import choose_weights
+    from avatar.liveportrait.convert import convert_liveportrait
+    from avatar.outputs.files.target import check_apart
+
+    if config is not None:
+        raise UsageError("LivePortrait's structure is derived from its weights.", remedy="Leave --config out.")
+    folder = choose_weights(named)
+    check_apart([output], [each for each in folder.rglob("*") if each.is_file()])
+    size = convert_liveportrait(folder, output)
+    print(f"{shown(output, MOST_OF_SENTENCE)}: {size / 1e6:.1f} MB")
+    return 0
+
+
 def _export(checkpoint: str, folder: Path, config: str | None, *, half: bool) -> int:
-    from avatar.engine.fomm.choice import choose_model
+    from avatar.engines.fomm.choice import choose_model
     from avatar.fomm import load_checkpoint
     from avatar.fomm.onnx_export import FILES, check_can_export, export_onnx
-    from avatar.outputs.target import check_apart, files_named
+    from avatar.outputs.files.target import check_apart, files_named
 
     check_can_export()
     source, folder = choose_model(checkpoint).path, folder.expanduser()
     check_apart([folder / name for name in FILES], [source, *files_named(config)])
     for path in export_onnx(load_checkpoint(source, config), folder, half=half):
         print(f"{shown(path, MOST_OF_SENTENCE)}: {path.stat().st_size / 1e6:.1f} MB")
-    _note(f"Draw with it: python run.py animate SOURCE DRIVING -o OUT --engine fomm --model {typed(folder)}")
+    _note(f"Draw with it: {COMMAND} animate SOURCE DRIVING -o OUT --engine fomm --model {typed(folder)}")
+    return 0
+
+
+def _export_liveportrait(named: str, folder: Path, config: str | None, *, half: bool) -> int:
+    from avatar.engines.liveportrait.choice import choose_weights
+    from avatar.fomm.onnx_export import check_can_export
+    from avatar.liveportrait import load_liveportrait
+    from avatar.liveportrait.onnx_check import largest_difference
+    from avatar.liveportrait.onnx_export import FILES, export_onnx
+    from avatar.outputs.files.target import check_apart, files_named
+
+    if half:
+        raise UsageError("LivePortrait is exported in float32.", remedy="Leave --half out.")
+    check_can_export()
+    source, folder = choose_weights(named), folder.expanduser()
+    given = [each for each in source.rglob("*") if each.is_file()] if source.is_dir() else [source]
+    check_apart([folder / name for name in FILES], [*given, *files_named(config)])
+    model = load_liveportrait(source, config)
+    for path in export_onnx(model, folder):
+        print(f"{shown(path, MOST_OF_SENTENCE)}: {path.stat().st_size / 1e6:.1f} MB")
+    if (difference := largest_difference(model, folder)) is not None:
+        print(f"Largest difference from torch, of images in [0, 1], in ONNX Runtime on the processor: {difference:.1e}")
     return 0
 
 

@@ -1,16 +1,16 @@
-"""`run.py test [pytest arguments]`: the test suite, in the environment the program runs in."""
+"""`run.py test [pytest arguments]`: runs the test suite in the program's environment."""
 
 from __future__ import annotations
 
 import argparse
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
-TAKES_ALL = True  # every word after `test` is pytest's, options included
+from avatar.errors import SetupError
+from avatar.system.installation import IMPORT_ROOT, INSTALLED
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+TAKES_ALL = True  # all arguments after `test` are passed to pytest
 
 
 def add_parser(subparsers: Any) -> None:
@@ -19,5 +19,9 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run pytest in the project's folder and return its exit code."""
-    return subprocess.run([sys.executable, "-m", "pytest", *args.rest], cwd=ROOT, check=False).returncode
+    """Run pytest in the project's folder and return its exit code. Raises: SetupError."""
+    if INSTALLED:
+        raise SetupError(
+            "The tests are not part of the wheel.", remedy="Get Masque's source and type there: python3 run.py test"
+        )
+    return subprocess.run([sys.executable, "-m", "pytest", *args.rest], cwd=IMPORT_ROOT, check=False).returncode

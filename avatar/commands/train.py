@@ -1,4 +1,4 @@
-"""`run.py train CONFIG`: train a First Order Motion Model on pictures of your own."""
+"""`run.py train CONFIG`: trains a First Order Motion Model on images of your own."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from avatar.errors import UsageError
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.installation import INSTALLED
+from avatar.system.message import Message
 
-_HELP = """\
+SEVERAL_GPUS = "torchrun --nproc-per-node N " + (
+    "-m ui train CONFIG" if INSTALLED else "run.py train CONFIG --no-setup"
+)
+_HELP = f"""\
 CONFIG   a recipe, such as recipes/face.yaml: folders of clips, pairs and stills, networks, losses, steps
 
 Reads the folders once into OUT/pack.safetensors, then trains until the steps or the minutes are used up. OUT then holds
-model.safetensors (for animate --engine fomm --model), a checkpoint to go on from, contact sheets of what was held out,
+model.safetensors (for animate --engine fomm --model), a checkpoint to resume from, contact sheets of held-out examples,
 and the losses (metrics.jsonl, and TensorBoard's where it is installed).
-Several GPUs: torchrun --nproc-per-node N run.py train CONFIG --no-setup"""
+Several GPUs: {SEVERAL_GPUS}"""
 
 
 def add_parser(subparsers: Any) -> None:
@@ -32,7 +37,7 @@ def add_parser(subparsers: Any) -> None:
     add("--data", metavar="FOLDER", type=Path, help="what the recipe's folders are in (default: the recipe's own)")
     add("--pack", metavar="FILE", type=Path, help="a pack made before, instead of reading folders")
     add("--prepare", action="store_true", help="only make the pack")
-    add("--resume", action="store_true", help="go on from OUT's checkpoint")
+    add("--resume", action="store_true", help="resume from OUT's checkpoint")
     add("--minutes", metavar="N", type=_minutes, help="stop after this time, with a checkpoint")
     add("--fit", action="store_true", help="as many steps as fit into --minutes, instead of the recipe's")
     add("--steps", metavar="N", type=int, help="instead of the recipe's")
@@ -46,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     """Train and return the exit code."""
     import dataclasses
 
-    from avatar.outputs.target import check_apart, files_named
+    from avatar.outputs.files.target import check_apart, files_named
     from avatar.training.config import read_recipe
     from avatar.training.pack import load_pack, save_pack
     from avatar.training.run import CHECKPOINT, METRICS, MODEL, SHEETS
@@ -54,7 +59,9 @@ def run(args: argparse.Namespace) -> int:
     config = read_recipe(args.config)
     if args.steps is not None:
         if args.steps < 1:
-            raise UsageError(f"--steps {args.steps} is nothing to do.", remedy="Give 1 or more.")
+            raise UsageError(
+                Message("--steps {steps} leaves nothing to do.", steps=args.steps), remedy="Give 1 or more."
+            )
         config = dataclasses.replace(config, steps=args.steps)
     output = args.output or Path("runs") / config.name
     path = args.pack or output / "pack.safetensors"
@@ -66,8 +73,12 @@ def run(args: argparse.Namespace) -> int:
         save_pack(prepare(config.data, args.data or args.config.parent, config.size, print), path)
     pack = load_pack(path)
     if pack.size != config.size:
-        remedy = f"Delete {path} to have it made afresh, or set size: {pack.size}."
-        what = f"The pack holds pictures of {pack.size} px, the recipe asks for {config.size}."
+        remedy = Message("Delete {path} to create it again, or set size: {size}.", path=path, size=pack.size)
+        what = Message(
+            "The pack holds images of {size} px, the recipe asks for {wanted}.",
+            size=pack.size,
+            wanted=config.size,
+        )
         raise UsageError(what, remedy=remedy)
     if args.prepare:
         print(f"{shown(path, MOST_OF_SENTENCE)}: {len(pack.images)} pictures, {path.stat().st_size / 1e6:.0f} MB")
@@ -101,7 +112,7 @@ def _device(text: str) -> Any:
     from avatar.fomm.checkpoint import usable_device
 
     if text == "auto":
-        text = "cuda" if torch.cuda.is_available() else "cpu"  # MPS lacks some of the derivatives
+        text = "cuda" if torch.cuda.is_available() else "cpu"  # MPS does not support some of the derivatives
     return usable_device(text)
 
 

@@ -6,14 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatar.foreign_text import quoted
+from avatar.system.foreign_text import quoted
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
-    from avatar.credentials import Credentials
+    from avatar.provenance.credentials import Credentials
 
-VOUCHED, NOT_BELIEVED, NOT_VOUCHED = 0, 1, 3  # 2 is wrong use, as everywhere
+VOUCHED, NOT_BELIEVED, NOT_VOUCHED = 0, 1, 3  # 2: wrong use, as for all commands
 
-_MOST_PROBLEMS = 10  # that are printed
+_MOST_PROBLEMS = 10  # maximum number of printed problems
 _EPILOG = """\
 Exit code: 0 signed by this installation and unchanged since; 1 no Content Credentials, damaged, or changed;
 2 wrong use; 3 unchanged since it was signed, but by somebody for whom nobody here vouches."""
@@ -38,8 +39,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the verdict and then what the file says; return the exit code."""
-    from avatar.credentials import read_credentials
+    """Print the verdict and the contents of the credentials; return the exit code."""
+    from avatar.provenance.credentials import read_credentials
 
     found = read_credentials(args.file)
     if found is None and args.sign:
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verdict(found: Credentials) -> tuple[int, str]:
-    """Return the exit code and a sentence that holds no word of the file's."""
+    """Return the exit code and a sentence that contains no text from the file."""
     if found.problems:
         return NOT_BELIEVED, "NOT as it was signed: do not believe what it says."
     if found.from_here:
@@ -70,15 +71,15 @@ def _verdict(found: Credentials) -> tuple[int, str]:
 
 
 def _sign(path: Path) -> None:
-    """Sign what is on record as made here. Raises: UsageError, OutputError."""
-    from avatar import unsigned
-    from avatar.credentials import sign
+    """Sign a file that is recorded as made by this installation. Raises: UsageError, OutputError."""
     from avatar.errors import OutputError
+    from avatar.provenance import unsigned
+    from avatar.provenance.credentials import sign
 
     try:
         entry = unsigned.find(path)
     except OSError as error:
-        what = f"{quoted(path.name)} cannot be read: {error.strerror}."
+        what = Message("{name} cannot be read: {why}.", name=quoted(path.name), why=error.strerror)
         raise OutputError(what, remedy="Check that you may read it.") from error
     if sign(path, composite=entry.composite):
         entry.forget()

@@ -1,8 +1,8 @@
-"""What works on this machine, what does not, and what to do about it.
+"""Checks of what works on this machine, with remedies.
 
-Each check is a function that yields lines; one that fails by itself costs its own line. What is printed can be put into
-a public bug report: no names of people, machines or devices, no serial numbers, no paths but the project's and the
-cache's.
+Each check is a function that yields lines; one that raises is reported as one failed line. The output can go into a
+public bug report: it contains no names of people, machines or devices, no serial numbers, and no paths except those of
+the project and the cache.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from avatar.discretion import discreet
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.reports.discretion import discreet
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
 
 __all__ = ["BROKEN", "OK", "WARNING", "Check", "run_doctor"]
 
@@ -25,19 +25,19 @@ Area = tuple[str, Callable[[], Iterable[Check]]]
 
 
 def run_doctor(areas: Iterable[Area] | None = None) -> Iterator[Check]:
-    """Look at everything, in order; each line comes as soon as it is known."""
+    """Run all checks in order; yield each result at once."""
     for name, look in areas or _areas():
         try:
             for check in look():
                 yield _discreet(check)
-        except Exception as error:  # a check that fails must not keep the others from being made
+        except Exception as error:  # a failing check must not prevent the others
             logger.debug("The check of %s failed", name, exc_info=True)
             what = f"This could not be looked at ({type(error).__name__}: {error})."
             yield _discreet(Check(name, BROKEN, what, AGAIN if isinstance(error, ImportError) else _REPORT))
 
 
 def _discreet(check: Check) -> Check:
-    """Return the line without foreign paths and names, and in one line each."""
+    """Return the check with foreign paths and names removed, each text on one line."""
     what, remedy = (shown(discreet(text), MOST_OF_SENTENCE) for text in (check.what, check.remedy))
     return replace(check, what=what, remedy=remedy)
 
@@ -49,11 +49,13 @@ def _areas() -> list[Area]:
         ("python", packages.look_at_python),
         ("packages", packages.look_at_packages),
         ("processor", processors.look_at_processor),
+        ("graphics", processors.look_at_graphics_chip),
         ("graphics", processors.look_at_torch),
         ("graphics", processors.look_at_onnxruntime),
         ("models", storage.look_at_models),
         ("cameras", devices.look_at_cameras),
         ("virtual camera", devices.look_at_virtual_camera),
+        ("encoder", devices.look_at_encoder),
         ("sound", devices.look_at_sound),
         ("screen", screen.look_at_screen),
         ("disk", storage.look_at_disk),

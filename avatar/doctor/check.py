@@ -1,18 +1,21 @@
-"""One line of the doctor's."""
+"""One line of the doctor's report."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from avatar.system.installation import INSTALL_AGAIN, INSTALLED
+
 OK, WARNING, BROKEN = "ok", "warning", "broken"
-AGAIN = "Delete .venv and start python run.py: it makes a new one."
+LACKING = WARNING if INSTALLED else BROKEN  # state for a missing optional package of an installed copy
+AGAIN = INSTALL_AGAIN if INSTALLED else "Delete .venv and start python run.py: it makes a new one."
 
 
 @dataclass(frozen=True)
 class Check:
-    """How one thing is."""
+    """Result of one check."""
 
     area: str
-    state: str  # OK; WARNING: works less well or not for all; BROKEN: does not work
+    state: str  # OK; WARNING: limited; BROKEN: does not work
     what: str  # a sentence
-    remedy: str = ""  # what to do; empty where nothing needs to be done
+    remedy: str = ""  # remedy; empty if none is needed

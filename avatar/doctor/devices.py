@@ -1,4 +1,4 @@
-"""Cameras, the virtual camera and the microphone."""
+"""Cameras, the virtual camera, the encoder of recordings and the microphone."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 
-from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.doctor.check import BROKEN, LACKING, OK, WARNING, Check
 from avatar.errors import CameraError, OutputError
+from avatar.system.program import how_to_install
 
 _MOST_CAMERAS = 6
 
 
 def look_at_cameras() -> Iterator[Check]:
-    """Take one picture from each."""
+    """Read one frame from each camera."""
     from avatar.sources.camera import Camera
     from avatar.sources.camera_list import list_cameras
 
@@ -38,14 +39,23 @@ def look_at_cameras() -> Iterator[Check]:
         yield Check("cameras", WARNING, "No camera was found.", remedy)
 
 
+def look_at_encoder() -> Iterator[Check]:
+    """Tell which encoder records live video."""
+    from avatar.outputs.live.h264 import X264, choose_encoder
+
+    encoder = choose_encoder((1280, 720), 30)
+    where = "on the processor; no chip's encoder works here" if encoder is X264 else f"on a chip: {encoder.chip}"
+    yield Check("encoder", OK, f"Recordings are encoded by {encoder.name}, {where}.")
+
+
 def look_at_virtual_camera() -> Iterator[Check]:
-    """Whether other programs could see the avatar."""
+    """Check whether other programs could see the avatar."""
     if find_spec("pyvirtualcam") is None:
-        yield Check("virtual camera", BROKEN, "pyvirtualcam is not installed.", AGAIN)
+        yield Check("virtual camera", LACKING, "pyvirtualcam is not installed.", how_to_install("pyvirtualcam"))
     elif sys.platform == "linux":
         yield from _linux()
     else:
-        from avatar.outputs.virtual_camera import VirtualCamera
+        from avatar.outputs.live.virtual_camera import VirtualCamera
 
         try:
             VirtualCamera().close()
@@ -56,7 +66,7 @@ def look_at_virtual_camera() -> Iterator[Check]:
 
 
 def _linux() -> Iterator[Check]:
-    from avatar.outputs import loopback
+    from avatar.outputs.live import loopback
 
     state = loopback.look()
     if not state.devices:
@@ -82,14 +92,15 @@ def _linux() -> Iterator[Check]:
 
 
 def look_at_sound() -> Iterator[Check]:
-    """Whether a recording can have sound, and say what made it."""
+    """Check whether recordings can have sound and be signed."""
+    from avatar.sources.microphone import list_microphones
+
     try:
-        import sounddevice  # noqa: F401
-    except (ImportError, OSError):
-        what = "Recordings have no sound: sounddevice or its library PortAudio is not installed."
-        extra = " and sudo apt install libportaudio2" if sys.platform == "linux" else ""
-        yield Check("sound", OK, what, f"If you want it: pip install sounddevice{extra}.")
+        count = len(list_microphones())
+    except OutputError as error:
+        yield Check("sound", WARNING, f"Recordings have no sound, and no voice drives. {error.what}", error.remedy)
     else:
-        yield Check("sound", OK, "Recordings can have sound.")
+        found = {0: "No microphone was found.", 1: "One microphone was found."}
+        yield Check("sound", OK, found.get(count, f"{count} microphones were found."))
     if find_spec("c2pa") is None:
-        yield Check("sound", WARNING, "Recordings do not say what made them.", "Type: pip install c2pa-python")
+        yield Check("sound", WARNING, "Recordings do not say what made them.", how_to_install("c2pa"))

@@ -1,4 +1,4 @@
-"""Python, the packages of requirements.txt, and those that must not be installed beside each other."""
+"""Checks of Python, of the packages in requirements.txt, and of conflicting packages."""
 
 from __future__ import annotations
 
@@ -8,18 +8,23 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 
-from avatar import manifest
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.system.installation import IMPORT_ROOT, INSTALLED
+from avatar.system.program import DISTRIBUTION, installed_version, pip_install
 
-# They share one folder: the last one installed wins, and removing either leaves nothing. pip does not see it.
-_CLASHES = {
+REQUIREMENTS = IMPORT_ROOT / "requirements.txt"
+_PYTHON = ".venv/bin/python" if sys.platform != "win32" else r".venv\Scripts\python"
+INSTALL_REQUIREMENTS = f"Type: {_PYTHON} -m pip install -r requirements.txt"
+
+# They share one folder: the last one installed wins, and removing either removes both. pip does not detect this.
+CLASHES = {
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino"),
     "cv2": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless"),
 }
 
 
 def look_at_python() -> Iterator[Check]:
-    """Version and word size."""
+    """Check version and word size."""
     version = ".".join(map(str, sys.version_info[:3]))
     bits = 8 * struct.calcsize("P")
     remedy = "Install 64-bit Python 3.11, 3.12 or 3.13 and start Masque with it."
@@ -31,43 +36,36 @@ def look_at_python() -> Iterator[Check]:
 
 
 def look_at_packages() -> Iterator[Check]:
-    """Whether what requirements.txt asks for is here, and alone."""
+    """Check that the packages this copy needs are installed, and without conflicting ones."""
     wrong = list(_wrong_packages())
     for name, have, wanted in wrong:
         state = BROKEN if have is None else WARNING
         what = f"{name} is not installed." if have is None else f"{name} is {have}, and {wanted} is wanted."
-        yield Check("packages", state, what, f"Type: {_pip()} install -r requirements.txt")
+        yield Check("packages", state, what, pip_install([f"{name}{wanted}"]) if INSTALLED else INSTALL_REQUIREMENTS)
     if not wrong:
-        yield Check("packages", OK, "Everything in requirements.txt is installed.")
-    for module, names in _CLASHES.items():
-        there = [name for name in names if _version(name) is not None]
+        yield Check("packages", OK, f"Everything in {'the wheel' if INSTALLED else REQUIREMENTS.name} is installed.")
+    for module, names in CLASHES.items():
+        there = [name for name in names if installed_version(name) is not None]
         if len(there) > 1:
             what = f"{' and '.join(there)} are both installed and overwrite each other's {module}."
             yield Check("packages", BROKEN, what, AGAIN)
 
 
 def _wrong_packages() -> Iterator[tuple[str, str | None, str]]:
-    """(name, version here or None, version wanted) of each requirement that is not met."""
+    """Yield name, installed version or None, and required version of each unmet requirement."""
     from packaging.requirements import Requirement
 
-    text = (manifest.MANIFEST.parent.parent / "requirements.txt").read_text(encoding="utf-8")
-    for line in text.splitlines():
-        if not (line := re.sub(r"(^|\s)#.*", "", line).strip()):
+    for requirement in map(Requirement, _wanted()):
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        requirement = Requirement(line)
-        if requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        have = _version(requirement.name)
+        have = installed_version(requirement.name)
         if have is None or not requirement.specifier.contains(have.split("+")[0], prereleases=True):
             yield requirement.name, have, str(requirement.specifier)
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _pip() -> str:
-    return ".venv/bin/python -m pip" if sys.platform != "win32" else r".venv\Scripts\python -m pip"
+def _wanted() -> list[str]:
+    """Return the requirements of this copy: of the wheel without its extras, or of requirements.txt."""
+    if INSTALLED:
+        return metadata.requires(DISTRIBUTION) or []
+    lines = (re.sub(r"(^|\s)#.*", "", line).strip() for line in REQUIREMENTS.read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]

@@ -1,4 +1,4 @@
-"""What computes: the processor, and a graphics card that both frameworks can really use."""
+"""Checks of the CPU, and of a GPU that both frameworks can actually use."""
 
 from __future__ import annotations
 
@@ -7,22 +7,24 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
-from avatar.foreign_text import first_line
+from avatar.doctor.check import AGAIN, BROKEN, LACKING, OK, WARNING, Check
+from avatar.doctor.packages import CLASHES
+from avatar.system.foreign_text import first_line
+from avatar.system.program import how_to_install, installed_version
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
 _NEEDLESS = "The warp engine needs no graphics card."
+_WARP_ALONE = "Only the warp engine can draw."
 
 
 def look_at_processor() -> Iterator[Check]:
-    """Cores and the instructions that matter."""
-    import torch
-
+    """Check cores and relevant instruction sets, which torch reports if it is installed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    level = torch.backends.cpu.get_cpu_capability()
+    level = _instructions()
     extra = ", bfloat16 on matrices (AMX)" if _has_amx() else ""
     what = f"{cores} core{'s' if cores != 1 else ''}, {level}{extra}."
     if cores < 2:
@@ -34,7 +36,10 @@ def look_at_processor() -> Iterator[Check]:
 
 
 def look_at_torch() -> Iterator[Check]:
-    """Multiply two matrices on each device that torch offers."""
+    """Multiply two matrices on each device that torch lists."""
+    if find_spec("torch") is None:
+        yield Check("graphics", LACKING, f"torch is not installed. {_WARP_ALONE}", how_to_install("torch"))
+        return
     import torch
 
     devices = [f"cuda:{number}" for number in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
@@ -59,10 +64,26 @@ def look_at_torch() -> Iterator[Check]:
         yield Check("graphics", OK, f"No graphics card for torch; the processor computes. {_NEEDLESS}")
 
 
-def look_at_onnxruntime() -> Iterator[Check]:
-    """Run one operation on the processor, and on CUDA where torch has it."""
-    import torch
+def look_at_graphics_chip() -> Iterator[Check]:
+    """Open the graphics chip and have it compile the shader of the warp engine."""
+    from avatar.engines.warp.graphics.chip import NoChipError
+    from avatar.engines.warp.graphics.choice import open_this_chip
 
+    try:
+        chip = open_this_chip(accept_software=False)
+    except NoChipError as error:
+        what = f"The warp engine draws on the processor. {error.what}"
+        yield Check("graphics", OK, what, "" if find_spec("wgpu") else error.remedy)
+        return
+    chip.renderer.close()
+    yield Check("graphics", OK, f"The warp engine can draw on {chip.name}.")
+
+
+def look_at_onnxruntime() -> Iterator[Check]:
+    """Run one operation on the CPU, and on CUDA if torch has it."""
+    if not any(map(installed_version, CLASHES["onnxruntime"])):
+        yield Check("graphics", LACKING, "ONNX Runtime is not installed.", how_to_install("onnxruntime"))
+        return
     try:
         import onnxruntime
     except ImportError as error:
@@ -72,7 +93,7 @@ def look_at_onnxruntime() -> Iterator[Check]:
         yield Check("graphics", BROKEN, "ONNX Runtime computes wrongly.", AGAIN)
         return
     yield Check("graphics", OK, "ONNX Runtime computes on the processor.")
-    if torch.cuda.is_available():  # asking without would print a page of errors
+    if _torch_has_cuda():  # otherwise ONNX Runtime would print a page of errors
         if _runs(onnxruntime, "CUDA"):
             yield Check("graphics", OK, "ONNX Runtime computes on CUDA.")
         else:
@@ -81,7 +102,7 @@ def look_at_onnxruntime() -> Iterator[Check]:
 
 
 def _runs(onnxruntime: Any, kind: str) -> bool:
-    """Whether a model of one node gives the right answer there. Which providers are listed proves nothing."""
+    """Return whether a one-node model computes correctly there, because a listed provider may not work."""
     import numpy as np
 
     options = onnxruntime.SessionOptions()
@@ -93,22 +114,38 @@ def _runs(onnxruntime: Any, kind: str) -> bool:
 
 
 def _field(number: int, value: int | bytes) -> bytes:
-    """One field of a protocol buffer; numbers and lengths below 128."""
+    """Encode one field of a protocol buffer; numbers and lengths below 128."""
     if isinstance(value, int):
         return bytes([number << 3, value])
     return bytes([number << 3 | 2, len(value)]) + value
 
 
 def _value(name: bytes) -> bytes:
-    """ONNX ValueInfoProto: two floats."""
+    """Encode an ONNX ValueInfoProto of two floats."""
     shape = _field(2, _field(1, _field(1, 2)))
     return _field(1, name) + _field(2, _field(1, _field(1, 1) + shape))
 
 
-# ONNX ModelProto: ir_version 8, opset 13, a graph of one Relu. Written out because it needs no package.
+# ONNX ModelProto: ir_version 8, opset 13, a graph of one Relu. Encoded by hand, so that no package is needed.
 _NODE = _field(1, b"x") + _field(2, b"y") + _field(4, b"Relu")
 _GRAPH = _field(1, _NODE) + _field(2, b"g") + _field(11, _value(b"x")) + _field(12, _value(b"y"))
 _RELU = _field(1, 8) + _field(8, _field(2, 13)) + _field(7, _GRAPH)
+
+
+def _instructions() -> str:
+    if find_spec("torch") is None:
+        return platform.machine()
+    import torch
+
+    return str(torch.backends.cpu.get_cpu_capability())
+
+
+def _torch_has_cuda() -> bool:
+    if find_spec("torch") is None:
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 def _has_nvidia_driver() -> bool:

@@ -1,4 +1,4 @@
-"""Whether a window can be opened, tried in a process of its own: Qt ends the process when it cannot."""
+"""Check whether a window can be opened, in a separate process because Qt aborts the process on failure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
-from avatar import manifest
-from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
+from avatar.doctor.check import AGAIN, BROKEN, LACKING, OK, WARNING, Check
+from avatar.system.installation import IMPORT_ROOT
+from avatar.system.program import how_to_install
 
 _WINDOW = """
 import sys
 import avatar.cv
+from avatar.system.installation import COMMAND, IMPORT_ROOT
+from avatar.system.program import how_to_install
 from PyQt5.QtWidgets import QApplication, QWidget
 application = QApplication(sys.argv)
 QWidget().show()
@@ -25,7 +28,7 @@ _LIBRARIES = "libxcb-icccm4 libxcb-keysyms1 libxcb-xinerama0 libxkbcommon-x11-0"
 def look_at_screen() -> Iterator[Check]:
     """Open a window and close it."""
     if find_spec("PyQt5") is None:
-        yield Check("screen", BROKEN, "PyQt5 is not installed.", AGAIN)
+        yield Check("screen", LACKING, "PyQt5 is not installed.", how_to_install("PyQt5"))
         return
     without = "Everything but the window works without: python run.py live, animate."
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
@@ -33,7 +36,7 @@ def look_at_screen() -> Iterator[Check]:
         return
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _WINDOW], cwd=manifest.MANIFEST.parent.parent, capture_output=True, text=True,
+            [sys.executable, "-c", _WINDOW], cwd=IMPORT_ROOT, capture_output=True, text=True,
             timeout=30, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:

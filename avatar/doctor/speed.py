@@ -1,4 +1,4 @@
-"""How fast the warp engine is here."""
+"""Speed check of the warp engine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _CAMERA_MS = 1000 / 30
 
 
 def look_at_speed() -> Iterator[Check]:
-    """Track, move and draw half a second or so of the built-in portrait."""
-    from avatar.bench import run_bench
+    """Track, animate and draw the built-in portrait for about half a second."""
+    from avatar.offline.bench import run_bench
 
     try:
         size = run_bench(frames=_FRAMES, sizes=(("512x512", 512, 512),)).sizes[0]

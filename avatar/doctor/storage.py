@@ -1,4 +1,4 @@
-"""Models, and room on the disk."""
+"""Checks of models and disk space."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from avatar import stored, weights
+from avatar import weights
 from avatar.doctor.check import BROKEN, OK, WARNING, Check
 from avatar.errors import WeightsError
+from avatar.system.installation import COMMAND
+from avatar.weights import stored
 
 _LITTLE = 2e9  # bytes; a checkpoint is 0.75 GB and is copied once when it is fetched
 
 
 def look_at_models() -> Iterator[Check]:
-    """Each model that is here or needed; one that was not checked since it changed is read now."""
+    """Check each model that is present or required; reads files that changed since their last check."""
     for model in weights.list_models():
         name, state = model.weight.name, model.state
         if state == stored.MISSING:
             if model.weight.needed:
-                yield Check("models", BROKEN, f"{name} is missing.", f"Type: python run.py models pull {name}")
+                yield Check("models", BROKEN, f"{name} is missing.", f"Type: {COMMAND} models pull {name}")
             continue
         try:
             weights.model_path(name)
@@ -30,8 +32,8 @@ def look_at_models() -> Iterator[Check]:
 
 
 def look_at_disk() -> Iterator[Check]:
-    """Free space where things are kept, and how much they take."""
-    from avatar.library import library_folder
+    """Report free disk space and the size of the data folders."""
+    from avatar.library.library import library_folder
 
     kept = {"models": weights.models_folder(), "avatars": library_folder()}
     sizes = ", ".join(f"{name} take {_size(folder) / 1e6:.0f} MB" for name, folder in kept.items())

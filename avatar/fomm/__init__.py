@@ -1,6 +1,6 @@
-"""The First Order Motion Model (Siarohin et al. 2019): animates whatever kind of thing a checkpoint was trained on.
+"""The First Order Motion Model (Siarohin et al. 2019): animates any category that a checkpoint was trained on.
 
-The names below are loaded when they are first used, because they need torch.
+The names below are imported on first use, because they need torch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the three networks are built of. Parameter names are those of the published checkpoints."""
+"""Building blocks of the three networks. Parameter names are those of the published checkpoints."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ class ConvBlock(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, H, W) to (B, out, H, W)."""
         return F.relu(self.norm(self.conv(x)))
 
 
 class DownBlock(ConvBlock):
-    """A ConvBlock whose result is averaged over 2 x 2; H and W are halved, rounded down."""
+    """A ConvBlock followed by 2 x 2 average pooling; H and W are halved, rounded down."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, H, W) to (B, out, H // 2, W // 2)."""
         return F.avg_pool2d(super().forward(x), 2)
 
 
 class UpBlock(ConvBlock):
-    """A ConvBlock on an input of twice the size, every pixel repeated 2 x 2."""
+    """A ConvBlock after nearest-neighbour upsampling by 2."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, H, W) to (B, out, 2 H, 2 W)."""
         return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
 
 
 class ResidualBlock(nn.Module):
-    """x + two convolutions, each behind its batch-norm and ReLU; the shape stays."""
+    """A pre-activation residual block: two convolutions, each after its batch-norm and ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -52,28 +52,28 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, C, H, W) to the same shape."""
         inner: Tensor = self.conv1(F.relu(self.norm1(x)))
         inner = self.conv2(F.relu(self.norm2(inner)))
         return x + inner
 
 
 class Levels(Protocol):
-    """What an hourglass asks of a config."""
+    """Structure of an hourglass."""
 
     @property
     def num_blocks(self) -> int:
-        """Levels."""
+        """The number of levels."""
 
     def channels(self, level: int) -> int:
-        """Channels of a level, 0 = what comes out of it, `num_blocks` = the innermost."""
+        """Return the channels of a level: 0 is the output, `num_blocks` the innermost."""
 
 
 Block = Callable[[int, int], nn.Module]  # channels in and out; halves or doubles height and width
 
 
 class HourglassEncoder(nn.Module):
-    """Halves the picture level by level and keeps what each level saw."""
+    """The encoder: halves the resolution level by level and keeps the features of every level."""
 
     def __init__(self, config: Levels, channels_in: int, block: Block = DownBlock) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class HourglassEncoder(nn.Module):
         self.down_blocks = nn.ModuleList(block(a, b) for a, b in pairwise(widths))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """The input and every level's features, innermost last."""
+        """Return the input (B, C, H, W) and the features of every level, (B, c, H / 2^i, W / 2^i), innermost last."""
         levels = [x]
         for block in self.down_blocks:
             levels.append(block(levels[-1]))
@@ -89,7 +89,7 @@ class HourglassEncoder(nn.Module):
 
 
 class HourglassDecoder(nn.Module):
-    """Doubles the innermost features level by level, each joined by what the encoder saw at that size."""
+    """The decoder: doubles the resolution level by level, with a skip connection from the encoder at each."""
 
     def __init__(self, config: Levels, block: Block = UpBlock) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class HourglassDecoder(nn.Module):
         self.up_blocks = nn.ModuleList(blocks)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
-        """From the encoder's levels to one map of the input's size."""
+        """Decode the encoder's levels to one map of the input's size, (B, C, H, W)."""
         *skips, x = levels
         for block, skip in zip(self.up_blocks, reversed(skips), strict=True):
             x = torch.cat([block(x), skip], dim=1)
@@ -117,16 +117,16 @@ class Hourglass(nn.Module):
         self.channels_out = config.block_expansion + channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the network."""
+        """Compute the network: (B, in, H, W) to (B, channels_out, H, W)."""
         features: Tensor = self.decoder(self.encoder(x))
         return features
 
 
 class AntiAliasedDown(nn.Module):
-    """Blurs away what a smaller picture cannot show, and keeps every (1 / scale)-th pixel.
+    """Anti-aliased downsampling: a Gaussian blur, then every (1 / scale)-th pixel.
 
-    A Gaussian of sigma (1 / scale - 1) / 2 pixels, cut off at 4 sigma; zeros beyond the border. The kernel is stored
-    in the checkpoints, which is how a scale is read off the weights (`structure.py`).
+    The Gaussian has sigma (1 / scale - 1) / 2 pixels and is cut off at 4 sigma, with zero padding. Checkpoints store
+    the kernel, from which `structure.py` derives the scale.
     """
 
     def __init__(self, channels: int, scale: float) -> None:
@@ -137,13 +137,13 @@ class AntiAliasedDown(nn.Module):
     weight: Tensor  # (C, 1, k, k)
 
     def forward(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, scale * H, scale * W)."""
+        """Downsample (B, C, H, W) to (B, C, scale * H, scale * W)."""
         channels, _, side, _ = self.weight.shape
         return F.conv2d(image, self.weight, stride=self.step, padding=side // 2, groups=channels)
 
 
 def gaussian_kernel(scale: float) -> Tensor:
-    """(k, k) weights of `AntiAliasedDown`, sum 1."""
+    """Return the (k, k) kernel of `AntiAliasedDown`, sum 1."""
     sigma = (1 / scale - 1) / 2
     half = round(4 * sigma)
     offsets = torch.arange(-half, half + 1, dtype=torch.float32, device="cpu")
@@ -153,5 +153,5 @@ def gaussian_kernel(scale: float) -> Tensor:
 
 
 def anti_aliased_down(channels: int, scale: float) -> nn.Module | None:
-    """`AntiAliasedDown`, or None where the picture stays as it is: checkpoints store no kernel then."""
+    """Return an `AntiAliasedDown`, or None for scale 1, for which checkpoints store no kernel."""
     return AntiAliasedDown(channels, scale) if scale != 1 else None

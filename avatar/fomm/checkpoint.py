@@ -1,4 +1,4 @@
-"""Makes a FirstOrderModel of a checkpoint: the authors' .pth.tar, whole or pruned, or our .safetensors."""
+"""Loading of a FirstOrderModel from a checkpoint: the authors' .pth.tar, whole or pruned, or our .safetensors."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from avatar.fomm.layout import find_config
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.structure import SHOWN_KEYS, Weights, misfits, structure_of, summary
 from avatar.fomm.weight_files import GET_ONE, read_weight_file
-from avatar.foreign_text import first_line, quoted
-from avatar.state_files import fill, is_finite
+from avatar.system.foreign_text import first_line, quoted
+from avatar.system.message import Message, together
+from avatar.weights.state_files import fill, is_finite
 
 
 def load_checkpoint(
@@ -23,9 +24,9 @@ def load_checkpoint(
     """Load a First Order Motion Model, ready to use, in float32.
 
     Args:
-        path: a checkpoint that holds `generator` and `kp_detector`; whatever else it holds is left alone.
-        config: the name of a published model ("vox"), a YAML file in the authors' layout, or None: what the file says
-            itself, and else what can be read off its weights.
+        path: a checkpoint that holds `generator` and `kp_detector`; other entries are ignored.
+        config: the name of a published model ("vox"), a YAML file in the authors' layout, or None: the config stored
+            in the file, else the structure derived from its weights.
         device: "cpu", "cuda", "cuda:1", "mps".
     Raises:
         WeightsError: the file is missing or damaged, holds code, another model or NaN, or does not fit the config.
@@ -44,8 +45,8 @@ def load_checkpoint(
 
 
 def build(weights: Weights, config: ModelConfig) -> FirstOrderModel:
-    """A model with these weights, in float32 and evaluation mode, not to be trained. They must fit the config."""
-    with torch.device("meta"):  # spares filling 60 million numbers with noise that the weights then replace
+    """Build a model with these weights, in float32 and evaluation mode, without gradients. They must fit the config."""
+    with torch.device("meta"):  # saves initialising 60 million weights that the file then replaces
         model = FirstOrderModel(config)
     fill(model, weights)
     return model
@@ -56,44 +57,62 @@ def _structure(path: Path, weights: Weights) -> ModelConfig:
         return structure_of(weights)
     except ValueError as error:
         raise WeightsError(
-            f"{path} is not a checkpoint of a First Order Motion Model: {error}.",
-            remedy=f"If it is one all the same, name its config with --config. {GET_ONE}",
+            Message("{path} is not a checkpoint of a First Order Motion Model: {error}.", path=path, error=error),
+            remedy=together("If it is one nevertheless, name its config with --config.", GET_ONE),
         ) from error
 
 
 def _check_fit(path: Path, weights: Weights, structure: ModelConfig, named: str) -> None:
     if clauses := misfits(weights, structure):
-        what = f"the config {named}" if named else "a First Order Motion Model of its own structure"
-        remedy = "Leave the config out: it is read off the weights." if named else f"The file is incomplete. {GET_ONE}"
-        raise WeightsError(f"{path} does not fit {what}: {summary(clauses)}.", remedy=remedy)
+        what = (
+            Message("the config {name}", name=named)
+            if named
+            else Message("a First Order Motion Model of its own structure")
+        )
+        remedy = (
+            "Leave the config out: it is derived from the weights."
+            if named
+            else together("The file is incomplete.", GET_ONE)
+        )
+        raise WeightsError(
+            Message("{path} does not fit {what}: {summary}.", path=path, what=what, summary=summary(clauses)),
+            remedy=remedy,
+        )
 
 
 def _check_cost(path: Path, structure: ModelConfig) -> None:
     try:
         check_cost(structure)
     except ValueError as error:
-        what = f"{path} cannot be drawn with: {error}."
-        raise WeightsError(what, remedy=f"Use a smaller model. {GET_ONE}") from error
+        what = Message("{path} cannot be drawn with: {error}.", path=path, error=error)
+        raise WeightsError(what, remedy=together("Use a smaller model.", GET_ONE)) from error
 
 
 def _check_numbers(path: Path, weights: Weights) -> None:
     if bad := [name for name, x in weights.items() if x.is_floating_point() and not is_finite(x)]:
         names = ", ".join(map(quoted, bad[:SHOWN_KEYS]))
-        names += f" and {len(bad) - SHOWN_KEYS} more" if len(bad) > SHOWN_KEYS else ""
+        more = len(bad) - SHOWN_KEYS
+        what = (
+            Message(
+                "{path} holds NaN or infinite numbers in {names} and {more} more.", path=path, names=names, more=more
+            )
+            if more > 0
+            else Message("{path} holds NaN or infinite numbers in {names}.", path=path, names=names)
+        )
         raise WeightsError(
-            f"{path} holds NaN or infinite numbers in {names}.",
-            remedy=f"The file is damaged, or its training went astray. {GET_ONE}",
+            what,
+            remedy=together("The file is damaged, or its training diverged.", GET_ONE),
         )
 
 
 def usable_device(device: str | torch.device) -> torch.device:
-    """The device of that name. Raises EngineError unless it can be used here."""
+    """Return the device of that name. Raises EngineError if it cannot be used here."""
     try:
         place = torch.device(device)
         torch.zeros(1, device=place)
     except (RuntimeError, AssertionError, NotImplementedError, ValueError) as error:
         raise EngineError(
-            f"The device {str(device)!r} cannot be used here: {first_line(error)}.",
-            remedy="Choose auto or cpu; python run.py doctor says what is there.",
+            Message("The device {device!r} cannot be used here: {why}.", device=str(device), why=first_line(error)),
+            remedy="Choose auto or cpu; python run.py doctor shows what is available.",
         ) from error
     return place

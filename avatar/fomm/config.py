@@ -1,10 +1,10 @@
-"""The structure of a First Order Motion Model: the eight published ones by name."""
+"""Structure of a First Order Motion Model, and the structures of the published ones by name."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from avatar.limits import MAX_BLOCKS, MAX_CHANNELS
+from avatar.system.limits import MAX_BLOCKS, MAX_CHANNELS
 
 
 def _check(name: str, value: float, low: float, high: float) -> None:
@@ -14,12 +14,12 @@ def _check(name: str, value: float, low: float, high: float) -> None:
 
 @dataclass(frozen=True)
 class HourglassConfig:
-    """An hourglass network and the scale of the picture that it sees."""
+    """Structure of an hourglass network and the scale of its input."""
 
-    block_expansion: int  # channels of the outermost level; doubled by every level inwards
-    max_features: int  # where the doubling ends
-    num_blocks: int  # levels
-    scale_factor: float  # side of what it sees over side of the image: 1, 1/2, 1/3 ...
+    block_expansion: int  # channels of the outermost level; doubled at every level inwards
+    max_features: int  # maximum number of channels
+    num_blocks: int  # number of levels
+    scale_factor: float  # side of its input over side of the image: 1, 1/2, 1/3 ...
 
     def __post_init__(self) -> None:
         _check("block_expansion", self.block_expansion, 1, MAX_CHANNELS)
@@ -30,7 +30,7 @@ class HourglassConfig:
             raise ValueError(f"scale_factor is {self.scale_factor}, must be one over a whole number")
 
     def channels(self, level: int) -> int:
-        """Channels of a level, 0 = what comes out of it, `num_blocks` = the innermost."""
+        """Return the channels of a level: 0 is the output, `num_blocks` the innermost."""
         return min(self.max_features, self.block_expansion << level)
 
 
@@ -40,17 +40,17 @@ class ModelConfig:
 
     detector: HourglassConfig
     motion: HourglassConfig
-    block_expansion: int = 64  # of the generator: channels at the full size
+    block_expansion: int = 64  # channels of the generator at full size
     max_features: int = 512
     num_down_blocks: int = 2
     num_bottleneck_blocks: int = 6
     num_kp: int = 10
     num_channels: int = 3
     estimate_jacobian: bool = True
-    single_jacobian_map: bool = False  # one local frame, averaged differently for each keypoint
+    single_jacobian_map: bool = False  # one jacobian map, averaged under the heat map of each keypoint
     estimate_occlusion_map: bool = True
-    temperature: float = 0.1  # of the softmax that turns scores into heat maps
-    heatmap_padding: int = 0  # of the 7x7 convolutions that make scores; 0: maps are 6 cells smaller
+    temperature: float = 0.1  # temperature of the heat maps' softmax
+    heatmap_padding: int = 0  # padding of the 7x7 convolutions before it; 0: heat maps are 6 cells smaller
 
     def __post_init__(self) -> None:
         _check("num_kp", self.num_kp, 1, 1000)
@@ -64,17 +64,17 @@ class ModelConfig:
 
     @property
     def frame_size(self) -> int:
-        """Side of the image that these networks were made for, pixels: the hourglasses see 64."""
+        """Side of the image that the networks were made for, pixels: the hourglasses' input has 64."""
         return round(64 / self.motion.scale_factor)
 
     @property
     def side_step(self) -> int:
-        """What the sides of an image must be multiples of, pixels: all halvings must come out even."""
+        """Number of pixels that the sides of an image must be multiples of, so that every level halves evenly."""
         nets = (self.detector, self.motion)
         return max(1 << self.num_down_blocks, *(round((1 << net.num_blocks) / net.scale_factor) for net in nets))
 
     def channels(self, level: int) -> int:
-        """Channels of the generator after `level` halvings of the image."""
+        """Return the channels of the generator after `level` halvings of the image."""
         return min(self.max_features, self.block_expansion << level)
 
 

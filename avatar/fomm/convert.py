@@ -1,4 +1,4 @@
-"""Turns a checkpoint into a small .safetensors: no training state, half precision, nothing that could be run."""
+"""Conversion of a checkpoint to a small .safetensors: float16, without training state or executable content."""
 
 from __future__ import annotations
 
@@ -8,59 +8,52 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from avatar.atomic import replacing
-from avatar.errors import OutputError, UsageError
+from avatar.errors import UsageError
 from avatar.fomm.checkpoint import load_checkpoint
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import to_layout
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.weight_files import CONFIG_KEY
-from avatar.state_files import BATCH_COUNT
+from avatar.system.message import Message
+from avatar.weights.state_files import BATCH_COUNT, save_tensors
 
 SUFFIX = ".safetensors"
 
 
 def convert_checkpoint(path: Path, target: Path, config: str | Path | ModelConfig | None = None) -> int:
-    """Write what animation needs of a checkpoint to a .safetensors, with its config in the metadata.
+    """Write the part of a checkpoint that animation needs to a .safetensors, with its config in the metadata.
 
     Args:
-        path: any file that `load_checkpoint` takes; checked as it does.
-        target: the file to write; takes its name only when it is complete.
+        path: any file that `load_checkpoint` accepts, with the same checks.
+        target: the file to write, atomically.
         config: as for `load_checkpoint`.
     Returns:
-        its size in bytes.
+        The size of the file in bytes.
     Raises:
         WeightsError: the checkpoint cannot be used.
         UsageError: `target` does not end in .safetensors, or there is no such config.
         OutputError: the file cannot be written.
     """
     if target.suffix != SUFFIX:
-        raise UsageError(f"{target} is not a name for the result.", remedy=f"Let it end in {SUFFIX}.")
+        raise UsageError(
+            Message("{target} is not a name for the result.", target=target),
+            remedy=Message("Choose a name that ends in {suffix}.", suffix=SUFFIX),
+        )
     return save_model(load_checkpoint(path, config), target)
 
 
 def save_model(model: FirstOrderModel, target: Path) -> int:
     """Write a model to a .safetensors as `convert_checkpoint` does; returns its size. Raises OutputError."""
-    from safetensors.torch import save_file
-
     state = model.state_dict()
     weights = {name: _compact(x.detach().cpu()) for name, x in state.items() if not name.endswith(BATCH_COUNT)}
     metadata = {"format": "pt", "model": "First Order Motion Model", CONFIG_KEY: json.dumps(to_layout(model.config))}
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as part:
-            save_file(weights, part, metadata)
-        return target.stat().st_size
-    except OSError as error:
-        raise OutputError(
-            f"{target} cannot be written: {error.strerror or error}.", remedy="Choose another place for the result."
-        ) from error
+    return save_tensors(weights, target, metadata)
 
 
 def _compact(x: Tensor) -> Tensor:
-    """Half precision for the kernels of convolutions, which are nearly all of the file.
+    """Convert (out, in, k, k) kernels of convolutions to float16, which make up nearly all of the file.
 
-    Batch-norm's running variances span more than float16 can, and so might a kernel: they stay as they are.
+    Batch-norm's running variances, and kernels outside the range of float16, are kept in their precision.
     """
     half = x.to(torch.float16)
     is_kernel = x.ndim == 4 and x.shape[1] > 1  # the anti-aliasing kernels have one input channel

@@ -1,4 +1,4 @@
-"""What one image costs a model, counted from its config: a file's numbers decide it, and may say anything."""
+"""Memory and work per image, computed from a config, so that an untrusted file cannot demand too much."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from avatar.fomm.config import HourglassConfig, ModelConfig
 from avatar.fomm.dense_motion import MASK_KERNEL
 from avatar.fomm.generator import IMAGE_KERNEL
 from avatar.fomm.keypoint_detector import SCORE_KERNEL
-from avatar.limits import MAX_ACTIVATION_BYTES, MAX_MULTIPLICATIONS, megabytes
+from avatar.system.limits import MAX_ACTIVATION_BYTES, MAX_MULTIPLICATIONS, megabytes
+from avatar.system.message import Message
 
 
 @dataclass(frozen=True)
@@ -17,11 +18,11 @@ class _Convolution:
     channels_in: int
     channels_out: int
     kernel: int
-    side: int  # of its input and its result, pixels
+    side: int  # side of input and output, pixels
 
     @property
     def largest_bytes(self) -> int:
-        """Of input or result, in float32."""
+        """Bytes of the larger of input and output, in float32."""
         return 4 * max(self.channels_in, self.channels_out) * self.side**2
 
     @property
@@ -31,43 +32,55 @@ class _Convolution:
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image of the size that the model was made for."""
+    """Cost of one image of the size that the model was made for."""
 
-    largest_bytes: int  # largest input or result of a convolution, in float32
-    multiplications: int  # of all convolutions
+    largest_bytes: int  # largest input or output of a convolution, in float32
+    multiplications: int  # over all convolutions
 
 
 def cost_of(config: ModelConfig) -> Cost:
-    """Count without building anything."""
+    """Compute the cost of a model without building it."""
     convolutions = [*_detector(config), *_motion(config), *_generator(config)]
     largest = max(each.largest_bytes for each in convolutions)
     return Cost(largest, sum(each.multiplications for each in convolutions))
 
 
 def check_cost(config: ModelConfig) -> None:
-    """Refuse a structure that no machine here could draw with.
+    """Refuse a structure that is too expensive to run.
 
     Raises:
-        ValueError: over the budget, or its halvings do not come out even; a sentence for people.
+        ValueError: it exceeds the budget, or its levels do not halve evenly; the message is meant for users.
     """
     if config.frame_size % config.side_step:
         side, step = config.frame_size, config.side_step
-        raise ValueError(f"it is for images of {side} x {side} pixels, and its halvings need a multiple of {step}")
+        raise ValueError(
+            Message(
+                "it is for images of {side} x {side} pixels, and its halvings need a multiple of {step}",
+                side=side,
+                step=step,
+            )
+        )
     cost = cost_of(config)
     if cost.largest_bytes > MAX_ACTIVATION_BYTES:
         size, limit = megabytes(cost.largest_bytes), megabytes(MAX_ACTIVATION_BYTES)
-        raise ValueError(f"one image needs {size} for a single step, and the limit is {limit}")
+        raise ValueError(
+            Message("one image needs {size} for a single step, and the limit is {limit}", size=size, limit=limit)
+        )
     if cost.multiplications > MAX_MULTIPLICATIONS:
         needed, limit = (f"{count / 1e9:,.0f}" for count in (cost.multiplications, MAX_MULTIPLICATIONS))
-        raise ValueError(f"one image needs {needed} billion multiplications, and the limit is {limit}")
+        raise ValueError(
+            Message(
+                "one image needs {needed} billion multiplications, and the limit is {limit}", needed=needed, limit=limit
+            )
+        )
 
 
 def _detector(config: ModelConfig) -> Iterator[_Convolution]:
     side = round(config.frame_size * config.detector.scale_factor)
     yield from _hourglass(config.detector, config.num_channels, side)
-    frames = 0 if not config.estimate_jacobian else 4 if config.single_jacobian_map else 4 * config.num_kp
+    jacobian = 0 if not config.estimate_jacobian else 4 if config.single_jacobian_map else 4 * config.num_kp
     features = config.detector.block_expansion + config.num_channels
-    yield _Convolution(features, config.num_kp + frames, SCORE_KERNEL, side)
+    yield _Convolution(features, config.num_kp + jacobian, SCORE_KERNEL, side)
 
 
 def _motion(config: ModelConfig) -> Iterator[_Convolution]:

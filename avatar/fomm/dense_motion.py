@@ -1,4 +1,4 @@
-"""From keypoints to dense motion: where every pixel of the prediction looks in the source, and what is hidden there."""
+"""The dense motion network: from keypoints to a backward warp of the source and an occlusion map."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from avatar.fomm.config import ModelConfig
 from avatar.fomm.grids import identity_grid, look_up
 from avatar.motion.keypoints import Keypoints, inverse
 
-HEAT_VARIANCE = 0.01  # of a keypoint's Gaussian, in squares of half an image's side; Eq. 6's sigma
+HEAT_VARIANCE = 0.01  # variance of a keypoint's Gaussian (sigma of Eq. 6), in squared half image sides
 MASK_KERNEL = 7
 
 
 @dataclass(frozen=True, eq=False)
 class DenseMotion:
-    """What `DenseMotionNetwork` says, at its own scale (64 x 64 in the published models)."""
+    """Output of `DenseMotionNetwork`, at its own resolution (64 x 64 in the published models)."""
 
     deformation: Tensor  # (B, h, w, 2) positions in the source, (x, y) in [-1, 1], align_corners=True
-    mask: Tensor  # (B, K + 1, h, w) share of each local motion, background first; sums to 1
+    mask: Tensor  # (B, K + 1, h, w) weight of each local motion, background first; sums to 1
     occlusion_map: Tensor | None  # (B, 1, h, w) in [0, 1], 0 = hidden in the source
 
 
@@ -44,13 +44,13 @@ class DenseMotionNetwork(nn.Module):
 
         Args:
             source: (B, C, H, W) in [0, 1].
-            kp_source: of `source`; B = 1 goes with every driving frame.
-            kp_norm: the same for B driving frames.
+            kp_source: keypoints of `source`; B = 1 is broadcast to all driving frames.
+            kp_norm: keypoints of B driving frames, transferred to the source.
         """
         return self.of_small(source if self.down is None else self.down(source), kp_source, kp_norm)
 
     def of_small(self, small: Tensor, kp_source: Keypoints, kp_norm: Keypoints) -> DenseMotion:
-        """`forward` for a source (B, C, h, w) at this network's own scale."""
+        """Compute `forward` for a source (B, C, h, w) at the network's own resolution."""
         grid = identity_grid(small.shape[2], small.shape[3], like=small)
         motions = sparse_motion(kp_source, kp_norm, grid)  # (B, K + 1, h, w, 2)
         heat = heat_difference(kp_source, kp_norm, grid)  # (B, K + 1, h, w)
@@ -62,28 +62,28 @@ class DenseMotionNetwork(nn.Module):
 
 
 def heat_difference(kp_source: Keypoints, kp_norm: Keypoints, grid: Tensor) -> Tensor:
-    """Where each keypoint is now, minus where it was: Eq. 6, with a plain 0 for the background.
+    """Compute the difference of the heat maps of driving frame and source: Eq. 6, with 0 for the background.
 
     Args:
         kp_source: value (1 or B, K, 2).
         kp_norm: value (B, K, 2).
         grid: (h, w, 2) of `identity_grid`.
     Returns:
-        (B, K + 1, h, w)
+        (B, K + 1, h, w) in [-1, 1].
     """
     difference = gaussians(kp_norm.value, grid) - gaussians(kp_source.value, grid)
     return torch.cat([torch.zeros_like(difference[:, :1]), difference], dim=1)
 
 
 def sparse_motion(kp_source: Keypoints, kp_norm: Keypoints, grid: Tensor) -> Tensor:
-    """For every output pixel, say where each local motion looks in the source: Eq. 4, p_s + J_s J_d^-1 (z - p_d).
+    """Compute the backward warp of each local motion: Eq. 4, p_s + J_s J_d^-1 (z - p_d).
 
     Args:
         kp_source: value (1 or B, K, 2), jacobian (1 or B, K, 2, 2) or None.
         kp_norm: the same for B driving frames.
         grid: (h, w, 2) of `identity_grid`.
     Returns:
-        (B, K + 1, h, w, 2) positions in the convention of `grid`; the first, the background, looks straight ahead.
+        (B, K + 1, h, w, 2) positions in the convention of `grid`; the first, the background, is the identity.
     """
     offset = grid - kp_norm.value[:, :, None, None]  # (B, K, h, w, 2)
     if kp_source.jacobian is not None and kp_norm.jacobian is not None:
@@ -94,7 +94,7 @@ def sparse_motion(kp_source: Keypoints, kp_norm: Keypoints, grid: Tensor) -> Ten
 
 
 def deformed_sources(small: Tensor, motions: Tensor) -> Tensor:
-    """The source as each local motion alone would show it.
+    """Warp the source by each local motion separately.
 
     Args:
         small: (1 or B, C, h, w).
@@ -108,12 +108,12 @@ def deformed_sources(small: Tensor, motions: Tensor) -> Tensor:
 
 
 def blend(motions: Tensor, mask: Tensor) -> Tensor:
-    """Eq. 7: the mean of the local motions (B, K + 1, h, w, 2), weighted by `mask` (B, K + 1, h, w); (B, h, w, 2)."""
+    """Average local motions (B, K + 1, h, w, 2) weighted by `mask` (B, K + 1, h, w): Eq. 7; (B, h, w, 2)."""
     return torch.einsum("bkhwi,bkhw->bhwi", motions, mask)
 
 
 def gaussians(value: Tensor, grid: Tensor) -> Tensor:
-    """(B, K, 2) points as (B, K, h, w) bumps of height 1: a bump across times one down."""
+    """Render (B, K, 2) points as (B, K, h, w) Gaussians of height 1, separably; `grid`: (h, w, 2)."""
     across = torch.exp(-0.5 / HEAT_VARIANCE * (grid[0, :, 0] - value[..., :1]).square())  # (B, K, w)
     down = torch.exp(-0.5 / HEAT_VARIANCE * (grid[:, 0, 1] - value[..., 1:]).square())  # (B, K, h)
     return down[..., None] * across[..., None, :]

@@ -1,7 +1,7 @@
-"""Convolutions as they are computed when speed counts: batch-norm folded in, ReLU fused, weights laid out once.
+"""Optimised convolutions: folded batch-norm, fused ReLU, prepacked weights.
 
-All maps are (B, C, H, W) in one precision and memory format: channels_last, but for exact float32 on CUDA, whose
-cuDNN is at home in the other.
+All maps are (B, C, H, W) in one precision and memory format: channels_last, except for exact float32 on CUDA, where
+cuDNN is faster with contiguous tensors.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from avatar.fomm.blocks import ConvBlock, Hourglass, ResidualBlock
 
 Layer = Callable[[Tensor], Tensor]
 
-CHANNELS_AT_ONCE = 8  # of half precision: what matrix units of GPUs read and write
-TRANSPOSED_FROM = 16  # side of the input, pixels; smaller ones spend their time on reading the larger kernel
+CHANNELS_AT_ONCE = 8  # channel alignment of tensor cores in float16 and bfloat16
+TRANSPOSED_FROM = 16  # side of the input, pixels; smaller ones are bound by reading the larger kernel
 _RELU: tuple[Any, ...] = ("relu", [], "")
 _PLAIN: tuple[Any, ...] = ("none", [], "")
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where and how layers are to be computed."""
+    """Device, precision and layout in which layers are computed."""
 
     dtype: torch.dtype
     device: torch.device
-    packed: bool  # the weights may be laid out as oneDNN likes them; CPU only
-    fused: bool = False  # cuDNN may add the bias and apply the ReLU as it convolves; CUDA only
+    packed: bool  # prepack the weights for oneDNN; CPU only
+    fused: bool = False  # let cuDNN fuse bias and ReLU into the convolution; CUDA only
     layout: torch.memory_format = torch.channels_last
-    transposed: bool = True  # whether doubling convolutions may be transposed ones
+    transposed: bool = True  # allow transposed convolutions for upsampling
 
     def take(self, x: Tensor) -> Tensor:
-        """`x` in this target's precision, place and memory format."""
+        """Convert (B, C, H, W) to this target's device, precision and memory format."""
         return x.to(self.device, self.dtype).contiguous(memory_format=self.layout)
 
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """Weights of a convolution in float32, with whatever follows folded in."""
+    """Weights of a convolution in float32, with a folded batch-norm."""
 
     weight: Tensor  # (out, in, k, k)
     bias: Tensor  # (out,)
 
 
 def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Kernel:
-    """A convolution and the batch-norm behind it as one convolution."""
+    """Fold the batch-norm after a convolution into it."""
     plain, (gain, shift) = kernel_of(conv), affine(norm)
     return Kernel(plain.weight * gain[:, None, None, None], plain.bias * gain + shift)
 
 
-def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """What a batch-norm does once it is trained: x * gain + shift, (C,) each."""
+def affine(norm: nn.BatchNorm2d | nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
+    """Return the affine form of a batch-norm in evaluation mode: x * gain + shift, (C,) each."""
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("this batch-norm has no statistics")
     gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
@@ -63,50 +63,54 @@ def affine(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
 
 
 def kernel_of(*convs: nn.Conv2d) -> Kernel:
-    """Convolutions of the same input as one, its outputs in their order."""
+    """Concatenate convolutions of the same input into one, along the output channels."""
     bias = [torch.zeros(len(conv.weight)) if conv.bias is None else conv.bias for conv in convs]
     return Kernel(torch.cat([conv.weight for conv in convs]), torch.cat(bias))
 
 
 def wider(kernel: Kernel, inputs: int, outputs: int) -> Kernel:
-    """The same with channels behind the others that come to nothing."""
+    """Append zero input and output channels."""
     return Kernel(F.pad(kernel.weight, (0, 0, 0, 0, 0, inputs, 0, outputs)), F.pad(kernel.bias, (0, outputs)))
 
 
-def convolution(kernel: Kernel, target: Target, side: int, *, padding: int, relu: bool = True) -> Layer:
-    """A convolution, best at inputs of `side` x `side` pixels, and its ReLU."""
+def convolution(
+    kernel: Kernel, target: Target, side: int, *, padding: int, relu: bool = True, stride: int = 1
+) -> Layer:
+    """Build a convolution with optional ReLU, tuned for inputs of `side` x `side` pixels."""
     weight, bias = target.take(kernel.weight), kernel.bias.to(target.device, target.dtype)
     if target.packed:
-        paddings, ones, unary = [padding, padding], [1, 1], _RELU if relu else _PLAIN
+        paddings, strides, ones, unary = [padding, padding], [stride, stride], [1, 1], _RELU if relu else _PLAIN
         shape = [1, weight.shape[1], side, side]
         ops: Any = torch.ops.mkldnn
-        packed = ops._reorder_convolution_weight(weight, paddings, ones, ones, 1, shape)
-        return lambda x: ops._convolution_pointwise(x, packed, bias, paddings, ones, ones, 1, *unary)
+        packed = ops._reorder_convolution_weight(weight, paddings, strides, ones, 1, shape)
+        return lambda x: ops._convolution_pointwise(x, packed, bias, paddings, strides, ones, 1, *unary)
     if relu and target.fused:
-        return lambda x: torch.cudnn_convolution_relu(x, weight, bias, (1, 1), (padding, padding), (1, 1), 1)
+        return lambda x: torch.cudnn_convolution_relu(x, weight, bias, (stride, stride), (padding, padding), (1, 1), 1)
     if relu:
-        return lambda x: F.conv2d(x, weight, bias, padding=padding).relu_()
-    return lambda x: F.conv2d(x, weight, bias, padding=padding)
+        return lambda x: F.conv2d(x, weight, bias, stride=stride, padding=padding).relu_()
+    return lambda x: F.conv2d(x, weight, bias, stride=stride, padding=padding)
 
 
-def adding_convolution(kernel: Kernel, target: Target, side: int) -> Callable[[Tensor, Tensor], Tensor]:
-    """A 3 x 3 convolution without a ReLU, and the sum of its result with a second map of that shape."""
+def adding_convolution(
+    kernel: Kernel, target: Target, side: int, *, padding: int = 1
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Build a convolution without ReLU whose output is added to a second map of the same shape."""
     if target.packed:
         weight, bias = target.take(kernel.weight), kernel.bias.to(target.device, target.dtype)
         ops: Any = torch.ops.mkldnn
-        one = [1, 1]
-        packed = ops._reorder_convolution_weight(weight, one, one, one, 1, [1, weight.shape[1], side, side])
+        one, around = [1, 1], [padding, padding]
+        packed = ops._reorder_convolution_weight(weight, around, one, one, 1, [1, weight.shape[1], side, side])
         add = ops._convolution_pointwise.binary
-        return lambda x, other: add(x, other, packed, bias, one, one, one, 1, "add", 1.0, None, [], None)
-    plain = convolution(kernel, target, side, padding=1, relu=False)
+        return lambda x, other: add(x, other, packed, bias, around, one, one, 1, "add", 1.0, None, [], None)
+    plain = convolution(kernel, target, side, padding=padding, relu=False)
     return lambda x, other: plain(x).add_(other)
 
 
 def doubling_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
-    """Every pixel of a `side` x `side` input repeated 2 x 2, a 3 x 3 convolution, and its ReLU.
+    """Build nearest-neighbour upsampling by 2 of a `side` x `side` input, a 3 x 3 convolution and a ReLU.
 
-    On large maps as one transposed convolution of stride 2: each output sees only 2 x 2 different inputs, so that 4
-    products do for 9 (Shi et al. 2016, Is the deconvolution layer the same as a convolutional layer?).
+    Large maps use one transposed convolution of stride 2: each output depends on only 2 x 2 different inputs, so that
+    4 products replace 9 (Shi et al. 2016, Is the deconvolution layer the same as a convolutional layer?).
     """
     if side < TRANSPOSED_FROM or not target.transposed:
         single = convolution(kernel, target, 2 * side, padding=1)
@@ -122,31 +126,36 @@ def doubling_convolution(kernel: Kernel, target: Target, side: int) -> Layer:
 
 
 def transposed_weight(weight: Tensor) -> Tensor:
-    """(out, in, 3, 3) behind a 2 x 2 repetition as (in, out, 4, 4) of a transposed convolution, stride 2, padding 1.
+    """Convert a 3 x 3 kernel after nearest-neighbour upsampling to a transposed one, stride 2, padding 1.
 
-    Along one axis, an input pixel i reaches the outputs 2i - 1 ... 2i + 2; the taps that see one of its two copies
-    add up: w2, w1 + w2, w0 + w1, w0.
+    Along one axis, an input pixel i contributes to the outputs 2i - 1 ... 2i + 2; the taps on its two copies add up:
+    w2, w1 + w2, w0 + w1, w0.
+
+    Args:
+        weight: (O, I, 3, 3).
+    Returns:
+        (I, O, 4, 4).
     """
     share = weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
     return torch.einsum("oiyx,ay,bx->ioab", weight, share, share)
 
 
 class FastResidual:
-    """A ResidualBlock: its first batch-norm stays, because a ReLU and a sum lie before any convolution."""
+    """An optimised ResidualBlock. Its first batch-norm precedes a ReLU and so cannot be folded."""
 
     def __init__(self, block: ResidualBlock, target: Target, side: int) -> None:
-        self._norm = block.norm1  # its few numbers stay in float32, whatever x is
+        self._norm = block.norm1  # its parameters stay in float32, whatever the dtype of x
         self._first = convolution(folded(block.conv1, block.norm2), target, side, padding=1)
         self._second = adding_convolution(kernel_of(block.conv2), target, side)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to the same."""
+        """Compute the block: (B, C, H, W) to the same shape."""
         inner: Tensor = self._norm(x)
         return self._second(self._first(inner.relu_()), x)
 
 
 class FastHourglass:
-    """An Hourglass for inputs of `side` x `side` pixels, with so many channels more than it reads."""
+    """An optimised Hourglass for inputs of `side` x `side` pixels with `extra` unused channels."""
 
     def __init__(self, net: Hourglass, target: Target, side: int, extra: int = 0) -> None:
         self._down: list[Layer] = []
@@ -159,7 +168,7 @@ class FastHourglass:
             side *= 2
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(B, in, H, W) to (B, block_expansion + in, H, W)."""
+        """Compute the network: (B, in, H, W) to (B, block_expansion + in, H, W)."""
         levels = [x]
         for layer in self._down:
             levels.append(F.avg_pool2d(layer(levels[-1]), 2))
@@ -170,14 +179,14 @@ class FastHourglass:
 
 
 def block_kernel(block: nn.Module) -> Kernel:
-    """The folded convolution of a ConvBlock of any kind."""
+    """Return the folded convolution of a ConvBlock, DownBlock or UpBlock."""
     if not isinstance(block, ConvBlock):
         raise TypeError(f"a {type(block).__name__} is no ConvBlock")
     return folded(block.conv, block.norm)
 
 
 def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether this torch can lay weights out once: tried on a small layer, since the operators are torch's own."""
+    """Return whether this torch can prepack weights, by a trial: the operators are internal to torch."""
     if device.type != "cpu" or dtype == torch.float16:
         return False
     random = torch.Generator().manual_seed(0)
@@ -195,7 +204,7 @@ def can_pack(dtype: torch.dtype, device: torch.device) -> bool:
 
 
 def can_fuse(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether this cuDNN convolves, adds the bias and applies the ReLU at once: tried on a small layer too."""
+    """Return whether this cuDNN can fuse convolution, bias and ReLU, by a trial on a small layer."""
     if device.type != "cuda":
         return False
     random = torch.Generator().manual_seed(0)

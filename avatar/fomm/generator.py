@@ -1,4 +1,4 @@
-"""The generator: encodes the source, moves its features, paints what was hidden, and draws the prediction."""
+"""The generator: encodes the source, warps its features, inpaints occluded parts and decodes the prediction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGE_KERNEL = 7
 
 
 class Generator(nn.Module):
-    """Siarohin et al. 2019, Sec. 3.2: occlusion-aware generation. Checkpoints keep the dense motion network in it."""
+    """Siarohin et al. 2019, Sec. 3.2: occlusion-aware generation. Holds the dense motion network, as in checkpoints."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -29,20 +29,20 @@ class Generator(nn.Module):
         self.final = nn.Conv2d(widths[0], config.num_channels, IMAGE_KERNEL, padding=IMAGE_KERNEL // 2)
 
     def encode(self, source: Tensor) -> Tensor:
-        """The source's features, the only part that does not depend on the driver: (B, C, H, W) to (B, c, h, w)."""
+        """Encode the source, the only part independent of the driver: (B, C, H, W) in [0, 1] to (B, c, h, w)."""
         features: Tensor = self.first(source)
         for block in self.down_blocks:
             features = block(features)
         return features
 
     def decode(self, features: Tensor, motion: DenseMotion) -> Tensor:
-        """Draw the prediction.
+        """Decode the prediction.
 
         Args:
             features: (1 or B, c, h, w) of `encode`.
-            motion: of B driving frames.
+            motion: the motion of B driving frames.
         Returns:
-            (B, C, H, W) in [0, 1]
+            (B, C, H, W) in [0, 1].
         """
         moved = move(features, motion)
         for block in (self.bottleneck, *self.up_blocks):
@@ -51,13 +51,13 @@ class Generator(nn.Module):
 
 
 def move(features: Tensor, motion: DenseMotion) -> Tensor:
-    """Eq. 8: warp the features by the deformation and fade out what the source does not show.
+    """Warp the features by the deformation and mask occluded parts: Eq. 8.
 
     Args:
         features: (1 or B, c, h, w).
-        motion: of B driving frames, at any scale.
+        motion: the motion of B driving frames, at any resolution.
     Returns:
-        (B, c, h, w)
+        (B, c, h, w).
     """
     height, width = features.shape[2:]
     grid = resize_grid(motion.deformation, height, width)

@@ -1,4 +1,4 @@
-"""CUDA graphs: all kernels of a frame, recorded once and started together instead of one by one from Python."""
+"""CUDA graphs: all kernels of a frame are recorded once and launched together instead of one by one from Python."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ Outputs = TypeVar("Outputs")
 
 
 class Graph(Generic[Outputs]):
-    """What `record` recorded."""
+    """A recorded CUDA graph and its output tensors."""
 
     def __init__(self, graph: torch.cuda.CUDAGraph, outputs: Outputs) -> None:
         self._graph, self._outputs = graph, outputs
 
     def replay(self) -> Outputs:
-        """Start it; the same tensors as ever, which hold the new values when the device has come so far."""
+        """Launch the graph; returns the same tensors each time, which hold the new values once the device is done."""
         self._graph.replay()
         return self._outputs
 
 
 def record(step: Callable[[], Outputs], device: torch.device, warm_up: int) -> Graph[Outputs]:
-    """Record what a function without arguments does on the device.
+    """Record the kernels that a function launches.
 
     Args:
-        step: reads tensors that stay where they are, returns tensors, and never waits for the device.
-        warm_up: how often it runs before, so that libraries choose their algorithms and make their workspaces.
+        step: reads tensors at fixed addresses, returns tensors, and never synchronises with the device.
+        device: a CUDA device.
+        warm_up: number of runs before recording, so that libraries choose algorithms and allocate workspaces.
     Raises:
-        RuntimeError: something in it cannot be recorded.
+        RuntimeError: an operation cannot be recorded.
     """
     with torch.cuda.device(device):
         apart = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # recording is not allowed on the default stream, and so is its warm-up

@@ -1,4 +1,4 @@
-"""Sampling grids: where to look in a picture, (x, y) in [-1, 1], -1 and 1 at the centres of the outermost pixels."""
+"""Sampling grids: positions (x, y) in [-1, 1], where -1 and 1 are the centres of the outermost pixels."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from torch import Tensor
 
 
 def identity_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """(H, W, 2) positions that look straight ahead, with dtype and device of `like`."""
+    """Return the (H, W, 2) grid of the identity warp, with dtype and device of `like`."""
     y = torch.linspace(-1, 1, height, dtype=like.dtype, device=like.device)
     x = torch.linspace(-1, 1, width, dtype=like.dtype, device=like.device)
     return torch.stack([x.expand(height, width), y[:, None].expand(height, width)], dim=-1)
 
 
 def look_up(image: Tensor, grid: Tensor) -> Tensor:
-    """Backward warp: what `image` shows at the positions of `grid`, bilinear, 0 outside.
+    """Warp an image backwards: sample it at the positions of `grid`, bilinear, with 0 outside.
 
     Args:
         image: (B, C, H, W).
-        grid: (B, h, w, 2), see above.
+        grid: (B, h, w, 2) in [-1, 1].
     Returns:
-        (B, C, h, w)
+        (B, C, h, w).
     """
-    # The published weights were trained when this was the only convention.
-    return F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+    # torch 2.13 samples large planes in half precision wrongly on a processor.
+    half_on_processor = image.device.type == "cpu" and image.dtype in (torch.bfloat16, torch.float16)
+    sampled, at = (image.float(), grid.float()) if half_on_processor else (image, grid)
+    # align_corners=True: the published weights were trained when torch knew no other convention.
+    found = F.grid_sample(sampled, at, mode="bilinear", padding_mode="zeros", align_corners=True)
+    return found.to(image.dtype)
 
 
 def resize_map(values: Tensor, height: int, width: int) -> Tensor:
-    """(B, C, h, w) to (B, C, height, width), as the authors' networks do between their scales.
+    """Resize (B, C, h, w) to (B, C, height, width), as the authors' networks do between resolutions.
 
-    align_corners=False here, though grids are read with True: the published weights know it so.
+    Uses align_corners=False, unlike `look_up`, because the published weights were trained so.
     """
     if values.shape[2:] == (height, width):
         return values
@@ -38,5 +42,5 @@ def resize_map(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def resize_grid(grid: Tensor, height: int, width: int) -> Tensor:
-    """`resize_map` for (B, h, w, 2) positions."""
+    """Resize (B, h, w, 2) positions to (B, height, width, 2), as `resize_map`."""
     return resize_map(grid.permute(0, 3, 1, 2), height, width).permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""The keypoint detector: an image to K points with local affine frames."""
+"""The keypoint detector: from an image to K keypoints with jacobians."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCORE_KERNEL = 7
 
 
 class KeypointDetector(nn.Module):
-    """Siarohin et al. 2019, Sec. 3.1: T_{X<-R}(p_k) and its jacobian for each keypoint, of one image by itself."""
+    """Siarohin et al. 2019, Sec. 3.1: T_{X<-R}(p_k) and its jacobian for each keypoint of a single image."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -32,32 +32,32 @@ class KeypointDetector(nn.Module):
         """Detect the keypoints of (B, C, H, W) images in [0, 1]."""
         features = self.predictor(image if self.down is None else self.down(image))
         heat = heat_maps(self.kp(features), self.temperature)
-        frames = None if self.jacobian is None else local_frames(self.jacobian(features), heat)
-        return Keypoints(centres(heat), frames)
+        jacobian = None if self.jacobian is None else mean_jacobians(self.jacobian(features), heat)
+        return Keypoints(centres(heat), jacobian)
 
 
-def heat_maps(scores: Tensor, temperature: float) -> Tensor:
-    """Softmax over all places of each map: (B, K, h, w) scores to (B, K, h, w) shares that sum to 1."""
-    return torch.softmax(scores.flatten(2) / temperature, dim=2).view_as(scores)
+def heat_maps(logits: Tensor, temperature: float) -> Tensor:
+    """Compute the spatial softmax of each map: (B, K, h, w) logits to (B, K, h, w) weights that sum to 1."""
+    return torch.softmax(logits.flatten(2) / temperature, dim=2).view_as(logits)
 
 
 def centres(heat: Tensor, grid: Tensor | None = None) -> Tensor:
-    """Mean position under each heat map: (B, K, h, w) to (B, K, 2), (x, y) in [-1, 1].
+    """Compute the mean position under each heat map: (B, K, h, w) to (B, K, 2), (x, y) in [-1, 1].
 
-    `grid` is `identity_grid` of their size, where it is there already.
+    `grid` is the (h, w, 2) `identity_grid` of their size, if it exists already.
     """
     grid = identity_grid(heat.shape[2], heat.shape[3], like=heat) if grid is None else grid
     return torch.einsum("bkhw,hwi->bki", heat, grid)
 
 
-def local_frames(maps: Tensor, heat: Tensor) -> Tensor:
-    """Mean jacobian under each heat map.
+def mean_jacobians(maps: Tensor, heat: Tensor) -> Tensor:
+    """Compute the mean jacobian under each heat map.
 
     Args:
-        maps: (B, 4 K, h, w), row by row; or (B, 4, h, w), one map that all keypoints read.
+        maps: (B, 4 K, h, w), row by row; or (B, 4, h, w), one map shared by all keypoints.
         heat: (B, K, h, w) of `heat_maps`.
     Returns:
-        (B, K, 2, 2)
+        (B, K, 2, 2).
     """
     batch, count, height, width = heat.shape
     maps = maps.reshape(batch, -1, 4, height, width).expand(-1, count, -1, -1, -1)

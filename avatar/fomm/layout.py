@@ -1,4 +1,4 @@
-"""Configs as the authors' YAML files write them; ours carry the same layout, as JSON, in a .safetensors."""
+"""Configs in the layout of the authors' YAML files; our .safetensors store the same layout as JSON."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 
 from avatar.errors import UsageError
 from avatar.fomm.config import PUBLISHED, VOX, HourglassConfig, ModelConfig
-from avatar.foreign_text import quoted
-from avatar.yaml_file import read_yaml
+from avatar.system.foreign_text import quoted
+from avatar.system.message import Message
+from avatar.system.yaml_file import read_yaml
 
 
 def find_config(config: str | Path | ModelConfig) -> ModelConfig:
-    """Return the config meant by a published name, by a YAML file, or by itself.
+    """Return the config for a published name or a YAML file; a ModelConfig is returned unchanged.
 
     Raises:
-        UsageError: no such name or file, or the file is not a config in the authors' layout.
+        UsageError: there is no such name or file, or the file is not a config in the authors' layout.
     """
     if isinstance(config, ModelConfig):
         return config
@@ -25,30 +26,30 @@ def find_config(config: str | Path | ModelConfig) -> ModelConfig:
     path = Path(config).expanduser()
     if not path.is_file():
         raise UsageError(
-            f"There is no config called {str(config)!r}, and no such file.",
-            remedy=f"Name a YAML file or one of: {', '.join(PUBLISHED)}. Or leave the config out.",
+            Message("There is no config called {config!r}, and no such file.", config=str(config)),
+            remedy=Message("Name a YAML file or one of: {names}. Or leave the config out.", names=", ".join(PUBLISHED)),
         )
     return read_layout(path)
 
 
 def read_layout(path: Path) -> ModelConfig:
-    """Read a config in the authors' layout. Raises UsageError for anything else."""
+    """Read a config in the authors' layout. Raises UsageError if the file is not one."""
     try:
         return from_layout(read_yaml(path))
     # RecursionError: YAML nests without end; OverflowError: .inf where an int belongs
     except (OSError, ValueError, RecursionError, OverflowError) as error:
         why = " ".join(str(error).split())
         raise UsageError(
-            f"{path} is not a config of a First Order Motion Model: {why}.",
+            Message("{path} is not a config of a First Order Motion Model: {why}.", path=path, why=why),
             remedy="It needs model_params as in the authors' YAML files. Or leave the config out.",
         ) from error
 
 
 def from_layout(layout: object) -> ModelConfig:
-    """Build a config from the nested mapping that the authors' YAML files hold; what it leaves out is as in theirs.
+    """Build a config from the nested mapping of the authors' YAML files, with the authors' defaults.
 
     Raises:
-        ValueError: a part is missing or is not what it should be.
+        ValueError: an entry is missing or has the wrong type.
     """
     params = Section(layout).section("model_params")
     common = params.section("common_params")
@@ -71,7 +72,7 @@ def from_layout(layout: object) -> ModelConfig:
 
 
 def to_layout(config: ModelConfig) -> dict[str, Any]:
-    """The inverse of `from_layout`."""
+    """Convert a config to the authors' layout: the inverse of `from_layout`."""
     return {
         "model_params": {
             "common_params": {
@@ -107,7 +108,7 @@ def _hourglass(section: Section) -> HourglassConfig:
 
 
 class Section:
-    """One mapping of the layout; asks for values by name and kind. ValueError: missing, or of another kind."""
+    """One mapping of the layout, with typed access by name. ValueError: missing, or of another type."""
 
     def __init__(self, values: object, name: str = "the file") -> None:
         if not isinstance(values, Mapping):
@@ -115,7 +116,7 @@ class Section:
         self._values, self._name = values, name
 
     def section(self, name: str) -> Section:
-        """Return a mapping in it."""
+        """Return a nested mapping."""
         return Section(self._get(name), name)
 
     def integer(self, name: str, default: int | None = None) -> int:
@@ -140,7 +141,7 @@ class Section:
         return tuple(values)
 
     def flag(self, name: str) -> bool:
-        """True or false; False where nothing is said."""
+        """Return a truth value; False if it is missing."""
         value = self._get(name, False)
         if not isinstance(value, bool):
             raise ValueError(f"{name} in {self._name} is {quoted(value)}, not true or false")

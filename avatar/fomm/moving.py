@@ -1,8 +1,8 @@
-"""Eq. 8 for one avatar on a GPU: features that lie pixel by pixel are gathered row by row.
+"""Eq. 8 for one portrait on a GPU, as a weighted gather of rows.
 
-`generator.move` reads 256 maps one after the other at the same places. Where a pixel's features are neighbours in
-memory, the four that a place lies between are four rows, and their weighted sum, faded by the occlusion map, is one
-kernel that an embedding bag brings along.
+`generator.move` samples 256 maps one after the other at the same positions. With channels_last features the four
+pixels around a position are four contiguous rows, and their weighted sum, multiplied by the occlusion map, is a single
+kernel: an embedding bag.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from avatar.fomm.grids import resize_grid, resize_map
 
 
 def move_rows(features: Tensor, motion: DenseMotion) -> Tensor:
-    """`generator.move` for one source, in the precision of its features; positions and weights in float32.
+    """Warp the features of one source, as `generator.move`, in their precision; positions and weights in float32.
 
     Args:
         features: (1, c, h, w), channels_last.
-        motion: of B driving frames.
+        motion: the motion of B driving frames.
     Returns:
         (B, c, h, w), channels_last.
     """
@@ -41,17 +41,23 @@ def move_rows(features: Tensor, motion: DenseMotion) -> Tensor:
 
 
 def _split(place: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The two pixels beside each place in [-1, 1] of a line of `count`, and their shares: (..., 2) each; 0 outside."""
-    at = ((place + 1) * ((count - 1) / 2)).clamp(-2, count + 1)  # whatever lies further out sees nothing either
+    """Return the two pixels around each position and their interpolation weights, which are 0 outside.
+
+    Args:
+        place: (...,) in [-1, 1] along a line of `count` pixels.
+    Returns:
+        (..., 2) int64 indices and (..., 2) weights.
+    """
+    at = ((place + 1) * ((count - 1) / 2)).clamp(-2, count + 1)  # beyond this range all weights are 0 anyway
     first = at.floor()
     beside = torch.stack([first, first + 1], dim=-1)
     later = at - first
     share = torch.stack([1 - later, later], dim=-1) * ((beside >= 0) & (beside < count))
-    return beside.long().clamp(0, count - 1), share  # clamped last: NaN may become any number
+    return beside.long().clamp(0, count - 1), share  # clamped last: a NaN converts to any integer
 
 
 def can_move_rows(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether this torch's embedding bag does so on this GPU: tried, as in `fast_layers.can_pack`."""
+    """Return whether this torch's embedding bag supports `move_rows` on this device, by a trial."""
     if device.type != "cuda":
         return False
     random = torch.Generator().manual_seed(0)

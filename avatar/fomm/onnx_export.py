@@ -1,11 +1,11 @@
-"""Writes a model as ONNX: what is computed once per avatar, and what is computed for every frame.
+"""Export of a model to ONNX, in three parts.
 
-    encoder.onnx    source image -> features, the small source            once per avatar
-    detector.onnx   image -> value, jacobian                              once per avatar, and every frame
+    encoder.onnx    source image -> features, downscaled source           once per portrait
+    detector.onnx   image -> value, jacobian                              once per portrait, and every frame
     generator.onnx  features, small source, kp_source, kp_norm
                     -> prediction, deformation, occlusion map             every frame
 
-Names, shapes and the model's config stand in each file.
+Each file stores names, shapes and the model's config.
 """
 
 from __future__ import annotations
@@ -20,27 +20,28 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from avatar.atomic import replacing
-from avatar.errors import EngineError, OutputError
+from avatar.errors import EngineError
 from avatar.fomm.dense_motion import DenseMotion
 from avatar.fomm.generator import Generator, move
 from avatar.fomm.layout import to_layout
 from avatar.fomm.model import FirstOrderModel
 from avatar.motion.keypoints import Keypoints
+from avatar.system.atomic import replacing, writing
+from avatar.system.program import how_to_install
 
 FILES = ("encoder.onnx", "detector.onnx", "generator.onnx")
-OPSET = 18  # GridSample and everything else that is used, in runtimes of some age
-CONFIG_KEY = "config"  # in the files' metadata, as in our .safetensors
+OPSET = 18  # has GridSample, and older runtimes support it
+CONFIG_KEY = "config"  # key in the files' metadata, as in our .safetensors
 KEYPOINTS = ("kp_source_value", "kp_source_jacobian", "kp_norm_value", "kp_norm_jacobian")
 
 
 def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> list[Path]:
-    """Write FILES into a folder, which is made if need be.
+    """Write FILES to a folder, which is created if necessary.
 
     Args:
-        model: any; computed in float32 unless `half`.
+        model: any model; exported in float32 unless `half`.
         folder: existing files of these names are replaced.
-        half: let the generator and the mask be computed in float16, for CUDA.
+        half: compute the generator and the mask in float16, for CUDA.
     Raises:
         EngineError: the package that writes ONNX is not installed.
         OutputError: the folder cannot be written.
@@ -49,34 +50,28 @@ def export_onnx(model: FirstOrderModel, folder: Path, *, half: bool = False) -> 
     model = copy.deepcopy(model).to("cpu").eval()
     nets: tuple[Net, ...] = (_Encoder(model.generator), _Detector(model), _Generator(model.generator, half))
     metadata = {CONFIG_KEY: json.dumps(to_layout(model.config)), "precision": "float16" if half else "float32"}
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         inputs = _sample_inputs(model)
         for name, net, (names, values) in zip(FILES, nets, inputs, strict=True):
             with replacing(folder / name) as path:
                 _write(net, names, values, path, metadata)
-    except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written: {error.strerror or error}.", remedy="Choose another place for the result."
-        ) from error
     return [folder / name for name in FILES]
 
 
 def has_newer_exporter() -> bool:
-    """Whether torch's newer exporter can be used; the older one writes the same, and is on its way out."""
+    """Return whether torch's newer exporter can be used; the older one writes the same but is deprecated."""
     return importlib.util.find_spec("onnxscript") is not None
 
 
 def check_can_export() -> None:
-    """Raise EngineError unless the package that writes ONNX is there."""
+    """Raise EngineError unless the package that writes ONNX is installed."""
     if importlib.util.find_spec("onnx") is None:
-        raise EngineError(
-            "Writing ONNX needs the packages onnx and onnxscript.", remedy="pip install onnx==1.23.2 onnxscript==0.7.2"
-        )
+        raise EngineError("Writing ONNX needs the packages onnx and onnxscript.", remedy=how_to_install("onnx"))
 
 
 class _Encoder(nn.Module):
-    """(1, C, H, W) to features and the source at the dense motion network's scale."""
+    """The encoder: a source image to its features and its downscaled version."""
 
     outputs = ("features", "small")
 
@@ -85,13 +80,13 @@ class _Encoder(nn.Module):
         self.generator = generator
 
     def forward(self, source: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the part."""
+        """Map (1, C, H, W) to features (1, c, h, w) and the source at the dense motion network's resolution."""
         down = self.generator.dense_motion_network.down
         return self.generator.encode(source), source * 1 if down is None else down(source)
 
 
 class _Detector(nn.Module):
-    """(1, C, H, W) to (1, K, 2), and (1, K, 2, 2) if the model knows frames."""
+    """The keypoint detector."""
 
     def __init__(self, model: FirstOrderModel) -> None:
         super().__init__()
@@ -99,13 +94,13 @@ class _Detector(nn.Module):
         self.outputs = ("value", "jacobian") if model.config.estimate_jacobian else ("value",)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        """Compute the part."""
+        """Map (1, C, H, W) to (1, K, 2), and to (1, K, 2, 2) if the model has jacobians."""
         kp: Keypoints = self.net(image)
         return (kp.value,) if kp.jacobian is None else (kp.value, kp.jacobian)
 
 
 class _Generator(nn.Module):
-    """All that comes after the keypoints were carried over."""
+    """Dense motion and decoder: everything after the motion transfer."""
 
     def __init__(self, generator: Generator, half: bool) -> None:
         super().__init__()
@@ -124,7 +119,7 @@ class _Generator(nn.Module):
                     head.register_forward_hook(lambda _, inputs, output: output.float())
 
     def forward(self, features: Tensor, small: Tensor, *keypoints: Tensor) -> tuple[Tensor, ...]:
-        """Compute the part."""
+        """Map features, downscaled source and keypoints (1, K, 2), (1, K, 2, 2) to the prediction (1, C, H, W)."""
         half = len(keypoints) // 2
         kp_source, kp_norm = Keypoints(*keypoints[:half]), Keypoints(*keypoints[half:])
         motion: DenseMotion = self.generator.dense_motion_network.of_small(small, kp_source, kp_norm)
@@ -142,7 +137,7 @@ Net = _Encoder | _Detector | _Generator
 
 @torch.no_grad()
 def _sample_inputs(model: FirstOrderModel) -> list[tuple[list[str], tuple[Tensor, ...]]]:
-    """Names and values of what each part reads; torch follows them through the part."""
+    """Return names and example values of the inputs of each part, (1, C, H, W) or (1, K, ...), for tracing."""
     size, channels = model.config.frame_size, model.config.num_channels
     image = torch.rand(1, channels, size, size, generator=torch.Generator().manual_seed(0))
     kp = model.detect(image)
@@ -154,7 +149,7 @@ def _sample_inputs(model: FirstOrderModel) -> list[tuple[list[str], tuple[Tensor
 
 
 def _write(net: Net, names: list[str], values: tuple[Tensor, ...], path: Path, metadata: dict[str, str]) -> None:
-    """Export one part with torch's exporter: the newer one needs onnxscript, the older one does without."""
+    """Export one part by torch's exporter; the newer one needs onnxscript. `values`: example inputs, (1, ...)."""
     import onnx
 
     talk = logging.getLogger("torch.onnx")
@@ -162,7 +157,7 @@ def _write(net: Net, names: list[str], values: tuple[Tensor, ...], path: Path, m
     talk.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # on operators of packages that nobody uses here
+            warnings.simplefilter("ignore")  # about operators of packages that are not used here
             torch.onnx.export(
                 net, values, str(path), input_names=names, output_names=list(net.outputs),
                 opset_version=OPSET, dynamo=has_newer_exporter(), external_data=False, verbose=False,

@@ -1,4 +1,4 @@
-"""Which precision makes this machine's convolutions fast: measured, since names of processors say little."""
+"""Choice of the fastest precision for convolutions, by measurement, because CPU model names are unreliable."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 
-WORTH_IT = 0.7  # of float32's time; a smaller gain does not pay for the rounding
-MATRIX_UNITS = (7, 0)  # the compute capability from which they are there
+WORTH_IT = 0.7  # maximum time relative to float32; a smaller gain is not worth the rounding
+MATRIX_UNITS = (7, 0)  # compute capability of the first GPUs with tensor cores
 _CHANNELS, _SIDE, _REPEATS = 128, 32, 16
 
 
 @functools.cache
 def faster_precision(device: torch.device) -> torch.dtype:
-    """float16 on GPUs that have matrix units for it, bfloat16 on a CPU that computes convolutions faster in it, else
-    float32. Takes some 50 ms on a CPU, once. float16 has 8 times the resolution of bfloat16; it reaches no further than
-    65504, so that whoever draws with it looks for NaN in the first picture.
+    """Choose the precision of the generator: float16 on GPUs with tensor cores, bfloat16 where the CPU is faster in it.
+
+    Otherwise float32. Takes some 50 ms on a CPU, once. float16 has 8 times the resolution of bfloat16 but overflows at
+    65504, so callers must check the first image for NaN.
     """
     if device.type == "cuda":
         return torch.float16 if torch.cuda.get_device_capability(device) >= MATRIX_UNITS else torch.float32
@@ -31,10 +32,10 @@ def faster_precision(device: torch.device) -> torch.dtype:
 
 @torch.inference_mode()
 def _fastest_s(precisions: tuple[torch.dtype, ...]) -> list[float]:
-    """Seconds of a 3 x 3 convolution like those of the bottleneck, in turns, in each precision, on one core.
+    """Measure a 3 x 3 convolution as in the bottleneck, in seconds, in each precision, interleaved, on one core.
 
-    The fastest of several: other programs make a convolution slower, never faster. On one core, because two wait for
-    each other, and where another program holds one of them that wait is all that would be measured.
+    Takes the minimum, because other programs can only slow it down. Uses one core, because with several the
+    measurement would be dominated by waiting for a core that another program keeps busy.
     """
     best = [float("inf")] * len(precisions)
     x, weight = torch.randn(1, _CHANNELS, _SIDE, _SIDE), torch.randn(_CHANNELS, _CHANNELS, 3, 3)
@@ -43,7 +44,7 @@ def _fastest_s(precisions: tuple[torch.dtype, ...]) -> list[float]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for _ in range(_REPEATS):  # the first ones also compile
+        for _ in range(_REPEATS):  # the first runs include compilation
             for index, (image, kernel) in enumerate(inputs):
                 start = time.perf_counter()
                 F.conv2d(image, kernel, padding=1)
@@ -55,7 +56,7 @@ def _fastest_s(precisions: tuple[torch.dtype, ...]) -> list[float]:
 
 @contextlib.contextmanager
 def cuda_arithmetic(*, tf32: bool) -> Iterator[None]:
-    """In this block cuDNN looks for its fastest algorithms, and float32 means float32 unless `tf32` is set."""
+    """Let cuDNN benchmark its algorithms in this block, and allow TF32 only if `tf32` is set."""
     cudnn = torch.backends.cudnn
     before = cudnn.benchmark, cudnn.allow_tf32
     cudnn.benchmark, cudnn.allow_tf32 = True, tf32

@@ -1,9 +1,8 @@
-"""A model of any structure with random weights that behave as trained ones do: for tests, and to measure speed.
+"""Random models of any structure that behave like trained ones, for tests and speed measurements.
 
-Weights straight out of torch's initialisation would let the signal die on its way: every prediction would be the same
-grey, and anything would seem close to it. Here every layer passes on as much as it gets, batch-norm knows the
-statistics of what it sees, heat maps have peaks, masks choose, and the prediction uses the range it has and is about
-as smooth as a photograph.
+With torch's default initialisation the signal would vanish: every prediction would be the same grey, and any result
+would be close to it. Here every layer preserves the variance, batch-norm has matching statistics, heat maps have
+peaks, masks are decisive, and the prediction uses its full range and is about as smooth as a photograph.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from avatar.fomm.blocks import gaussian_kernel
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.model import FirstOrderModel
 
-# Spread of what these layers put out, beside He's initialisation. The softmax of the heat maps multiplies by 10.
+# Gains of these layers relative to He initialisation. The softmax of the heat maps multiplies by 10.
 _GAINS = {"kp": 0.2, "jacobian": 0.05, "mask": 0.5, "occlusion": 0.5, "final": 1.0}
 
 
 def random_model(config: ModelConfig, seed: int = 0) -> FirstOrderModel:
-    """A FirstOrderModel in evaluation mode on the CPU; the same for the same seed."""
+    """Build a random FirstOrderModel in evaluation mode on the CPU; deterministic for a seed."""
     random = torch.Generator().manual_seed(seed)
     model = FirstOrderModel(config).requires_grad_(False)
     for name, module in model.named_modules():
@@ -32,24 +31,24 @@ def random_model(config: ModelConfig, seed: int = 0) -> FirstOrderModel:
         elif isinstance(module, nn.BatchNorm2d):
             module.weight.uniform_(0.7, 1.3, generator=random)
             module.bias.normal_(0, 0.2, generator=random)
-            module.momentum = None  # a plain mean over all that it sees
+            module.momentum = None  # cumulative mean
     _soften(model.generator.final)
-    frames = model.kp_detector.jacobian
-    if frames is not None and frames.bias is not None:
-        frames.bias.view(-1, 4).copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
+    head = model.kp_detector.jacobian
+    if head is not None and head.bias is not None:
+        head.bias.view(-1, 4).copy_(torch.tensor([1.0, 0.0, 0.0, 1.0]))
     _measure_statistics(model, seed)
     return model.eval()
 
 
-def random_picture(count: int, size: int, channels: int = 3, seed: int = 0) -> Tensor:
-    """(count, channels, size, size) pictures in [0, 1] with detail at every scale, as photographs have."""
+def random_image(count: int, size: int, channels: int = 3, seed: int = 0) -> Tensor:
+    """Generate (count, channels, size, size) images in [0, 1] with detail at every scale, as in photographs."""
     random = torch.Generator().manual_seed(seed)
-    picture, cells, height = torch.zeros(count, channels, size, size), 2, 1.0
+    image, cells, height = torch.zeros(count, channels, size, size), 2, 1.0
     while cells < size:
         noise = torch.randn(count, channels, cells, cells, generator=random)
-        picture += height * F.interpolate(noise, size=(size, size), mode="bilinear", align_corners=True)
+        image += height * F.interpolate(noise, size=(size, size), mode="bilinear", align_corners=True)
         cells, height = cells * 2, height * 0.6
-    return torch.sigmoid(picture)
+    return torch.sigmoid(image)
 
 
 def _fill(conv: nn.Conv2d, gain: float, random: torch.Generator) -> None:
@@ -60,15 +59,15 @@ def _fill(conv: nn.Conv2d, gain: float, random: torch.Generator) -> None:
 
 
 def _soften(conv: nn.Conv2d) -> None:
-    """Let a convolution mix blurred channels, so that it draws areas and edges rather than noise."""
-    mix = conv.weight.sum(dim=(2, 3), keepdim=True) / conv.kernel_size[0]  # as random as the kernel was
+    """Make a convolution mix blurred channels, so that its output has areas and edges rather than noise."""
+    mix = conv.weight.sum(dim=(2, 3), keepdim=True) / conv.kernel_size[0]  # keeps the variance of the kernel
     conv.weight.copy_(mix * gaussian_kernel(1 / (1 + conv.kernel_size[0] // 2 / 2)))
 
 
 def _measure_statistics(model: FirstOrderModel, seed: int) -> None:
     step = model.side_step
-    size = step * max(2, math.ceil(model.config.frame_size / step))  # batch-norm wants more than one place
-    pictures = random_picture(2, size, model.config.num_channels, seed=seed)
-    source, driving = pictures[:1], pictures[1:]
+    size = step * max(2, math.ceil(model.config.frame_size / step))  # batch-norm needs more than one position
+    images = random_image(2, size, model.config.num_channels, seed=seed)
+    source, driving = images[:1], images[1:]
     model.train()
     model.generate(source, model.detect(source), model.detect(driving))

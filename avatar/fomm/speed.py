@@ -1,9 +1,9 @@
-"""Every way of computing the model that this machine has, side by side in one run, with random weights.
+"""Benchmark of all implementations of the model that this machine supports, with random weights.
 
     python -m avatar.fomm.speed [--device auto|cpu|cuda|cuda:N|mps] [--frames N] [--json FILE] [--only WORD ...]
 
-A uint8 picture in, a uint8 picture out, as `animate` and the live view need them. Each way takes turns with the plain
-model, ROUND frames each, so that a machine with other work slows both alike. What fails is a line in the table.
+Times include the conversion from and to uint8, as in `animate` and the live view. Each implementation alternates with
+the plain model, ROUND frames each, so that other load slows both alike. A failure is reported as a line of the table.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,25 +29,25 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from avatar.devices import processor_name
 from avatar.fomm.config import VOX, ModelConfig
-from avatar.fomm.fast import Tricks
+from avatar.fomm.fast import KernelOptions
 from avatar.fomm.model import FirstOrderModel
 from avatar.fomm.precision import faster_precision
-from avatar.fomm.random_model import random_model, random_picture
+from avatar.fomm.random_model import random_image, random_model
 from avatar.fomm.stream import Stream, StreamOptions, as_bytes
-from avatar.foreign_text import shown
 from avatar.frames import RgbImage
 from avatar.motion.keypoints import Keypoints, relative_keypoints
+from avatar.system.devices import processor_name
+from avatar.system.foreign_text import shown
 
 ROUND = 6  # frames
-SETTLING = 4  # frames that nobody counts: libraries choose algorithms, graphs are recorded
+SETTLING = 4  # warm-up frames: libraries choose algorithms, graphs are recorded
 PLAIN, EXACT = "plain model", "plain model, no TF32"
-Report = Callable[[str], None]  # told what is measured next
+Report = Callable[[str], None]  # called with the name of the next variant
 
 
 class Runner(Protocol):
-    """One way of computing frames."""
+    """One implementation of the model."""
 
     def set_source(self, rgb: RgbImage) -> None:
         """Prepare a portrait."""
@@ -56,13 +56,13 @@ class Runner(Protocol):
         """Keep the reference frame."""
 
     def animate(self, rgb: RgbImage) -> RgbImage:
-        """Draw a frame."""
+        """Compute a frame."""
         ...
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way of computing frames, not opened yet."""
+    """An implementation that is not opened yet."""
 
     name: str
     open: Callable[[], Runner]
@@ -70,36 +70,37 @@ class Variant:
 
 @dataclass(frozen=True)
 class Speed:
-    """How one way did; without times where it failed."""
+    """Result of one implementation; without times if it failed."""
 
     name: str
     precision: str = ""
     median_ms: float | None = None  # per frame, uint8 in to uint8 out
     p95_ms: float | None = None
-    plain_ms: float | None = None  # median of the plain model in the same minutes
-    psnr_db: float | None = None  # of all its pictures against the plain model's in exact float32
-    memory_mb: float | None = None  # most that it needed beside what was there, weights included
-    prepare_s: float | None = None  # to open it and to draw the first frame
+    plain_ms: float | None = None  # median of the plain model, measured in alternation
+    psnr_db: float | None = None  # over all frames, against the plain model in exact float32
+    memory_mb: float | None = None  # peak of the additional memory, weights included
+    prepare_s: float | None = None  # time to open it and to compute the first frame
     notes: tuple[str, ...] = ()
     error: str = ""
+    parts_ms: dict[str, float] = field(default_factory=dict)  # of the last frame, by part; empty: not taken apart
 
     @property
     def times_faster(self) -> float | None:
-        """Than the plain model."""
+        """Speed-up over the plain model."""
         return self.plain_ms / self.median_ms if self.plain_ms and self.median_ms else None
 
 
 @dataclass(frozen=True)
 class SpeedReport:
-    """The whole measurement."""
+    """The complete benchmark."""
 
     machine: dict[str, Any]
-    frames: int  # that counted, of each way
+    frames: int  # measured frames per implementation
     speeds: tuple[Speed, ...]
-    kernels: tuple[dict[str, Any], ...] = ()  # what takes the time on CUDA: name, calls, us per frame
+    kernels: tuple[dict[str, Any], ...] = ()  # profile of the CUDA kernels: name, calls, us per frame
 
     def as_json(self) -> dict[str, Any]:
-        """Plain numbers for a JSON file."""
+        """Convert the report to JSON values."""
         found = asdict(self)
         for speed, entry in zip(self.speeds, found["speeds"], strict=True):
             entry["times_faster"] = speed.times_faster
@@ -107,11 +108,15 @@ class SpeedReport:
         return found
 
     def table(self) -> str:
-        """The same for people."""
+        """Format the report as a table."""
         head = ("way", "precision", "median ms", "p95 ms", "frames/s", "x plain", "PSNR dB", "memory MB", "ready s")
         rows = [head, *(_row(speed) for speed in self.speeds if not speed.error)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
         lines = [_line(row, widths) for row in rows]
+        for speed in self.speeds:
+            if speed.parts_ms:
+                parts = ", ".join(f"{part} {ms:.1f} ms" for part, ms in speed.parts_ms.items())
+                lines.append(f"{speed.name}: {parts}")
         lines += [f"{speed.name}: {note}" for speed in self.speeds for note in speed.notes]
         lines += [f"{speed.name}: failed: {speed.error}" for speed in self.speeds if speed.error]
         facts = ", ".join(f"{name} {value}" for name, value in self.machine.items() if value)
@@ -141,7 +146,7 @@ def _row(speed: Speed) -> tuple[str, ...]:
 
 
 class PlainRunner:
-    """The plain float32 model, as the paper's demo runs it: nothing kept, nothing folded."""
+    """The plain float32 model, as the paper's demo runs it: nothing cached, nothing folded."""
 
     precision = "float32"
 
@@ -149,7 +154,7 @@ class PlainRunner:
         self._model, self._tf32 = model, tf32
         self._device = model.generator.final.weight.device
         self._source = torch.empty(0)
-        self._kp: list[Keypoints] = []  # of the source and of the reference frame
+        self._kp: list[Keypoints] = []  # keypoints of the source and of the reference frame
 
     def set_source(self, rgb: RgbImage) -> None:
         """Keep the portrait and its keypoints."""
@@ -161,7 +166,7 @@ class PlainRunner:
         self._kp = [self._kp[0], self._model.detect(self._tensor(rgb))]
 
     def animate(self, rgb: RgbImage) -> RgbImage:
-        """Encode the source again and draw, as `make_animation` of the paper's demo does."""
+        """Compute a frame, encoding the source again, as `make_animation` of the paper's demo does."""
         before, torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.allow_tf32, self._tf32
         try:
             kp_source, kp_reference = self._kp
@@ -172,6 +177,7 @@ class PlainRunner:
             torch.backends.cudnn.allow_tf32 = before
 
     def _tensor(self, rgb: RgbImage) -> Tensor:
+        """Convert (H, W, C) uint8 to (1, C, H, W) float32 in [0, 1] on the device."""
         return torch.from_numpy(rgb.copy()).to(self._device).permute(2, 0, 1)[None].float() / 255
 
 
@@ -185,25 +191,25 @@ def compare_speeds(
     report: Report = lambda _: None,
     keep: Callable[[SpeedReport], None] = lambda _: None,
 ) -> SpeedReport:
-    """Measure every way of computing the model that there is on a device.
+    """Benchmark all implementations of the model on a device.
 
     Args:
-        config: what to build; the published faces' model by default.
-        frames: how many count, at least, in whole rounds; None: 20 on a processor, 200 elsewhere.
-        seed: of weights and pictures.
-        device: where.
-        only: parts of the names of the ways to measure, beside the plain model; all without.
-        report: told what comes next.
-        keep: given what is known so far, after each way.
+        config: the structure; the published model of faces by default.
+        frames: minimum number of measured frames, rounded up to whole rounds; None: 20 on a CPU, 200 elsewhere.
+        seed: seed of weights and images.
+        device: where to run.
+        only: substrings of the names to measure in addition to the plain model; empty for all.
+        report: called with the name of the next implementation.
+        keep: called with the results so far, after each implementation.
     """
     frames = frames or (20 if device == "cpu" else 200)
     place = torch.device(device)
-    model = random_model(config, seed)  # on the CPU; every way takes a copy, so that its memory can be told
-    source = _bytes(random_picture(1, config.frame_size, config.num_channels, seed=seed + 1))[0]
+    model = random_model(config, seed)  # on the CPU; each implementation copies it, so that its memory is measurable
+    source = images_to_bytes(random_image(1, config.frame_size, config.num_channels, seed=seed + 1))[0]
     rounds = -(-frames // (ROUND - 1))
-    clip = _bytes(random_clip(rounds * ROUND, config.frame_size, config.num_channels, seed=seed + 2))
+    clip = images_to_bytes(random_clip(rounds * ROUND, config.frame_size, config.num_channels, seed=seed + 2))
     with tempfile.TemporaryDirectory(prefix="masque-speed-") as folder:
-        bench = _Bench(source, clip, place)
+        bench = Bench(source, clip, place)
         done: list[Speed] = []
         machine, kernels = describe_device(place), _kernels(model, place, source, clip[1])
         for variant in _variants(model, place, Path(folder)):
@@ -213,24 +219,24 @@ def compare_speeds(
             done.append(bench.measure(variant))
             keep(SpeedReport(machine, rounds * (ROUND - 1), tuple(done), kernels))
         bench.close()
-        _tidy()
+        tidy()
     return SpeedReport(machine, rounds * (ROUND - 1), tuple(done), kernels)
 
 
 def random_clip(count: int, size: int, channels: int, seed: int) -> Tensor:
-    """(count, channels, size, size): one random picture that sways, as a head does."""
-    picture = random_picture(1, size, channels, seed=seed)
+    """Generate (count, channels, size, size) frames: one random image that sways as a head does."""
+    image = random_image(1, size, channels, seed=seed)
     phase = torch.linspace(0, 2 * torch.pi, count)
     angle, zero = 0.2 * torch.sin(phase), torch.zeros(count)
     across, down = 0.15 * torch.sin(2 * phase), zero
     rows = [torch.stack([angle.cos(), -angle.sin(), across], 1), torch.stack([angle.sin(), angle.cos(), down], 1)]
     grid = F.affine_grid(torch.stack(rows, dim=1), [count, channels, size, size], align_corners=True)
-    everywhere = picture.expand(count, -1, -1, -1)
-    return F.grid_sample(everywhere, grid, padding_mode="reflection", align_corners=True)
+    copies = image.expand(count, -1, -1, -1)
+    return F.grid_sample(copies, grid, padding_mode="reflection", align_corners=True)
 
 
 def describe_device(device: torch.device) -> dict[str, Any]:
-    """What the times depend on."""
+    """Describe the hardware and software that the times depend on."""
     facts: dict[str, Any] = {"device": str(device), "cpu": processor_name(), "cores": os.cpu_count()}
     facts |= {"threads": torch.get_num_threads(), "python": platform.python_version(), "torch": torch.__version__}
     if device.type == "cuda":
@@ -243,29 +249,52 @@ def describe_device(device: torch.device) -> dict[str, Any]:
     return facts
 
 
-class _Bench:
-    """The pictures, and the plain model with which all take turns."""
+class Bench:
+    """Benchmark state: the images, and the plain model that all implementations alternate with."""
 
-    def __init__(self, source: RgbImage, clip: list[RgbImage], device: torch.device) -> None:
+    def __init__(
+        self,
+        source: RgbImage,
+        clip: list[RgbImage],
+        device: torch.device,
+        *,
+        reference: RgbImage | None = None,
+        round_frames: int = ROUND,
+        settling: int = SETTLING,
+    ) -> None:
+        """Set up a benchmark.
+
+        Args:
+            source: the portrait.
+            clip: driving frames, whole rounds of them.
+            device: where the implementations run.
+            reference: the reference frame; None: the first of the clip.
+            round_frames: frames before the other implementation's turn; the first of several is not measured. With a
+                single one, for frames of seconds, every frame counts and none is computed for warming up.
+            settling: frames before the first round.
+        """
         self._source, self._clip, self._device = source, clip, device
+        self._reference = clip[0] if reference is None else reference
+        self._round, self._settling = round_frames, settling
         self._plain: Runner | None = None
-        self._wanted: list[RgbImage] = []  # pictures of the plain model in exact float32
+        self._wanted: list[RgbImage] = []  # frames of the plain model in exact float32
 
     def measure(self, variant: Variant) -> Speed:
-        """Measure one way; what goes wrong in it is told in the result."""
-        _tidy()
+        """Measure one implementation; a failure is reported in the result."""
+        tidy()
         try:
             memory = _Memory(self._device)
             started = time.perf_counter()
             runner = variant.open()
             runner.set_source(self._source)
-            runner.calibrate(self._clip[0])
-            runner.animate(self._clip[0])
+            runner.calibrate(self._reference)
+            if self._round > 1:
+                runner.animate(self._clip[0])
             prepare_s = time.perf_counter() - started
-            for rgb in self._clip[:SETTLING]:
+            for rgb in self._clip[: self._settling]:
                 runner.animate(rgb)
             return self._run(variant.name, runner, memory.used_mb(), prepare_s)
-        except Exception as error:  # this is a table of what works: one that does not is a line in it
+        except Exception as error:  # any failure becomes a line of the table
             return Speed(variant.name, error=f"{type(error).__name__}: {shown(error, 500)}")
 
     def _run(self, name: str, runner: Runner, memory_mb: float | None, prepare_s: float) -> Speed:
@@ -273,44 +302,45 @@ class _Bench:
             self._plain = runner
         times_ms: list[float] = []
         plain_ms: list[float] = []
-        pictures: list[RgbImage] = []
-        for start in range(0, len(self._clip), ROUND):
-            frames = self._clip[start : start + ROUND]
+        results: list[RgbImage] = []
+        for start in range(0, len(self._clip), self._round):
+            frames = self._clip[start : start + self._round]
             if self._plain is not None and runner is not self._plain:
                 _timed(self._plain, frames[:3], plain_ms)
-            pictures += _timed(runner, frames, times_ms)
+            results += _timed(runner, frames, times_ms)
         if name == EXACT or not self._wanted:
-            self._wanted = pictures
+            self._wanted = results
         return Speed(
             name,
             str(getattr(runner, "precision", "")),
             float(np.median(times_ms)),
             float(np.percentile(times_ms, 95)),
             float(np.median(plain_ms)) if plain_ms else None,
-            None if pictures is self._wanted else _psnr_db(self._wanted, pictures),
+            None if results is self._wanted else _psnr_db(self._wanted, results),
             memory_mb,
             prepare_s,
             tuple(getattr(runner, "notes", ())),
+            parts_ms=dict(getattr(runner, "parts_ms", {})),
         )
 
     def close(self) -> None:
-        """Let go of the plain model."""
+        """Release the plain model."""
         self._plain = None
 
 
 def _timed(runner: Runner, frames: list[RgbImage], times_ms: list[float]) -> list[RgbImage]:
-    """Draw frames; the first of a round finds others' data in the caches and does not count."""
-    pictures = []
+    """Compute frames (H, W, C) uint8 and their times; the first of several has cold caches and is not measured."""
+    results = []
     for number, rgb in enumerate(frames):
         start = time.perf_counter()
-        pictures.append(runner.animate(rgb))
-        if number > 0:
+        results.append(runner.animate(rgb))
+        if number > 0 or len(frames) == 1:
             times_ms.append((time.perf_counter() - start) * 1e3)
-    return pictures
+    return results
 
 
 def _variants(model: FirstOrderModel, device: torch.device, folder: Path) -> Iterator[Variant]:
-    """All ways there are on a device, plain ones first: the others are compared with them."""
+    """Yield all implementations on a device, the plain ones first because the others are compared with them."""
     cuda = device.type == "cuda"
 
     def plain(tf32: bool) -> Runner:
@@ -321,28 +351,28 @@ def _variants(model: FirstOrderModel, device: torch.device, folder: Path) -> Ite
 
     if cuda:
         yield Variant(EXACT, lambda: plain(tf32=False))
-    yield Variant(PLAIN, lambda: plain(tf32=True))  # as torch is set by itself, which is how the demo runs
+    yield Variant(PLAIN, lambda: plain(tf32=True))  # torch's default, as in the demo
     single, half, brain = torch.float32, torch.float16, torch.bfloat16
     if not cuda:
         yield Variant("torch", lambda: ours(precision=single))
         if device.type == "cpu":
-            yield Variant("torch without packed", lambda: ours(precision=single, tricks=Tricks()))
+            yield Variant("torch without packed", lambda: ours(precision=single, kernels=KernelOptions()))
             if faster_precision(device) == brain:
                 yield Variant("torch bfloat16", lambda: ours(precision=brain))
             yield Variant("torch compiled", lambda: ours(compiled=True))
     else:
-        usual = Tricks.usual(half, device)
+        usual = KernelOptions.usual(half, device)
         yield Variant("torch", ours)
         yield Variant("torch, no graph", lambda: ours(graph=False))
         yield Variant("torch bfloat16", lambda: ours(precision=brain))
         yield Variant("torch float32", lambda: ours(precision=single))
-        yield Variant("torch float32, TF32", lambda: ours(precision=single, tricks=replace(usual, tf32=True)))
+        yield Variant("torch float32, TF32", lambda: ours(precision=single, kernels=replace(usual, tf32=True)))
         yield from _onnx_variants(model, device, folder)
         yield Variant("torch compiled", lambda: ours(compiled=True))
         for name in ("tf32", "fused", "rows", "aligned", "transposed"):  # one thing changed at a time
             changed = replace(usual, **{name: not getattr(usual, name)})
             with_it = "with" if getattr(changed, name) else "without"
-            yield Variant(f"torch {with_it} {name}", partial(ours, precision=half, tricks=changed))
+            yield Variant(f"torch {with_it} {name}", partial(ours, precision=half, kernels=changed))
         return
     yield from _onnx_variants(model, device, folder)
 
@@ -365,7 +395,7 @@ def _onnx_variants(model: FirstOrderModel, device: torch.device, folder: Path) -
 def _kernels(
     model: FirstOrderModel, device: torch.device, source: RgbImage, driving: RgbImage
 ) -> tuple[dict[str, Any], ...]:
-    """What takes the time of one frame on CUDA, kernel by kernel; empty elsewhere, or where it cannot be told."""
+    """Profile one frame on CUDA by kernel, for (H, W, C) uint8 images; empty on other devices."""
     if device.type != "cuda":
         return ()
     count = 20
@@ -385,12 +415,12 @@ def _kernels(
             if us > 0 and is_kernel:
                 found.append({"name": event.key[:160], "calls": event.count / count, "us": us / count})
         return tuple(sorted(found, key=lambda entry: -entry["us"])[:60])
-    except Exception as error:  # a luxury
+    except Exception as error:  # the profile is optional
         return ({"name": f"no profile: {error}"[:300], "calls": 0, "us": 0.0},)
 
 
 class _Memory:
-    """The most memory that was needed since it was made."""
+    """Peak memory since this object was created."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._before_mb = device, 0.0
@@ -405,10 +435,10 @@ class _Memory:
             self._before_mb = _resident_mb("VmRSS:") or 0.0
 
     def used_mb(self) -> float | None:
-        """MB since, beside what was there before. On CUDA torch's own, or of others if that is more."""
+        """Return the peak of the additional memory in MB. On CUDA that of torch, or of another runtime."""
         if self._device.type == "cuda":
             own = torch.cuda.max_memory_allocated(self._device) / 1e6 - self._before_mb
-            if own > 100:  # MB; a runtime beside torch shows only in what the device has left
+            if own > 100:  # MB; other runtimes show only in the free memory of the device
                 return own
             return self._free_mb - torch.cuda.mem_get_info(self._device)[0] / 1e6
         peak = _resident_mb("VmHWM:")
@@ -424,23 +454,31 @@ def _resident_mb(entry: str) -> float | None:
 
 
 def _psnr_db(wanted: list[RgbImage], got: list[RgbImage]) -> float:
+    """Compute the PSNR in dB over all frames, (H, W, C) uint8 each."""
     squares = np.mean([np.square(a.astype(np.float32) - b).mean() for a, b in zip(wanted, got, strict=True)])
     return 10 * math.log10(255**2 / max(float(squares), 1e-5))
 
 
-def _bytes(pictures: Tensor) -> list[RgbImage]:
-    return [as_bytes(picture[None]).numpy() for picture in pictures]
+def images_to_bytes(images: Tensor) -> list[RgbImage]:
+    """Convert (N, C, H, W) in [0, 1] to N uint8 images, (H, W, C) each."""
+    return [as_bytes(image[None]).numpy() for image in images]
 
 
-def _tidy() -> None:
+def tidy() -> None:
+    """Release the memory of the implementation before."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def main() -> None:
-    """Measure and print; needs nothing of Masque but torch, numpy, OpenCV and, for its lines, ONNX Runtime."""
-    parser = argparse.ArgumentParser(description="Measure every way of computing the First Order Motion Model.")
+    """Run the command line; needs only torch, numpy, OpenCV and, for some implementations, ONNX Runtime."""
+    run_comparison("Measure every way of computing the First Order Motion Model.", compare_speeds)
+
+
+def run_comparison(description: str, compare: Callable[..., SpeedReport]) -> None:
+    """Run the command line of a comparison: `compare` takes frames, device, only and keep, as `compare_speeds`."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--frames", type=int)
     parser.add_argument("--json", type=Path)
@@ -457,7 +495,7 @@ def main() -> None:
         ms = "failed" if last.median_ms is None else f"{last.median_ms:.2f} ms"
         print(f"{last.name}: {ms} {last.error}", flush=True)
 
-    report = compare_speeds(frames=args.frames, device=device, only=tuple(args.only), keep=keep)
+    report = compare(frames=args.frames, device=device, only=tuple(args.only), keep=keep)
     if args.json is not None:
         args.json.write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
     print(report.table())

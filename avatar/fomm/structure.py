@@ -1,18 +1,19 @@
-"""What the weights themselves say about the networks they belong to, and whether they fit those of a config."""
+"""Derivation of a model's structure from its weights, and comparison of weights with a config."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from avatar.fomm.config import VOX, HourglassConfig, ModelConfig
 from avatar.fomm.model import FirstOrderModel
-from avatar.foreign_text import quoted
-from avatar.state_files import BATCH_COUNT
+from avatar.system.foreign_text import quoted
+from avatar.system.message import Message, together
+from avatar.weights.state_files import BATCH_COUNT
 
 Weights = Mapping[str, Tensor]  # "kp_detector.kp.weight" and so on
 
@@ -30,21 +31,27 @@ _NEEDED = (
 )
 
 
+def _dimensions(name: str, x: Tensor) -> Message:
+    """Describe a tensor that is not (out, in, k, k)."""
+    return Message("{name} has {found} dimensions instead of 4", name=name, found=x.ndim)
+
+
 def structure_of(weights: Weights) -> ModelConfig:
-    """Read a config off the weights. Two things leave no trace and are taken to be as in the published models: the
-    softmax's temperature, and that heat maps are not padded.
+    """Derive a config from the weights.
+
+    The softmax temperature and the padding of the heat maps cannot be derived and are taken from the published models.
 
     Raises:
-        ValueError: they are not those of a First Order Motion Model; a sentence for people.
+        ValueError: they are not the weights of a First Order Motion Model; the message is meant for users.
     """
     if missing := [name for name in _NEEDED if name not in weights]:
-        raise ValueError(summary([f"{name} is missing" for name in missing]))
+        raise ValueError(summary([Message("{name} is missing", name=name) for name in missing]))
     if flat := [name for name in _NEEDED if weights[name].ndim != 4]:
-        raise ValueError(summary([f"{name} has {weights[name].ndim} dimensions instead of 4" for name in flat]))
+        raise ValueError(summary([_dimensions(name, weights[name]) for name in flat]))
     num_kp = weights[f"{DETECTOR}.kp.weight"].shape[0]
     jacobian = weights.get(f"{DETECTOR}.jacobian.weight")
     if jacobian is not None and jacobian.ndim != 4:
-        raise ValueError(f"{DETECTOR}.jacobian.weight has {jacobian.ndim} dimensions instead of 4")
+        raise ValueError(_dimensions(f"{DETECTOR}.jacobian.weight", jacobian))
     first = weights["generator.first.conv.weight"]
     return ModelConfig(
         detector=_hourglass(weights, f"{DETECTOR}.predictor", f"{DETECTOR}.down.weight"),
@@ -64,42 +71,45 @@ def structure_of(weights: Weights) -> ModelConfig:
 
 
 def misfits(weights: Weights, config: ModelConfig) -> list[str]:
-    """How the weights differ from those that a config asks for, one clause each; empty if they fit."""
-    with torch.device("meta"):  # shapes without numbers
+    """Compare weights with a config; returns one clause per difference, none if they fit."""
+    with torch.device("meta"):  # shapes without data
         wanted = {name: tuple(value.shape) for name, value in FirstOrderModel(config).state_dict().items()}
     return clauses_of({name: tuple(value.shape) for name, value in weights.items()}, wanted)
 
 
 def clauses_of(found: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Return how shapes by name differ from those that are wanted, one clause each; counters do not matter."""
+    """Compare shapes by name with the wanted ones; returns one clause per difference. Counters are ignored."""
     names = [name for name in dict.fromkeys((*wanted, *found)) if not name.endswith(BATCH_COUNT)]
-    clauses = []
+    clauses: list[str] = []
     for name in names:
         if name not in found:
-            clauses.append(f"{name} is missing")
+            clauses.append(Message("{name} is missing", name=name))
         elif name not in wanted:
-            clauses.append(f"{quoted(name)} does not belong there")
+            clauses.append(Message("{name} does not belong there", name=quoted(name)))
         elif found[name] != wanted[name]:
-            clauses.append(f"{name} is {found[name]} instead of {wanted[name]}")
+            clauses.append(
+                Message("{name} is {found} instead of {wanted}", name=name, found=found[name], wanted=wanted[name])
+            )
     return clauses
 
 
-def summary(clauses: list[str]) -> str:
-    """The first few of a list for people, and how many more there are."""
+def summary(clauses: Sequence[str]) -> str:
+    """Join the first few clauses into a message, with the number of the others."""
     rest = len(clauses) - SHOWN_KEYS
-    return "; ".join(clauses[:SHOWN_KEYS]) + (f"; and {rest} more" if rest > 0 else "")
+    more = Message("and {rest} more", rest=rest) if rest > 0 else ""
+    return together(*clauses[:SHOWN_KEYS], more, between="; ")
 
 
 def scale_of(kernel: Tensor) -> float:
-    """The scale for which a (C, 1, k, k) anti-aliasing kernel was made, from how fast its Gaussian falls.
+    """Derive the scale of a (C, 1, k, k) anti-aliasing kernel from the fall-off of its Gaussian.
 
     Raises:
-        ValueError: it is no such kernel.
+        ValueError: it is not such a kernel.
     """
     side = kernel.shape[-1]
     middle = side // 2
     if side < 3 or side % 2 == 0 or kernel.shape[-2] != side or kernel.numel() == 0:
-        raise ValueError(f"an anti-aliasing kernel has the shape {tuple(kernel.shape)}")
+        raise ValueError(Message("an anti-aliasing kernel has the shape {shape}", shape=tuple(kernel.shape)))
     peak, beside = float(kernel[0, 0, middle, middle]), float(kernel[0, 0, middle, middle + 1])
     if not math.inf > peak > beside > 0 or not (fall := math.log(peak / beside)) > 0:
         raise ValueError("an anti-aliasing kernel is no Gaussian")
@@ -110,7 +120,7 @@ def _hourglass(weights: Weights, name: str, kernel: str) -> HourglassConfig:
     levels = _count(weights, f"{name}.encoder.down_blocks.")
     last = weights.get(f"{name}.decoder.up_blocks.{levels - 1}.conv.weight")
     if last is None or last.ndim == 0:
-        raise ValueError(f"{name} has no decoder that fits its {levels} levels")
+        raise ValueError(Message("{name} has no decoder that fits its {levels} levels", name=name, levels=levels))
     expansion = last.shape[0]
     return HourglassConfig(expansion, _widest(weights, f"{name}.encoder", expansion), levels, scale_of(weights[kernel]))
 

@@ -1,1 +1,1 @@
-"""The parts of the live pipeline: what its threads run, what they tell, and what they measure."""
+"""The live pipeline: its threads, its events and its statistics."""

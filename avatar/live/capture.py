@@ -1,4 +1,4 @@
-"""The capture thread: opens a source, hands its frames over, and opens it again when it is lost."""
+"""The capture thread: opens a source, delivers its frames, and reopens it when it is lost."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from avatar.live.events import Event, SourceBack, SourceLost, SourceNote
 from avatar.live.statistics import Window
 from avatar.live.worker import Worker
 from avatar.sources.base import FrameSource
+from avatar.system.message import Message
 
 logger = logging.getLogger(__name__)
 
-PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # before each new try; the last one from then on
+PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # delays before each retry; the last one repeats
 
 
 class CaptureThread(Worker):
-    """Reads one source for as long as it is wanted."""
+    """Thread that reads one source until it is asked to stop."""
 
     def __init__(
         self,
@@ -28,19 +29,19 @@ class CaptureThread(Worker):
         report: Callable[[Event], None],
         before: CaptureThread | None = None,
     ) -> None:
-        """Get ready.
+        """Create the thread without starting it.
 
         Args:
-            open_source: is called, and what it opens is read and closed, on this thread.
-            inbox: takes the frames.
-            report: is told when the source is lost and back.
-            before: the capture of the source before, already asked to stop: two of them may share one device.
+            open_source: opens the source; called on this thread, which also reads and closes it.
+            inbox: receives the frames.
+            report: receives an event when the source is lost and when it is back.
+            before: the previous capture thread, already asked to stop; it may still hold the same device.
         """
         super().__init__("masque-capture", before)
         self._open_source, self._inbox, self._report = open_source, inbox, report
         self._source: FrameSource | None = None
         self._told_lost = False
-        self._told: set[str] = set()  # notes
+        self._told: set[str] = set()  # notes that were reported
         self.frames = Window()
         self.captured = 0
 
@@ -91,5 +92,7 @@ class CaptureThread(Worker):
         self._told_lost = True
         if not isinstance(error, AvatarError):
             logger.exception("Capture stopped", exc_info=error)
-            error = CameraError(f"The source failed: {error}.", remedy="Choose it again, or another one.")
+            error = CameraError(
+                Message("The source failed: {error}.", error=error), remedy="Choose it again, or another one."
+            )
         self._report(SourceLost(error.what, error.remedy))

@@ -1,4 +1,4 @@
-"""Notices when the driver has moved away from where the reference frame saw them, and stays away."""
+"""Drift detection: the driver has moved away from the pose of the reference frame and stays there."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from avatar.tracking.face import Face
 
 FAR = np.array([14.0, 14.0, 14.0, 0.6, 0.6, math.log(1.3)])  # yaw, pitch, roll (degrees), shifts (head sizes), growth
 LONG_S = 8.0
-NEAR = 0.7  # of FAR: back within this, a hint may be given again
-_MEMORY_S = 2.0  # a glance aside is averaged away
+NEAR = 0.7  # fraction of FAR; after a return within it, another hint may be given
+_MEMORY_S = 2.0  # time constant of the average, which ignores short glances
 
 
 class Drift:
-    """One driver against one reference frame."""
+    """Drift detector for one driver and one reference frame."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """There is a new reference frame."""
+        """Start again, for a new reference frame."""
         self._mean: FloatArray | None = None
         self._seen_s = 0.0
         self._far_since_s: float | None = None
         self._told = False
 
     def far_for_long(self, reference: Face, face: Face, now_s: float) -> bool:
-        """Whether this is the moment to say so: once per time that the driver moves away."""
+        """Return True once each time the driver has been away for LONG_S."""
         difference = pose_difference(reference.pose, face.pose)
         if self._mean is None:
             self._mean = difference

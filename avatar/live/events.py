@@ -1,6 +1,6 @@
-"""What a running pipeline tells: small records, handed to `on_event` on the thread where they happened.
+"""Events of a running pipeline: small records, passed to `on_event` on the thread where they occur.
 
-The receiver passes them on and returns at once: a camera or an engine waits meanwhile.
+The receiver must return at once, because a camera or an engine waits for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from avatar.sources.base import SourceFacts
 
 @dataclass(frozen=True)
 class SourceLost:
-    """The source delivers nothing; it is tried again. Told once until it is back."""
+    """The source delivers no frames and is being retried. Emitted once until it is back."""
 
     what: str
     remedy: str
@@ -22,7 +22,7 @@ class SourceLost:
 
 @dataclass(frozen=True)
 class SourceBack:
-    """The source delivers: for the first time, or again."""
+    """The source delivers frames, for the first time or again."""
 
     name: str
     facts: SourceFacts
@@ -30,19 +30,19 @@ class SourceBack:
 
 @dataclass(frozen=True)
 class SourceNote:
-    """Something to know about the source, which goes on."""
+    """A note about the source, which keeps running."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class FaceLost:
-    """No face is in the picture any more; the avatar goes over to its idle motion."""
+    """The face was lost; the avatar eases to its idle motion."""
 
 
 @dataclass(frozen=True)
 class FaceFound:
-    """A face is in the picture; the avatar follows it."""
+    """A face was found; the avatar follows it."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ class AvatarReady:
 
     name: str
     took_ms: float
-    notes: tuple[str, ...] = ()  # what is worth knowing about its picture
+    notes: tuple[str, ...] = ()  # notes about its image, for the user
 
 
 @dataclass(frozen=True)
 class AvatarRefused:
-    """A portrait cannot be used; the one before stays."""
+    """A portrait cannot be used; the previous one stays."""
 
     name: str
     error: AvatarError
@@ -64,7 +64,7 @@ class AvatarRefused:
 
 @dataclass(frozen=True)
 class CalibrationCountdown:
-    """Guided calibration looks at the driver in `seconds`; 0: now, for about a second and a half."""
+    """Guided calibration starts sampling in `seconds`; 0: now, for about a second and a half."""
 
     seconds: int
 
@@ -73,7 +73,7 @@ class CalibrationCountdown:
 class CalibrationDone:
     """There is a new reference frame."""
 
-    score: float  # 0..1, how neutral the driver looks in it
+    score: float  # 0..1, neutrality of the driver's face
     how: str  # "guided", "instant", "search", "recentre", "undo", or "first": the first face that was seen
 
 
@@ -81,30 +81,45 @@ class CalibrationDone:
 class CalibrationRefused:
     """The reference frame stays as it was."""
 
-    why: str  # and what to do about it
+    why: str  # reason and remedy
 
 
 @dataclass(frozen=True)
 class DriftHint:
-    """The driver has been sitting far from the reference frame for long: recentre or calibrate."""
+    """The driver has been far from the reference pose for some time: recentre or calibrate."""
+
+
+@dataclass(frozen=True)
+class ExpressionCaught:
+    """The expression of the driver's face, to be put on again; empty: none, or no face."""
+
+    expression: dict[str, float]
 
 
 @dataclass(frozen=True)
 class EngineReady:
-    """An engine was opened."""
+    """An engine was opened, or runs on something else from now on."""
 
     engine: str
     device: str
     precision: str
-    why: str  # why it is this device; may be empty
+    why: str  # reason for the choice of the device; may be empty
+
+
+@dataclass(frozen=True)
+class EngineSlow:
+    """The engine is too slow for live use on this device."""
+
+    engine: str
+    frame_s: float | None  # for one frame; None: expected from the kind of device, and not measured yet
 
 
 @dataclass(frozen=True)
 class EngineFailed:
-    """An engine failed. The avatar stays as last drawn until `fallback` draws it."""
+    """An engine failed. The last frame stays until `fallback` is ready."""
 
     error: AvatarError
-    fallback: str  # the engine that is opened now: the same one again, or "warp"; empty: there is none left
+    fallback: str  # the engine that is opened now: the same one again, or "warp"; empty if none is left
 
 
 @dataclass(frozen=True)
@@ -112,12 +127,20 @@ class OutputStarted:
     """An output is open."""
 
     name: str
-    facts: str  # for people, such as "OBS Virtual Camera, 1280 x 720 at 30"; may be empty
+    facts: str  # description for the user, such as "OBS Virtual Camera, 1280 x 720 at 30"; may be empty
+
+
+@dataclass(frozen=True)
+class OutputLacks:
+    """An output is open without something that was asked for, such as the sound of a recording."""
+
+    name: str
+    error: AvatarError
 
 
 @dataclass(frozen=True)
 class OutputRefused:
-    """An output cannot change its canvas now, and goes on with another."""
+    """An output cannot change to the wanted canvas now, and continues with another."""
 
     name: str
     error: AvatarError
@@ -127,7 +150,7 @@ class OutputRefused:
 
 @dataclass(frozen=True)
 class OutputFailed:
-    """An output could not be opened, or broke; it is closed."""
+    """An output could not be opened, or failed; it is closed."""
 
     name: str
     error: AvatarError
@@ -135,6 +158,6 @@ class OutputFailed:
 
 Event = (
     SourceLost | SourceBack | SourceNote | FaceLost | FaceFound | AvatarReady | AvatarRefused | CalibrationCountdown
-    | CalibrationDone | CalibrationRefused | DriftHint | EngineReady | EngineFailed | OutputStarted
-    | OutputRefused | OutputFailed
+    | CalibrationDone | CalibrationRefused | ExpressionCaught | DriftHint | EngineReady | EngineSlow | EngineFailed
+    | OutputStarted | OutputLacks | OutputRefused | OutputFailed
 )  # fmt: skip

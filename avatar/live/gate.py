@@ -10,31 +10,32 @@ import time
 from dataclasses import replace
 
 from avatar.frames import Frame, blank_image
-from avatar.live.tap import Tap
+from avatar.live.broadcast import Broadcast
 
 
-class Gate:
+class OutputGate:
     """Publishes avatar frames; any thread."""
 
-    def __init__(self, tap: Tap[Frame], blank_size: tuple[int, int]) -> None:
+    def __init__(self, tap: Broadcast[Frame], blank_size: tuple[int, int]) -> None:
         """Open, with pass-through off.
 
         Args:
-            tap: what outputs and windows subscribe to.
-            blank_size: (width, height) of the grey image that stands in where there is no avatar frame yet.
+            tap: the broadcast that outputs and windows subscribe to.
+            blank_size: (width, height) of the grey image that is used before the first avatar frame.
         """
         self._tap, self._blank_size = tap, blank_size
         self._lock = threading.Lock()
-        self._avatar: Frame | None = None  # the last one that shows no camera
+        self._avatar: Frame | None = None  # the last frame that does not show the camera
         self._shown: Frame | None = None
-        self._passage = 0  # counts the times that pass-through was switched on
+        self._published = 0  # number of published frames
+        self._passage = 0  # number of times that pass-through was switched on
         self._passing_since_ns = 0
         self.frozen = self.passing_through = False
 
     def publish(self, frame: Frame) -> None:
-        """Hand a frame on, if it may be seen now; while frozen, the one that stays, at the new one's time.
+        """Publish a frame if it may be seen now; while frozen, the last frame at the new one's time.
 
-        A recording goes on meanwhile, and its sound with it.
+        So a recording, with its sound, continues while frozen.
         """
         with self._lock:
             if self.frozen:
@@ -46,15 +47,16 @@ class Gate:
                 self._show(replace(frame, passage=self._passage))
 
     def freeze(self, on: bool) -> None:
-        """Keep the avatar as it is until `freeze(False)`. Ends a pass-through, whose last frame must not stay."""
+        """Hold the last avatar frame until `freeze(False)`. Ends a pass-through, whose last frame must not stay."""
         with self._lock:
             self.frozen = on
             if on:
                 self.passing_through = False
                 self._cover()
+                self._end_crossfade()
 
     def pass_through(self, on: bool) -> None:
-        """Let marked camera frames pass that are taken from now on; not while frozen."""
+        """Let marked camera frames pass that are captured from now on; not while frozen."""
         with self._lock:
             on = on and not self.frozen
             if on and not self.passing_through:
@@ -64,25 +66,30 @@ class Gate:
             if not on:
                 self._cover()
 
+    def use_blank_size(self, blank_size: tuple[int, int]) -> None:
+        """Change the (width, height) of the grey image that stands in before the first avatar frame."""
+        with self._lock:
+            self._blank_size = blank_size
+
     def passes(self, captured_ns: int) -> bool:
-        """Say whether a camera frame taken at this time may be published: not one taken before pass-through was on."""
+        """Return whether a camera frame captured at this time may be published: only if pass-through was on by then."""
         with self._lock:
             return self._passes(captured_ns)
 
     def may_send(self, frame: Frame) -> bool:
-        """Whether a frame that was published may still be sent now."""
+        """Return whether a published frame may still be sent now."""
         with self._lock:
             return self._may_send(frame)
 
     def in_place_of(self, frame: Frame) -> Frame:
-        """Return the frame itself if it may be shown now, else what is shown instead."""
+        """Return the frame itself if it may be shown now, otherwise the frame shown in its place."""
         with self._lock:
             return frame if self._shown is None or self._may_send(frame) else self._shown
 
     def cover(self) -> None:
-        """Put the last avatar frame in place of a camera frame, which outputs would otherwise repeat.
+        """Replace a camera frame, which outputs would otherwise repeat, by the last avatar frame.
 
-        It carries the present time: it is shown from now on, and recordings have no place for it in the past.
+        It gets the current time, because it is shown from now on and recordings cannot insert it in the past.
         """
         with self._lock:
             self._cover()
@@ -99,11 +106,17 @@ class Gate:
         if self._shown is not None and self._shown.passed_through:
             self._show(replace(self._avatar or self._blank(self._shown), captured_ns=time.monotonic_ns()))
 
+    def _end_crossfade(self) -> None:
+        """Show the new avatar alone, so that no mixture of two stands still."""
+        if self._shown is not None and self._shown.before is not None:
+            self._show(replace(self._shown, before=None, captured_ns=time.monotonic_ns()))
+
     def _blank(self, like: Frame) -> Frame:
         return Frame(blank_image(*self._blank_size), like.sequence, like.captured_ns)
 
     def _show(self, frame: Frame) -> None:
-        self._shown = frame
+        self._published += 1
+        self._shown = frame = replace(frame, published=self._published)
         if not frame.passed_through:
-            self._avatar = frame
+            self._avatar = replace(frame, before=None)
         self._tap.put(frame)

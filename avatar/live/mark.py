@@ -1,4 +1,4 @@
-"""Marks the camera's own picture so that nobody takes it for an avatar, the user least of all."""
+"""Marking of pass-through frames with a red frame, so that the camera's image cannot be mistaken for an avatar."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from avatar.frames import Frame
 from avatar.settings import CanvasSettings
 
 RED = (230, 20, 20)
-THICK = 1 / 30  # of the shorter side
+THICK = 1 / 30  # thickness of the red frame over the shorter side
 
 
 def as_passed_through(frame: Frame, canvas: CanvasSettings) -> Frame:
-    """The camera's picture as an avatar frame: of the canvas's shape, so that no fit cuts the red frame off."""
+    """Fit a camera frame to the canvas with a red frame; it has the canvas's shape, so that no fit crops it."""
     width, height = canvas.width_px, canvas.height_px
     scale = min(width / frame.width_px, height / frame.height_px)
     inner = max(1, round(frame.width_px * scale)), max(1, round(frame.height_px * scale))

@@ -1,4 +1,4 @@
-"""The helper thread that opens engines and prepares portraits beside the running ones."""
+"""The preparation thread, which opens engines and prepares portraits in the background."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from collections.abc import Callable
 from avatar.frames import Latest
 from avatar.live.worker import Worker
 
-_NICER = 5  # of 19: what runs gets three times as much of the processor, and a busy machine still gets it done
+_NICER = 5  # out of 19: running threads get three times as much CPU time, yet preparation proceeds on a busy machine
 
 
 class PreparationThread(Worker):
-    """Does one job at a time; of those that were asked for meanwhile only the newest."""
+    """Thread that runs one job at a time; of the waiting jobs only the newest is kept."""
 
     def __init__(self) -> None:
         super().__init__("masque-preparation")
         self._jobs: Latest[Callable[[], None]] = Latest()
 
     def ask(self, job: Callable[[], None]) -> None:
-        """Have a job done, in place of one that was not begun yet. It must not raise."""
+        """Schedule a job, replacing one that has not started yet. It must not raise."""
         self._jobs.put(job)
 
     def _wake(self) -> None:
@@ -35,7 +35,7 @@ class PreparationThread(Worker):
 
 
 def yield_to_others() -> None:
-    """Let this process's other threads have the processor first from now on, where the system tells threads apart."""
+    """Lower the priority of the current thread, where the system supports priorities per thread."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)

@@ -1,4 +1,4 @@
-"""A live session without a window: runs a pipeline until it is told to stop, its time is up, or nothing works."""
+"""A live session without a window: runs a pipeline until a stop request, a time limit or the failure of all outputs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any
 
 from avatar.errors import AvatarError
 from avatar.live.events import AvatarRefused, EngineFailed, Event, OutputFailed
+from avatar.live.pipeline import Pipeline
 from avatar.live.statistics import LiveStatistics
 from avatar.outputs.base import Output
-from avatar.pipeline import Pipeline
 
-LOOK_S = 0.1  # between two looks whether it is over
+LOOK_S = 0.1  # polling interval for the end of the session
 
 
 @dataclass(frozen=True)
 class SessionResult:
-    """What came of a session."""
+    """Result of a session."""
 
     statistics: LiveStatistics  # at its end
-    seconds: float  # that an avatar was on
-    cpu_cores: float  # processor time over that time: 1 = one core busy all the time
-    problems: tuple[AvatarError, ...]  # that ended an output, or the session
+    seconds: float  # time since the first avatar frame
+    cpu_cores: float  # CPU time over that time: 1 = one core fully used
+    problems: tuple[AvatarError, ...]  # errors that ended an output or the session
     clean: bool  # every thread ended
-    stop_s: float  # how long that took
+    stop_s: float  # duration of the stop
 
     def as_json(self) -> dict[str, Any]:
-        """Plain numbers, texts and dictionaries."""
+        """Convert the result to JSON values."""
         return {
             "seconds": round(self.seconds, 3),
             "cpu_cores": round(self.cpu_cores, 3),
@@ -42,7 +42,7 @@ class SessionResult:
 
 @dataclass
 class _Watch:
-    """What the pipeline's events say about going on."""
+    """Event listener that decides when the session is over."""
 
     tell: Callable[[Event], None]
     outputs_left: int
@@ -51,7 +51,7 @@ class _Watch:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def notice(self, event: Event) -> None:
-        """Any thread."""
+        """Process an event; called on any thread."""
         with self.lock:
             if isinstance(event, OutputFailed):
                 self.problems.append(event.error)
@@ -73,22 +73,22 @@ def run_session(
     tell: Callable[[Event], None],
     each_second: Callable[[LiveStatistics], None],
 ) -> SessionResult:
-    """Run to the end.
+    """Run a session to its end.
 
     Args:
-        pipeline_of: makes the pipeline, given what it is to tell its events to.
-        outputs: by their names; when all of them have failed, it is over.
-        seconds: counted from the first avatar frame; None: until asked to stop.
-        asked_to_stop: is called ten times a second.
-        tell: is told every event, on any thread.
-        each_second: is shown how it goes.
+        pipeline_of: creates the pipeline, given the receiver of its events.
+        outputs: openers of the outputs by name; when all outputs have failed, the session is over.
+        seconds: time limit, counted from the first avatar frame; None: until asked to stop.
+        asked_to_stop: polled ten times a second.
+        tell: receives every event, on any thread.
+        each_second: receives the statistics once a second.
     """
     watch = _Watch(tell, len(outputs))
     pipeline = pipeline_of(watch.notice)
     for name, opens in outputs.items():
         pipeline.add_output(name, opens)
     pipeline.start()
-    told_s, idle_cpu_s = 0.0, 0.0  # idle_cpu_s: spent before there was an avatar
+    told_s, idle_cpu_s = 0.0, 0.0  # idle_cpu_s: CPU time before the first avatar frame
     try:
         while not (watch.over.wait(LOOK_S) or asked_to_stop()):
             statistics = pipeline.statistics()

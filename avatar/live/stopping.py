@@ -1,4 +1,4 @@
-"""The ways in which somebody outside ends a session: Ctrl-C, SIGTERM, a closed terminal, a closed pipe."""
+"""External stop requests: Ctrl-C, SIGTERM, a closed terminal, a closed pipe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def stop_signals() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def watch_stdin() -> Iterator[Callable[[], bool]]:
-    """Says whether standard input was closed, where it is a pipe: whoever started this program holds the other end."""
+    """Return a function that tells whether standard input was closed, if it is a pipe held by the parent process."""
     try:
         mode = os.fstat(_STDIN).st_mode
         is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

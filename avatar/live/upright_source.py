@@ -1,4 +1,4 @@
-"""Files that play as a camera, turned upright."""
+"""Files that play as a camera, rotated upright."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from avatar.frames import Frame
 from avatar.motion.upright_clip import settle_turn, turn_note, turn_of_clip
 from avatar.sources.base import FrameSource, SourceFacts
 from avatar.sources.playback import Clip, Still
+from avatar.system.message import Message
 from avatar.tracking import open_tracker
 from avatar.tracking.upright import turned
 
 
 class TurnedSource:
-    """A source whose frames are turned by 90, 180 or 270 degrees."""
+    """A source whose frames are rotated by 90, 180 or 270 degrees."""
 
     def __init__(self, source: FrameSource, turn_deg: int) -> None:
-        """Take a source over; `turn_deg` is clockwise."""
+        """Wrap a source and take ownership of it; `turn_deg` is clockwise."""
         self._source, self._turn_deg = source, turn_deg
         self.name = source.name
 
     @property
     def facts(self) -> SourceFacts:
-        """What is known by now."""
+        """Facts about the rotated source, as known so far."""
         facts = self._source.facts
         size = (facts.width_px, facts.height_px)
         width_px, height_px = size[::-1] if self._turn_deg % 180 else size
@@ -37,19 +38,19 @@ class TurnedSource:
         return replace(frame, rgb=turned(frame.rgb, self._turn_deg))
 
     def interrupt(self) -> None:
-        """End a `read` that waits; from any thread, at once."""
+        """Interrupt a `read` that waits; thread-safe, returns at once."""
         self._source.interrupt()
 
     def close(self) -> None:
-        """Let go of the file; safe to call twice."""
+        """Close the file; safe to call twice."""
         self._source.close()
 
 
 def as_upright(source: FrameSource) -> FrameSource:
-    """Turn a file in which a face is upside down or on its side; a camera stays as it is.
+    """Rotate a file in which a face is upside down or on its side; a camera is returned unchanged.
 
     Raises:
-        FaceError: it cannot be told which way up the face is; the source is closed.
+        FaceError: the orientation of the face is ambiguous; the source is closed.
     """
     try:
         turn_deg = _turn_of(source)
@@ -64,14 +65,15 @@ def _turn_of(source: FrameSource) -> int:
         return 0
     try:
         tracker = open_tracker()
-    except WeightsError:  # engines that follow no face do without
+    except WeightsError:  # not needed by engines that do not follow faces
         return 0
     with contextlib.closing(tracker):
         if isinstance(source, Clip):
             return turn_of_clip(source.path, tracker)
-        turn_deg = settle_turn([source.picture], tracker)
+        turn_deg = settle_turn([source.image], tracker)
     if turn_deg is None:
         raise FaceError(
-            f"It cannot be told which way up the face in {source.name} is.", remedy="Turn the picture upright first."
+            Message("It is unclear which way up the face in {name} is.", name=source.name),
+            remedy="Turn the picture upright first.",
         )
     return turn_deg

@@ -1,6 +1,6 @@
 """LivePortrait (Guo et al. 2024, arXiv 2407.03168): implicit 3-D keypoints, a warped feature volume, a SPADE generator.
 
-The names below are loaded when they are first used, because they need torch.
+The names below are imported on first use, because they need torch.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from avatar.liveportrait.config import LivePortraitConfig
     from avatar.liveportrait.model import LivePortraitModel
     from avatar.liveportrait.motion import MotionParameters, absolute_motion, relative_motion, scale_motion
+    from avatar.liveportrait.runtime import Runtime, open_runtime
 
 __all__ = [
     "LivePortraitConfig",
     "LivePortraitModel",
     "MotionParameters",
+    "Runtime",
     "absolute_motion",
     "load_liveportrait",
+    "open_runtime",
     "relative_motion",
     "scale_motion",
 ]
@@ -32,6 +35,8 @@ _HOME = {
     "absolute_motion": "motion",
     "relative_motion": "motion",
     "scale_motion": "motion",
+    "Runtime": "runtime",
+    "open_runtime": "runtime",
 }
 
 

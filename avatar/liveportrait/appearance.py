@@ -1,4 +1,4 @@
-"""F: the portrait as a feature volume, computed once per avatar."""
+"""The appearance feature extractor F: computes the feature volume of a portrait, once per portrait."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avatar.liveportrait.config import AppearanceConfig
 
 
 class AppearanceExtractor(nn.Module):
-    """(B, 3, H, W) in [0, 1] to a volume (B, C, D, H / 4, W / 4) for the published two halvings."""
+    """Guo et al. 2024: the appearance feature extractor F."""
 
     def __init__(self, config: AppearanceConfig) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class AppearanceExtractor(nn.Module):
             self.resblocks_3d.add_module(f"3dr{number}", ResidualBlock3d(config.reshape_channel))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Compute the network."""
+        """Map (B, 3, H, W) in [0, 1] to a volume (B, C, D, H / 4, W / 4), for the published two down blocks."""
         x = self.first(image)
         for block in self.down_blocks:
             x = block(x)

@@ -1,4 +1,4 @@
-"""What the networks are built of. Parameter names are those of the published weights."""
+"""Building blocks of the networks. Parameter names are those of the published weights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from avatar.liveportrait.config import WarpingConfig
 
 
 class ResidualBlock3d(nn.Module):
-    """x + two convolutions, each behind its batch-norm and ReLU; the shape (B, C, D, H, W) stays."""
+    """A pre-activation residual block: two convolutions, each after its batch-norm and ReLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ResidualBlock3d(nn.Module):
         self.norm1, self.norm2 = nn.BatchNorm3d(channels), nn.BatchNorm3d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, C, D, H, W) to the same shape."""
         inner: Tensor = self.conv1(F.relu(self.norm1(x)))
         inner = self.conv2(F.relu(self.norm2(inner)))
         return x + inner
@@ -34,28 +34,28 @@ class ConvBlock3d(nn.Module):
         self.norm = nn.BatchNorm3d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, D, H, W) to (B, out, D, H, W)."""
         return F.relu(self.norm(self.conv(x)))
 
 
 class DownBlock3d(ConvBlock3d):
-    """A ConvBlock3d whose result is averaged over 2 x 2; the depth stays."""
+    """A ConvBlock3d followed by 2 x 2 average pooling of height and width."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, D, H, W) to (B, out, D, H // 2, W // 2)."""
         return F.avg_pool3d(super().forward(x), (1, 2, 2))
 
 
 class UpBlock3d(ConvBlock3d):
-    """A ConvBlock3d on an input of twice the height and width, nearest neighbour."""
+    """A ConvBlock3d after nearest-neighbour upsampling of height and width by 2."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the block."""
+        """Compute the block: (B, in, D, H, W) to (B, out, D, 2 H, 2 W)."""
         return super().forward(F.interpolate(x, scale_factor=(1, 2, 2), mode="nearest"))
 
 
 class _Decoder3d(HourglassDecoder):
-    """An HourglassDecoder with one more convolution behind it."""
+    """An HourglassDecoder followed by one more convolution."""
 
     def __init__(self, config: WarpingConfig, channels_in: int) -> None:
         super().__init__(config, UpBlock3d)
@@ -64,11 +64,12 @@ class _Decoder3d(HourglassDecoder):
         self.norm = nn.BatchNorm3d(channels)
 
     def forward(self, levels: list[Tensor]) -> Tensor:
+        """Decode the encoder's levels to one map of the input's size, (B, C, D, H, W)."""
         return F.relu(self.norm(self.conv(super().forward(levels))))
 
 
 class Hourglass3d(nn.Module):
-    """(B, in, D, H, W) to (B, block_expansion + in, D, H, W); H and W are multiples of 2^num_blocks, D stays."""
+    """A 3-D hourglass that scales height and width only; both are multiples of 2^num_blocks."""
 
     def __init__(self, config: WarpingConfig, channels_in: int) -> None:
         super().__init__()
@@ -77,6 +78,6 @@ class Hourglass3d(nn.Module):
         self.channels_out = config.block_expansion + channels_in
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the network."""
+        """Compute the network: (B, in, D, H, W) to (B, channels_out, D, H, W)."""
         features: Tensor = self.decoder(self.encoder(x))
         return features

@@ -1,4 +1,4 @@
-"""Makes a LivePortraitModel of the authors' five files, or of our one .safetensors."""
+"""Loading of a LivePortraitModel from the authors' five files, or from our single .safetensors."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from torch import Tensor
 from avatar.errors import WeightsError
 from avatar.fomm.checkpoint import usable_device
 from avatar.fomm.structure import clauses_of, summary
-from avatar.foreign_text import quoted
 from avatar.liveportrait.config import LivePortraitConfig
 from avatar.liveportrait.layout import check_layout
 from avatar.liveportrait.model import LivePortraitModel
 from avatar.liveportrait.structure import Weights, fold_spectral_norms, structure_of
-from avatar.state_files import (
+from avatar.system.foreign_text import quoted
+from avatar.system.message import Message, together
+from avatar.weights.state_files import (
     BATCH_COUNT,
     fill,
     is_finite,
@@ -26,7 +27,7 @@ from avatar.state_files import (
     read_safetensors,
 )
 
-# The authors' files, each with a tensor that only it holds, by which a file under another's name is noticed.
+# The authors' files, each with a tensor that only it holds, which detects a file under another's name.
 MARKS = {
     "appearance_feature_extractor": "resblocks_3d.3dr0.conv1.weight",
     "motion_extractor": "detector.fc_kp.weight",
@@ -40,8 +41,8 @@ SUFFIXES = (".safetensors", ".pth")
 _FOLDERS = (".", "base_models", "retargeting_models", "liveportrait/base_models", "liveportrait/retargeting_models")
 
 GET_ONE = (
-    "Get the five files (520 MB, MIT) from huggingface.co/KwaiVGI/LivePortrait, folder liveportrait, base_models and "
-    "retargeting_models, and put them into one folder."
+    "Fetch the five files: python run.py models pull liveportrait (522 MB, MIT). Or get them from "
+    "huggingface.co/KwaiVGI/LivePortrait, folder liveportrait, and put them into one folder."
 )
 
 
@@ -53,9 +54,9 @@ def load_liveportrait(
     """Load a LivePortrait model, ready to use, in float32.
 
     Args:
-        folder_or_files: the folder of the authors' five files (FILES, .pth or .safetensors), also as they lie in the
-            authors' repository; the five files; or one .safetensors that holds all of it.
-        config: a YAML file in the authors' layout, which has to fit the weights; None: what the weights say.
+        folder_or_files: the folder of the authors' five files (FILES, .pth or .safetensors), also in the layout of
+            the authors' repository; the five files; or one .safetensors that holds all weights.
+        config: a YAML file in the authors' layout, which has to fit the weights; None derives it from the weights.
         device: "cpu", "cuda", "cuda:1", "mps".
     Raises:
         WeightsError: a file is missing or damaged, holds code, another network or NaN, or they do not fit together.
@@ -70,7 +71,7 @@ def load_liveportrait(
         weights = fold_spectral_norms(_numbers(where, weights))
         structure = structure_of(weights)
     except ValueError as error:
-        what = f"The weights in {where} are not a LivePortrait model: {error}."
+        what = Message("The weights in {where} are not a LivePortrait model: {error}.", where=where, error=error)
         raise WeightsError(what, remedy=GET_ONE) from error
     if config is not None:
         check_layout(Path(config).expanduser(), structure)
@@ -78,15 +79,15 @@ def load_liveportrait(
 
 
 def _found(folder_or_files: str | Path | Sequence[str | Path]) -> Path | dict[str, Path]:
-    """The one file that holds everything, or the file of each part. Raises: WeightsError."""
+    """Return the single file that holds all weights, or the file of each part. Raises WeightsError."""
     if isinstance(folder_or_files, str | Path):
         path = Path(folder_or_files).expanduser()
         if path.is_file():
             return path
         named = [path / folder / f"{part}{suffix}" for part in FILES for folder in _FOLDERS for suffix in SUFFIXES]
-        where = f"in {path}"
+        where = Message("in {path}", path=path)
     else:
-        named, where = [Path(file).expanduser() for file in folder_or_files], "among these files"
+        named, where = [Path(file).expanduser() for file in folder_or_files], Message("among these files")
     return _by_part((file for file in named if file.is_file()), where)
 
 
@@ -95,39 +96,59 @@ def _by_part(files: Iterable[Path], where: str) -> dict[str, Path]:
     for file in files:
         found.setdefault(file.stem, file)
     if missing := [part for part in FILES if part not in found]:
-        raise WeightsError(f"There is no {missing[0]}.pth or .safetensors {where}.", remedy=GET_ONE)
+        raise WeightsError(
+            Message("There is no {missing}.pth or .safetensors {where}.", missing=missing[0], where=where),
+            remedy=GET_ONE,
+        )
     return {part: found[part] for part in FILES}
 
 
 def _whole(path: Path) -> dict[str, Tensor]:
+    """Read all weights, tensors of any shape by name, from one .safetensors. Raises WeightsError."""
     if not is_safetensors(path, GET_ONE):
-        raise WeightsError(f"{path} is one file, but not a .safetensors with all of LivePortrait.", remedy=GET_ONE)
+        raise WeightsError(
+            Message("{path} is one file, but not a .safetensors with all of LivePortrait.", path=path), remedy=GET_ONE
+        )
     return read_safetensors(path, GET_ONE)[0]
 
 
 def _parts(files: Mapping[str, Path]) -> dict[str, Tensor]:
+    """Read the weights, tensors of any shape by name, from the authors' five files. Raises WeightsError."""
     weights: dict[str, Tensor] = {}
     for part, mark in MARKS.items():
         values = _part(files[part])
         if mark not in values:
             held = next((other for other, its in MARKS.items() if its in values), None)
-            instead = f"holds the weights of {held}" if held else f"lacks {mark}"
-            raise WeightsError(f"{files[part]} is not the {part}: it {instead}.", remedy=GET_ONE)
+            what = (
+                Message(
+                    "{path} is not the {part}: it holds the weights of {held}.", path=files[part], part=part, held=held
+                )
+                if held
+                else Message("{path} is not the {part}: it lacks {missing}.", path=files[part], part=part, missing=mark)
+            )
+            raise WeightsError(what, remedy=GET_ONE)
         weights |= {f"{part}.{name}": x for name, x in values.items()}
     return weights | _heads(files[HEADS_FILE])
 
 
 def _part(path: Path) -> dict[str, Tensor]:
+    """Read the weights, tensors of any shape by name, of one of the authors' files. Raises WeightsError."""
     if is_safetensors(path, GET_ONE):
         return read_safetensors(path, GET_ONE)[0]
     content = read_pickle(path, GET_ONE)
     if not isinstance(content, Mapping):
-        raise WeightsError(f"{path} holds no weights.", remedy=GET_ONE)
+        raise WeightsError(Message("{path} holds no weights.", path=path), remedy=GET_ONE)
     return plain_tensors(path, content, GET_ONE)
 
 
 def _heads(path: Path) -> dict[str, Tensor]:
-    """The three small networks, nested by the authors; flat with the same names in a .safetensors."""
+    """Read the weights, tensors of any shape by name, of the three small networks.
+
+    They are nested in the authors' file and flat in a .safetensors.
+
+    Raises:
+        WeightsError: a network is missing.
+    """
     if is_safetensors(path, GET_ONE):
         flat: dict[str, object] = dict(read_safetensors(path, GET_ONE)[0])
     else:
@@ -142,26 +163,38 @@ def _heads(path: Path) -> dict[str, Tensor]:
         if head in HEADS:
             weights[f"{HEADS[head]}.{rest.removeprefix('module.')}"] = x
     if missing := [head for head, ours in HEADS.items() if not any(name.startswith(f"{ours}.") for name in weights)]:
-        raise WeightsError(f"{path} is not the {HEADS_FILE}: it lacks {missing[0]}.", remedy=GET_ONE)
+        raise WeightsError(
+            Message(
+                "{path} is not the {part}: it lacks {missing}.",
+                path=path,
+                part=HEADS_FILE,
+                missing=missing[0],
+            ),
+            remedy=GET_ONE,
+        )
     return weights
 
 
 def _numbers(where: Path, weights: Weights) -> dict[str, Tensor]:
-    """The weights in float32, without counters. Raises WeightsError for NaN."""
+    """Convert tensors of any shape to float32, and drop counters. Raises WeightsError for NaN or infinity."""
     numbers = {name: x.to(torch.float32) for name, x in weights.items() if not name.endswith(BATCH_COUNT)}
     for name, x in numbers.items():
         if not is_finite(x):
-            what = f"The weights in {where} hold NaN or infinite numbers in {quoted(name)}."
-            raise WeightsError(what, remedy=f"A file is damaged. {GET_ONE}")
+            what = Message(
+                "The weights in {where} hold NaN or infinite numbers in {name}.", where=where, name=quoted(name)
+            )
+            raise WeightsError(what, remedy=together("A file is damaged.", GET_ONE))
     return numbers
 
 
 def _build(where: Path, weights: Weights, config: LivePortraitConfig) -> LivePortraitModel:
-    with torch.device("meta"):  # spares filling 130 million numbers with noise that the weights then replace
+    with torch.device("meta"):  # saves initialising 130 million weights that the files then replace
         model = LivePortraitModel(config)
     wanted = {name: tuple(x.shape) for name, x in model.state_dict().items() if not name.endswith(BATCH_COUNT)}
     if clauses := clauses_of({name: tuple(x.shape) for name, x in weights.items()}, wanted):
-        what = f"The weights in {where} do not fit each other: {summary(clauses)}."
-        raise WeightsError(what, remedy=f"A file is incomplete, or they are of different models. {GET_ONE}")
+        what = Message(
+            "The weights in {where} do not fit each other: {summary}.", where=where, summary=summary(clauses)
+        )
+        raise WeightsError(what, remedy=together("A file is incomplete, or they are of different models.", GET_ONE))
     fill(model, weights)
     return model

@@ -1,10 +1,10 @@
-"""The structure of a LivePortrait model: what its networks are built with. The defaults are the published model's."""
+"""Structure of a LivePortrait model. The defaults are those of the published model."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avatar.limits import MAX_BLOCKS, MAX_CHANNELS
+from avatar.system.limits import MAX_BLOCKS, MAX_CHANNELS
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:
@@ -14,14 +14,14 @@ def _check(name: str, value: int, low: int, high: int) -> None:
 
 @dataclass(frozen=True)
 class AppearanceConfig:
-    """The appearance feature extractor F."""
+    """Structure of the appearance feature extractor F."""
 
-    block_expansion: int = 64  # channels at the full size; doubled by every halving
+    block_expansion: int = 64  # channels at full size; doubled at every level
     max_features: int = 512
     num_down_blocks: int = 2
     num_resblocks: int = 6
     reshape_channel: int = 32  # channels of the feature volume
-    reshape_depth: int = 16  # its depth
+    reshape_depth: int = 16  # depth of the feature volume
 
     def __post_init__(self) -> None:
         _check("block_expansion", self.block_expansion, 1, MAX_CHANNELS)
@@ -32,18 +32,18 @@ class AppearanceConfig:
         _check("reshape_depth", self.reshape_depth, 1, 256)
 
     def channels(self, level: int) -> int:
-        """Channels after `level` halvings of the image."""
+        """Return the channels after `level` halvings of the image."""
         return min(self.max_features, self.block_expansion << level)
 
 
 @dataclass(frozen=True)
 class MotionConfig:
-    """The motion extractor M, a ConvNeXt V2 (Woo et al. 2023) with a linear head for each quantity."""
+    """Structure of the motion extractor M, a ConvNeXt V2 (Woo et al. 2023) with a linear head for each quantity."""
 
     widths: tuple[int, ...] = (96, 192, 384, 768)  # channels of each stage
     depths: tuple[int, ...] = (3, 3, 9, 3)  # blocks of each stage
     num_kp: int = 21
-    num_bins: int = 66  # of each angle
+    num_bins: int = 66  # bins per angle
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.widths) == len(self.depths) <= 8:
@@ -57,13 +57,13 @@ class MotionConfig:
 
 @dataclass(frozen=True)
 class WarpingConfig:
-    """The warping module W: dense motion, then the warped volume as 2-D features."""
+    """Structure of the warping module W: dense motion, then the warped volume as 2-D features."""
 
-    compress: int = 4  # channels of the volume that the dense motion network sees
-    block_expansion: int = 32  # of its hourglass
+    compress: int = 4  # channels of the compressed volume, the input of the dense motion network
+    block_expansion: int = 32  # outermost channels of its hourglass
     max_features: int = 1024
     num_blocks: int = 5  # levels of its hourglass
-    channels_out: int = 256  # of the 2-D features
+    channels_out: int = 256  # channels of the 2-D features
     estimate_occlusion_map: bool = True
 
     def __post_init__(self) -> None:
@@ -74,19 +74,19 @@ class WarpingConfig:
         _check("channels_out", self.channels_out, 1, MAX_CHANNELS)
 
     def channels(self, level: int) -> int:
-        """Channels of a level of the hourglass, 0 = what comes out of it, `num_blocks` = the innermost."""
+        """Return the channels of a level of the hourglass: 0 is the output, `num_blocks` the innermost."""
         return min(self.max_features, self.block_expansion << level)
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
-    """The SPADE generator G (Park et al. 2019)."""
+    """Structure of the SPADE generator G (Park et al. 2019)."""
 
-    channels: int = 512  # of the blocks at the features' size
-    up_channels: tuple[int, ...] = (256, 64)  # after each doubling
+    channels: int = 512  # channels of the blocks at the features' resolution
+    up_channels: tuple[int, ...] = (256, 64)  # channels after each upsampling by 2
     hidden: int = 128  # channels between a condition and its gamma and beta
     num_middle_blocks: int = 6
-    upscale: int = 2  # of the pixel shuffle at the end; 1: none
+    upscale: int = 2  # factor of the final pixel shuffle; 1: none
 
     def __post_init__(self) -> None:
         _check("channels", self.channels, 1, MAX_CHANNELS)

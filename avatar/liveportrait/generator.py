@@ -1,4 +1,4 @@
-"""G: from the moved features to the image, by SPADE blocks (Park et al. 2019) conditioned on those features."""
+"""The generator G: decodes warped features to an image, with SPADE blocks (Park et al. 2019) conditioned on them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from avatar.liveportrait.config import GeneratorConfig
 
-_SLOPE = 0.2  # of the leaky ReLUs
+LEAKY_SLOPE = 0.2  # negative slope of the leaky ReLUs
 
 
 class Generator(nn.Module):
-    """(B, C, h, w) features to (B, 3, H, W) in [0, 1]; H = 8 h for the published two doublings and pixel shuffle."""
+    """The SPADE generator G (Guo et al. 2024)."""
 
     def __init__(self, config: GeneratorConfig, channels_in: int) -> None:
         super().__init__()
@@ -27,19 +27,19 @@ class Generator(nn.Module):
         self.conv_img = last if config.upscale == 1 else nn.Sequential(last, nn.PixelShuffle(config.upscale))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Compute the network."""
+        """Decode (B, C, h, w) features to (B, 3, H, W) in [0, 1]; H = 8 h for the published structure."""
         x = self.fc(features)
         for number in range(self.middle):
             x = self.get_submodule(f"G_middle_{number}")(x, features)
         for number in range(self.doublings):
             x = F.interpolate(x, scale_factor=2, mode="nearest")
             x = self.get_submodule(f"up_{number}")(x, features)
-        image: Tensor = self.conv_img(F.leaky_relu(x, _SLOPE)).sigmoid()
+        image: Tensor = self.conv_img(F.leaky_relu(x, LEAKY_SLOPE)).sigmoid()
         return image
 
 
 class SpadeBlock(nn.Module):
-    """Two convolutions, each behind its normalisation and leaky ReLU, and a shortcut around them."""
+    """A residual block: two convolutions, each after its SPADE normalisation and leaky ReLU."""
 
     def __init__(self, channels_in: int, channels_out: int, channels_condition: int, hidden: int) -> None:
         super().__init__()
@@ -54,16 +54,16 @@ class SpadeBlock(nn.Module):
             self.norm_s = SpadeNorm(channels_in, channels_condition, hidden)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, in, H, W) and a condition of any size to (B, out, H, W)."""
+        """Compute the block: (B, in, H, W) and a condition (B, C, h, w) to (B, out, H, W)."""
         shortcut = self.conv_s(self.norm_s(x, condition)) if self.widens else x
-        inner = self.conv_0(F.leaky_relu(self.norm_0(x, condition), _SLOPE))
-        inner = self.conv_1(F.leaky_relu(self.norm_1(inner, condition), _SLOPE))
+        inner = self.conv_0(F.leaky_relu(self.norm_0(x, condition), LEAKY_SLOPE))
+        inner = self.conv_1(F.leaky_relu(self.norm_1(inner, condition), LEAKY_SLOPE))
         mixed: Tensor = shortcut + inner
         return mixed
 
 
 class SpadeNorm(nn.Module):
-    """Instance norm whose scale and shift come from a condition, pixel by pixel."""
+    """Spatially adaptive normalisation: instance norm with a per-pixel scale and shift from a condition."""
 
     def __init__(self, channels: int, channels_condition: int, hidden: int) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class SpadeNorm(nn.Module):
         self.mlp_beta = nn.Conv2d(hidden, channels, 3, padding=1)
 
     def forward(self, x: Tensor, condition: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape; the condition is enlarged by nearest neighbour."""
+        """Normalise (B, C, H, W); the condition (B, c, h, w) is resized by nearest neighbour."""
         shared = self.mlp_shared(F.interpolate(condition, size=x.shape[2:], mode="nearest"))
         scaled: Tensor = F.instance_norm(x) * (1 + self.mlp_gamma(shared)) + self.mlp_beta(shared)
         return scaled

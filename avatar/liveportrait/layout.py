@@ -1,4 +1,4 @@
-"""Configs as the authors' models.yaml writes them, to compare with what the weights say."""
+"""Configs in the layout of the authors' models.yaml, for comparison with the weights."""
 
 from __future__ import annotations
 
@@ -8,36 +8,38 @@ from pathlib import Path
 from avatar.errors import UsageError
 from avatar.fomm.layout import Section
 from avatar.liveportrait.config import LivePortraitConfig
-from avatar.yaml_file import read_yaml
+from avatar.system.message import Message
+from avatar.system.yaml_file import read_yaml
 
 
 def check_layout(path: Path, config: LivePortraitConfig) -> None:
-    """Compare a YAML file in the authors' layout with the structure that was read off the weights.
+    """Compare a YAML file in the authors' layout with the structure derived from the weights.
 
-    The weights say everything that the YAML says, and more: the widths of the motion extractor, for instance.
+    The weights determine everything in the YAML, and more, such as the widths of the motion extractor.
 
     Raises:
-        UsageError: it cannot be read, is no such file, or says something else than the weights.
+        UsageError: it cannot be read, is not such a file, or contradicts the weights.
     """
     try:
         params = Section(read_yaml(path)).section("model_params")
         differing = [
-            f"{name} is {said} there and {found} in the weights" for name, said, found in _both(params, config)
+            Message("{name} is {said} there and {found} in the weights", name=name, said=said, found=found)
+            for name, said, found in _both(params, config)
             if said != found
-        ]  # fmt: skip
+        ]
     except (OSError, ValueError, RecursionError, OverflowError) as error:
         why = " ".join(str(error).split())
         raise UsageError(
-            f"{path} is not a config of a LivePortrait model: {why}.",
+            Message("{path} is not a config of a LivePortrait model: {why}.", path=path, why=why),
             remedy="It needs model_params as in the authors' models.yaml. Or leave the config out.",
         ) from error
     if differing:
-        what = f"{path} does not fit the weights: {differing[0]}."
-        raise UsageError(what, remedy="Leave the config out: it is read off the weights.")
+        what = Message("{path} does not fit the weights: {differing}.", path=path, differing=differing[0])
+        raise UsageError(what, remedy="Leave the config out: it is derived from the weights.")
 
 
 def _both(params: Section, config: LivePortraitConfig) -> Iterator[tuple[str, object, object]]:
-    """Name, what the YAML says, and what the weights say."""
+    """Yield the name, the value in the YAML and the value in the weights of each entry."""
     appearance, volume = params.section("appearance_feature_extractor_params"), config.appearance
     for name in ("block_expansion", "num_down_blocks", "num_resblocks", "reshape_channel", "reshape_depth"):
         yield name, appearance.integer(name), getattr(volume, name)

@@ -1,4 +1,4 @@
-"""Motion parameters of a face, and how a driver's are carried over to a source.
+"""Motion parameters of a face, and their transfer from the driver to the source.
 
 Guo et al. 2024, section 3.1: x = s (x_c R + delta) + t. Points are rows, (x, y, z) with x to the right, y down and z
 inwards; an image spans [-1, 1].
@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 
 from avatar.errors import ShapeError, UsageError
+from avatar.system.message import Message
 
 OPTIONS = ("expression", "pose")
 LIP_POINTS = (6, 12, 14, 17, 19, 20)
 EYE_POINTS = (11, 13, 15, 16, 18)
 REGIONS = ("all", "exp", "pose", "lip", "eyes")
-# Coordinates (x, y, z) of each point that absolute motion takes from the driver; of the others the source's stay.
+# Coordinates (x, y, z) of each point that absolute motion takes from the driver; the others are the source's.
 _ABSOLUTE = {
     **dict.fromkeys((1, 2, 6, *range(11, 21)), (True, True, True)),
     **dict.fromkeys((3, 4), (False, True, False)),
@@ -29,12 +30,12 @@ _ABSOLUTE = {
 
 @dataclass(frozen=True, eq=False)
 class MotionParameters:
-    """What M says about B faces; all of one dtype, on one device."""
+    """Output of the motion extractor M for B faces; all of one dtype, on one device."""
 
     pitch: Tensor  # (B, 1), degrees
     yaw: Tensor  # (B, 1), degrees
     roll: Tensor  # (B, 1), degrees
-    translation: Tensor  # (B, 3); its z counts as 0
+    translation: Tensor  # (B, 3); its z is ignored
     expression: Tensor  # (B, K, 3), delta
     scale: Tensor  # (B, 1)
     keypoints: Tensor  # (B, K, 3), canonical: x_c
@@ -49,30 +50,38 @@ class MotionParameters:
         for name, expected in wanted.items():
             if tuple(getattr(self, name).shape) != expected:
                 found = tuple(getattr(self, name).shape)
-                raise ShapeError(f"{name} of the motion parameters should be {expected} and is {found}.")
+                raise ShapeError(
+                    Message(
+                        "{name} of the motion parameters should be {expected} and is {found}.",
+                        name=name,
+                        expected=expected,
+                        found=found,
+                    )
+                )
 
     def __len__(self) -> int:
         return len(self.pitch)
 
     def __getitem__(self, rows: slice) -> MotionParameters:
-        """Some of the faces."""
+        """Return a slice of the faces."""
         return MotionParameters(*(getattr(self, each.name)[rows] for each in fields(self)))
 
     def rotation(self) -> Tensor:
-        """(B, 3, 3) to multiply rows of points by: (Rz Ry Rx)^T."""
+        """Return (B, 3, 3) rotations, to be multiplied from the right: (Rz Ry Rx)^T."""
         return rotation_of(self.pitch, self.yaw, self.roll)
 
     def transformed(self) -> Tensor:
-        """(B, K, 3) keypoints as they lie in the image."""
+        """Return (B, K, 3) keypoints in image coordinates."""
         return _place(self.keypoints, self.rotation(), self.expression, self.scale, self.translation)
 
 
 def rotation_of(pitch: Tensor, yaw: Tensor, roll: Tensor) -> Tensor:
-    """(B, 3, 3) of (B, 1) angles in degrees, for points that are rows."""
+    """Compose (B, 3, 3) rotations from (B, 1) angles in degrees, for points that are rows."""
     x, y, z = (angle[:, 0] * (math.pi / 180) for angle in (pitch, yaw, roll))
     zero, one = torch.zeros_like(x), torch.ones_like(x)
 
     def matrix(*entries: Tensor) -> Tensor:
+        """Stack nine (B,) entries to (B, 3, 3)."""
         return torch.stack(entries, dim=1).view(-1, 3, 3)
 
     around_x = matrix(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
@@ -89,22 +98,22 @@ def relative_motion(
     region: str = "all",
     multiplier: float | None = None,
 ) -> Tensor:
-    """Carry what the driver did since the reference frame over to the source (Eq. 10 and 11 of the paper).
+    """Transfer the driver's motion since the reference frame to the source (Eq. 10 and 11 of the paper).
 
     Args:
-        source: of the portrait, one face.
-        driving: of B frames.
-        reference: of the driver's reference frame, one face.
-        option: one of OPTIONS. The authors' "expression" multiplies the way from the reference by the ratio of two
-            hulls: of the source's keypoints and of the reference frame's, carried over. Those are the same points,
-            so the ratio is 1 and both options agree.
-        region: one of REGIONS: what follows the driver; the rest stays the source's.
-        multiplier: weighs the way from the source's own keypoints; None: 1.
+        source: one face, the portrait's.
+        driving: B faces, the driver's.
+        reference: one face, of the driver's reference frame.
+        option: one of OPTIONS. The authors' "expression" multiplies the displacement from the reference by the ratio
+            of two hulls, of the source's keypoints and of the transferred reference frame's. These are the same
+            points, so the ratio is 1 and both options agree.
+        region: one of REGIONS: the part that follows the driver; the rest is the source's.
+        multiplier: gain of the displacement from the source's keypoints; None: 1.
     Returns:
-        (B, K, 3) keypoints, not stitched yet.
+        (B, K, 3) keypoints before stitching.
     Raises:
-        UsageError: no such option or region.
-        ShapeError: the three differ in K.
+        UsageError: there is no such option or region.
+        ShapeError: the arguments differ in K.
     """
     _check_words(option, region)
     _check_points(source, driving, reference)
@@ -124,13 +133,13 @@ def relative_motion(
 
 
 def absolute_motion(source: MotionParameters, driving: MotionParameters, region: str = "all") -> Tensor:
-    """Give the source the driver's own pose and expression, at the source's scale and in its shape.
+    """Apply the driver's pose and expression to the source, with the source's scale and shape.
 
     Returns:
-        (B, K, 3) keypoints, not stitched yet.
+        (B, K, 3) keypoints before stitching.
     Raises:
-        UsageError: no such region.
-        ShapeError: the two differ in K.
+        UsageError: there is no such region.
+        ShapeError: the arguments differ in K.
     """
     _check_words("pose", region)
     _check_points(source, driving)
@@ -143,18 +152,28 @@ def absolute_motion(source: MotionParameters, driving: MotionParameters, region:
 
 
 def scale_motion(start: Tensor, moved: Tensor, factor: float) -> Tensor:
-    """Weaken or exaggerate all motion: start + factor (moved - start); comes last, after stitching."""
+    """Scale the motion of (B, K, 3) keypoints: start + factor (moved - start); the last step, after stitching."""
     return start + factor * (moved - start)
 
 
 def _place(keypoints: Tensor, rotation: Tensor, expression: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
-    """x = s (x_c R + delta) + t with t_z = 0."""
+    """Compute x = s (x_c R + delta) + t with t_z = 0.
+
+    Args:
+        keypoints: (1 or B, K, 3), x_c.
+        rotation: (1 or B, 3, 3), R.
+        expression: (B, K, 3), delta.
+        scale: (1 or B, 1), s.
+        translation: (1 or B, 3), t.
+    Returns:
+        (B, K, 3).
+    """
     shift = translation * translation.new_tensor([1, 1, 0])
     return scale[:, None] * (keypoints @ rotation + expression) + shift[:, None]
 
 
 def _points_of(region: str, like: Tensor) -> Tensor:
-    """(K, 1) bool: the points of a region."""
+    """Return a (K, 1) bool mask of the points of a region; `like`: (B, K, 3)."""
     points = {"lip": LIP_POINTS, "eyes": EYE_POINTS}.get(region, range(like.shape[1]))
     chosen = torch.zeros(like.shape[1], 1, dtype=torch.bool, device=like.device)
     chosen[list(points)] = True
@@ -162,7 +181,7 @@ def _points_of(region: str, like: Tensor) -> Tensor:
 
 
 def _absolute_points(like: Tensor) -> Tensor:
-    """(K, 3) bool: the coordinates that absolute motion takes from the driver."""
+    """Return a (K, 3) bool mask of the coordinates that absolute motion takes from the driver; `like`: (B, K, 3)."""
     chosen = torch.zeros(like.shape[1], 3, dtype=torch.bool, device=like.device)
     for point, axes in _ABSOLUTE.items():
         chosen[point] = torch.tensor(axes, device=like.device)
@@ -170,12 +189,15 @@ def _absolute_points(like: Tensor) -> Tensor:
 
 
 def _check_words(option: str, region: str) -> None:
-    for word, known, kind in ((option, OPTIONS, "driving option"), (region, REGIONS, "region")):
+    for word, known, kind in ((option, OPTIONS, Message("driving option")), (region, REGIONS, Message("region"))):
         if word not in known:
-            raise UsageError(f"There is no {kind} {word!r}.", remedy=f"Choose one of: {', '.join(known)}.")
+            raise UsageError(
+                Message("There is no {kind} {word!r}.", kind=kind, word=word),
+                remedy=Message("Choose one of: {names}.", names=", ".join(known)),
+            )
 
 
 def _check_points(*motions: MotionParameters) -> None:
     counts = {motion.keypoints.shape[1] for motion in motions}
     if len(counts) > 1:
-        raise ShapeError(f"The motions have different numbers of keypoints: {sorted(counts)}.")
+        raise ShapeError(Message("The motions have different numbers of keypoints: {counts}.", counts=sorted(counts)))

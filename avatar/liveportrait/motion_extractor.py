@@ -1,4 +1,4 @@
-"""M: pose, expression and canonical keypoints of a face, by a ConvNeXt V2 (Woo et al. 2023)."""
+"""The motion extractor M: pose, expression and canonical keypoints of a face, by a ConvNeXt V2 (Woo et al. 2023)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _DEGREES_A_BIN, _FIRST_BIN_DEG = 3.0, -97.5
 
 
 class MotionExtractor(nn.Module):
-    """(B, 3, H, W) in [0, 1] to MotionParameters; H and W are multiples of 32."""
+    """Guo et al. 2024: the motion extractor M."""
 
     def __init__(self, config: MotionConfig) -> None:
         super().__init__()
         self.detector = _Detector(config)
 
     def forward(self, image: Tensor) -> MotionParameters:
-        """Compute the network."""
+        """Extract the parameters of (B, 3, H, W) images in [0, 1]; H and W are multiples of 32."""
         motion: MotionParameters = self.detector(image)
         return motion
 
@@ -45,6 +45,7 @@ class _Detector(nn.Module):
         self.fc_pitch, self.fc_yaw, self.fc_roll = (nn.Linear(last, config.num_bins) for _ in range(3))
 
     def forward(self, x: Tensor) -> MotionParameters:
+        """Extract the parameters of (B, 3, H, W) images in [0, 1]."""
         for down, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(down(x))
         x = self.norm(x.mean(dim=(2, 3)))
@@ -60,7 +61,7 @@ class _Detector(nn.Module):
 
 
 def _degrees(logits: Tensor) -> Tensor:
-    """The mean angle (B, 1) of (B, bins) logits."""
+    """Compute the expected angle (B, 1) in degrees from (B, N) logits of N bins."""
     bins = torch.arange(logits.shape[1], dtype=logits.dtype, device=logits.device)
     mean = (logits.softmax(dim=1) * bins).sum(dim=1, keepdim=True)
     return mean * _DEGREES_A_BIN + _FIRST_BIN_DEG
@@ -73,11 +74,12 @@ class _ChannelNorm(nn.LayerNorm):
         super().__init__(channels, eps=_EPSILON)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, C, H, W)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class _Block(nn.Module):
-    """A block of ConvNeXt V2: depthwise 7 x 7, then a two-layer network at every pixel; (B, C, H, W) stays."""
+    """A block of ConvNeXt V2: a depthwise 7 x 7 convolution, then a two-layer network at every pixel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -88,6 +90,7 @@ class _Block(nn.Module):
         self.pwconv2 = nn.Linear(4 * channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute the block: (B, C, H, W) to the same shape."""
         inner = self.norm(self.dwconv(x).permute(0, 2, 3, 1))
         inner = self.pwconv2(self.grn(F.gelu(self.pwconv1(inner))))
         refined: Tensor = x + inner.permute(0, 3, 1, 2)
@@ -95,7 +98,7 @@ class _Block(nn.Module):
 
 
 class _ResponseNorm(nn.Module):
-    """Global response normalisation of (B, H, W, C), section 3 of the ConvNeXt V2 paper."""
+    """Global response normalisation, section 3 of the ConvNeXt V2 paper."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -103,6 +106,7 @@ class _ResponseNorm(nn.Module):
         self.beta = nn.Parameter(torch.zeros(1, 1, 1, channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise (B, H, W, C)."""
         energy: Tensor = torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True)
         share = energy / (energy.mean(dim=-1, keepdim=True) + _EPSILON)
         normalised: Tensor = self.gamma * (x * share) + self.beta + x

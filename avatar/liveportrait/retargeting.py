@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class PointNetwork(nn.Module):
-    """A few linear layers with ReLU between them: (B, in) to (B, out)."""
+    """A multilayer perceptron with ReLU."""
 
     def __init__(self, inputs: int, hidden: Sequence[int], outputs: int) -> None:
         super().__init__()
@@ -19,6 +19,6 @@ class PointNetwork(nn.Module):
         self.mlp = nn.Sequential(*layers, nn.Linear((inputs, *hidden)[-1], outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the network."""
+        """Compute the network: (B, inputs) to (B, outputs)."""
         shifts: Tensor = self.mlp(x)
         return shifts

@@ -1,4 +1,4 @@
-"""What the weights themselves say about the networks they belong to, and the folds that make them plain."""
+"""Derivation of a model's structure from its weights, and folding of spectral norms."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MOTION = f"{_W}.dense_motion_network"
 
 
 def structure_of(weights: Weights) -> LivePortraitConfig:
-    """Read a config off the weights.
+    """Derive a config from the weights.
 
     Raises:
-        ValueError: they are not those of a LivePortrait model; a sentence for people.
+        ValueError: they are not the weights of a LivePortrait model; the message is meant for users.
     """
     return LivePortraitConfig(
         appearance=_appearance(weights),
@@ -40,9 +40,9 @@ def structure_of(weights: Weights) -> LivePortraitConfig:
 
 
 def fold_spectral_norms(weights: Weights) -> dict[str, Tensor]:
-    """Replace each weight_orig, weight_u, weight_v by the weight that they make: weight_orig / (u^T W v).
+    """Replace each weight_orig, weight_u, weight_v by the normalised weight: weight_orig / (u^T W v).
 
-    Miyato et al. 2018, Eq. 1, with the vectors as the training left them.
+    Miyato et al. 2018 (Spectral Normalization for GANs), with the stored vectors u and v.
     """
     folded = {name: x for name, x in weights.items() if not re.search(r"\.weight_(orig|u|v)$", name)}
     for name in weights:
@@ -114,12 +114,13 @@ def _generator(weights: Weights) -> GeneratorConfig:
 
 
 def _hidden(weights: Weights, network: str) -> tuple[int, ...]:
-    """Widths of the layers between the first and the last."""
+    """Return the widths of the hidden layers."""
     numbers = range(0, _count(weights, f"{network}.mlp."), 2)
     return tuple(_get(weights, f"{network}.mlp.{number}.weight", 2).shape[0] for number in numbers)[:-1]
 
 
 def _get(weights: Weights, name: str, dimensions: int | None = None) -> Tensor:
+    """Return a tensor of any shape by its name; raises ValueError if it is missing or not of `dimensions` axes."""
     if name not in weights:
         raise ValueError(f"{name} is missing")
     if dimensions is not None and weights[name].ndim != dimensions:

@@ -1,4 +1,4 @@
-"""W: where every cell of the moved volume looks in the source's, and the moved volume as 2-D features."""
+"""The warping module W: dense 3-D motion, and the warped feature volume as 2-D features."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor, nn
 from avatar.liveportrait.blocks import Hourglass3d
 from avatar.liveportrait.config import LivePortraitConfig
 
-_VARIANCE = 0.01  # of the heat maps, in units of the grid
-_SLOPE = 0.01  # of the leaky ReLU behind the moved volume
+VARIANCE = 0.01  # variance of the heat maps' Gaussians, in squared grid units
+LEAKY_SLOPE = 0.01  # negative slope of the leaky ReLU after the warp
 
 
 @dataclass(frozen=True, eq=False)
 class Warped:
-    """What W says about B frames."""
+    """Output of the warping module W for B frames."""
 
-    features: Tensor  # (B, C, h, w), hidden places darkened
-    deformation: Tensor  # (B, D, h, w, 3), (x, y, z) in [-1, 1]: where to look in the source's volume
+    features: Tensor  # (B, C, h, w), multiplied by the occlusion map
+    deformation: Tensor  # (B, D, h, w, 3) positions in the source's volume, (x, y, z) in [-1, 1]
     occlusion_map: Tensor | None  # (B, 1, h, w) in [0, 1], 0 = hidden in the source; None: the model has none
 
 
 class WarpingModule(nn.Module):
-    """The source's volume (1 or B, C, D, h, w) and keypoints of both to Warped."""
+    """Guo et al. 2024: the warping module W."""
 
     def __init__(self, config: LivePortraitConfig) -> None:
         super().__init__()
@@ -35,7 +35,13 @@ class WarpingModule(nn.Module):
         self.fourth = nn.Conv2d(channels, channels, 1)
 
     def forward(self, appearance: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Warped:
-        """Compute the network; kp_source (1 or B, K, 3), kp_driving (B, K, 3)."""
+        """Warp the source's feature volume.
+
+        Args:
+            appearance: (1 or B, C, D, h, w).
+            kp_source: (1 or B, K, 3).
+            kp_driving: (B, K, 3).
+        """
         appearance = appearance.expand(len(kp_driving), -1, -1, -1, -1)
         deformation, occlusion_map = self.dense_motion_network(appearance, kp_source, kp_driving)
         features = self.fourth(self.third(look_up(appearance, deformation).flatten(1, 2)))
@@ -51,11 +57,12 @@ class _LeakyBlock(nn.Module):
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(self.norm(self.conv(x)), _SLOPE)
+        """Compute the block: (B, in, H, W) to (B, out, H, W)."""
+        return F.leaky_relu(self.norm(self.conv(x)), LEAKY_SLOPE)
 
 
 class DenseMotionNetwork(nn.Module):
-    """Blends the K + 1 sparse motions, background first, to one deformation."""
+    """The dense motion network: blends K + 1 sparse motions, background first, to one deformation."""
 
     def __init__(self, config: LivePortraitConfig) -> None:
         super().__init__()
@@ -70,7 +77,13 @@ class DenseMotionNetwork(nn.Module):
             self.occlusion = nn.Conv2d(self.hourglass.channels_out * volume.reshape_depth, 1, 7, padding=3)
 
     def forward(self, appearance: Tensor, kp_source: Tensor, kp_driving: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The deformation and the occlusion map of `Warped`."""
+        """Compute the deformation and the occlusion map of `Warped`.
+
+        Args:
+            appearance: (B, C, D, h, w).
+            kp_source: (1 or B, K, 3).
+            kp_driving: (B, K, 3).
+        """
         features = F.relu(self.norm(self.compress(appearance)))
         batch, channels, depth, height, width = features.shape
         size = (depth, height, width)
@@ -88,34 +101,49 @@ class DenseMotionNetwork(nn.Module):
 
 
 def volume_grid(depth: int, height: int, width: int, like: Tensor) -> Tensor:
-    """(D, H, W, 3) positions (x, y, z) of the cells, from -1 to 1 over n - 1 steps."""
-    z, y, x = (
-        torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device) for count in (depth, height, width)
-    )
+    """Return the (D, H, W, 3) positions (x, y, z) of the cells, from -1 to 1 over n - 1 steps."""
+    z, y, x = (torch.linspace(-1, 1, count, dtype=like.dtype, device=like.device) for count in (depth, height, width))
     return torch.stack(torch.meshgrid(z, y, x, indexing="ij")[::-1], dim=-1)
 
 
 def look_up(volume: Tensor, grid: Tensor) -> Tensor:
-    """What (B, C, D, H, W) shows at the positions of (B, d, h, w, 3), trilinear, 0 outside.
+    """Sample a volume (B, C, D, H, W) at the positions (B, d, h, w, 3), trilinear, with 0 outside.
 
-    align_corners=False, although the grid counts from centre to centre: the published weights were trained so.
+    Uses align_corners=False, although the grid spans cell centres, because the published weights were trained so.
     """
     return F.grid_sample(volume, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 
 def _sparse_motions(grid: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-    """(B, K + 1, D, H, W, 3): where each keypoint's shift looks in the source; the first one straight ahead."""
+    """Compute the backward warp of each keypoint's shift, the identity first for the background.
+
+    Args:
+        grid: (D, H, W, 3).
+        kp_source: (1 or B, K, 3).
+        kp_driving: (B, K, 3).
+    Returns:
+        (B, K + 1, D, H, W, 3).
+    """
     shifts = (kp_source - kp_driving)[:, :, None, None, None]
     ahead = grid.expand(len(kp_driving), 1, *grid.shape)
     return torch.cat([ahead, grid + shifts], dim=1)
 
 
 def _heat_maps(grid: Tensor, kp_source: Tensor, kp_driving: Tensor) -> Tensor:
-    """(B, K + 1, D, H, W): a Gaussian at the driver's keypoint less one at the source's; zeros for the background."""
+    """Compute the difference of the heat maps of driver and source, with zeros for the background.
+
+    Args:
+        grid: (D, H, W, 3).
+        kp_source: (1 or B, K, 3).
+        kp_driving: (B, K, 3).
+    Returns:
+        (B, K + 1, D, H, W).
+    """
 
     def gaussian(points: Tensor) -> Tensor:
+        """Render (B, K, 3) points as (B, K, D, H, W)."""
         away = grid - points[:, :, None, None, None]
-        return (-away.square().sum(dim=-1) / (2 * _VARIANCE)).exp()
+        return (-away.square().sum(dim=-1) / (2 * VARIANCE)).exp()
 
     difference = gaussian(kp_driving) - gaussian(kp_source)
     return torch.cat([torch.zeros_like(difference[:, :1]), difference], dim=1)

@@ -1,4 +1,4 @@
-"""What moves: tracked motion, the reference frame, and how both carry over to a portrait."""
+"""Motion: tracked faces over time, the reference frame, and motion transfer to a portrait."""
 
 from avatar.motion.keypoints import Keypoints, relative_keypoints
 

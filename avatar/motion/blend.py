@@ -1,4 +1,4 @@
-"""Arithmetic on tracked faces: between two of them, and one's motion since a reference on another's face."""
+"""Arithmetic on tracked faces: interpolation, and transfer of one face's motion to another."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ from avatar.tracking.pose import pose_of_angles
 
 
 def face_from(shape: FloatArray, blendshapes: FloatArray, presence: float, pose: HeadPose) -> Face:
-    """The face with a pose-free shape (478, 3) in a pose: `Expression.of` the other way round."""
+    """Build a face from a pose-free shape and a pose: the inverse of `Expression.of`.
+
+    Args:
+        shape: (478, 3) float32, canonical frame and unit.
+        blendshapes: (52,) in [0, 1].
+        presence: [0, 1].
+        pose: the head pose to place it in.
+    """
     landmarks = shape @ pose.rotation.T * np.float32(pose.scale_px) + pose.centre_px
     return Face(landmarks.astype(np.float32), blendshapes, presence, pose)
 
 
 def blend(first: Face, second: Face, share: float) -> Face:
-    """The face a share (0 to 1) of the way from one to the other; expression and pose each go straight there."""
+    """Interpolate between two faces by `share` in [0, 1]; expression and pose are interpolated separately."""
     if share <= 0 or share >= 1:
         return second if share >= 1 else first
     to, of = np.float32(share), np.float32(1 - share)
@@ -42,9 +49,10 @@ def blend(first: Face, second: Face, share: float) -> Face:
 
 
 def carry(face: Face, reference: Face, onto: Face) -> Face:
-    """What `onto` would look like had it moved as `face` has since `reference`.
+    """Apply the motion of `face` since `reference` to `onto`.
 
-    Expression carries over as to a portrait; turns add up; shift and growth are measured in head sizes.
+    The expression is transferred as to a portrait; rotation angles are added; shift and scale are relative to the
+    head size.
     """
     shape = transfer(*(Expression.of(each) for each in (onto, reference, face)))
     now, then, base = face.pose, reference.pose, onto.pose
@@ -60,12 +68,12 @@ def carry(face: Face, reference: Face, onto: Face) -> Face:
 
 
 def in_pose(face: Face, pose: HeadPose) -> Face:
-    """The same expression in another pose."""
+    """Return the face with the same expression in another pose."""
     return face_from(Expression.of(face).shape, face.blendshapes, face.presence, pose)
 
 
 def mirrored(face: Face, width_px: int) -> Face:
-    """The face in a picture of this width as a mirror shows it."""
+    """Mirror a face in an image of this width."""
     landmarks = face.landmarks[canonical_face().mirror].copy()
     landmarks[:, 0] = width_px - 1 - landmarks[:, 0]
     return replace(

@@ -1,4 +1,4 @@
-"""Tells a cut from a movement."""
+"""Cut detection: a jump of the head that no movement explains."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from avatar.tracking.face import Face, HeadPose
 from avatar.tracking.scene import SceneWatch
 
 # Shift in head sizes (outer eye corners, some 9 cm) and log zoom. Over 2800 frames of people who talk and nod, the
-# largest step from one frame to the next was 0.14 and 0.05.
-CUT_SHIFT, CUT_ZOOM = 0.2, math.log(1.12)  # where the picture has changed as a whole
-STEP, SPEED = 0.6, 12.0  # where it has not: what a head may do at once, and per second (about 1 m/s)
+# largest changes between two frames were 0.14 and 0.05.
+CUT_SHIFT, CUT_ZOOM = 0.2, math.log(1.12)  # thresholds where the scene has changed
+STEP, SPEED = 0.6, 12.0  # thresholds where it has not: a constant, plus a speed per second (about 1 m/s)
 ZOOM_STEP, ZOOM_SPEED = math.log(1.35), 1.5
-LONGEST_S = 1.0  # somebody out of sight for longer may have gone anywhere
+LONGEST_S = 1.0  # after a longer absence the head may be anywhere
 
 
 def is_cut(before: HeadPose, after: HeadPose, elapsed_s: float, *, scene_changed: bool) -> bool:
-    """Say whether a head that was here and is there was seen by another camera in between.
+    """Return whether a head has moved further than it can without a cut.
 
     Args:
-        before, after: the head when it was last seen, and now; pixels of pictures of one size.
-        elapsed_s: between the two.
-        scene_changed: the picture as a whole has changed meanwhile, from one frame to the next.
+        before, after: the head when it was last seen, and now, in pixels of frames of the same size.
+        elapsed_s: time between the two.
+        scene_changed: a scene change was detected in between.
     """
     *_, across, down, zoom = pose_difference(before, after).tolist()
     shift, zoom = math.hypot(across, down), abs(zoom)
@@ -38,33 +38,36 @@ def is_cut(before: HeadPose, after: HeadPose, elapsed_s: float, *, scene_changed
 
 
 class CutWatch:
-    """Looks for cuts while a face is followed."""
+    """Cut detector for a tracked face."""
 
     def __init__(self) -> None:
         self._scene = SceneWatch()
         self.reset()
 
     def reset(self) -> None:
-        """Forget the past: another clip or camera."""
+        """Forget the past, for another clip or camera."""
         self._scene.reset()
-        self._pose: HeadPose | None = None  # when the head was last seen
+        self._pose: HeadPose | None = None  # pose when the head was last seen
         self._seen_s = 0.0
-        self._scene_changed = False  # since then
+        self._scene_changed = False  # since the head was last seen
 
     def rescale(self, times: float) -> None:
-        """Note that the pictures that follow are `times` as large and show the same."""
+        """Scale the last pose: the frames that follow show the same view at `times` the size."""
         if self._pose is not None:
             pose = self._pose
             self._pose = replace(pose, centre_px=pose.centre_px * np.float32(times), scale_px=pose.scale_px * times)
 
     def scene_changed(self, rgb: RgbImage) -> bool:
-        """Look at the next picture. True: it shows another scene, so that a tracker had better start afresh."""
+        """Return whether the next (H, W, 3) frame shows another scene, so that a tracker should be reset."""
         changed = self._scene.changed(rgb)
         self._scene_changed = self._scene_changed or changed
         return changed
 
     def is_cut(self, face: Face | None, time_s: float) -> bool:
-        """Say whether the picture's face is the first after a cut. None: no face is seen. One in the dark waits."""
+        """Return whether this frame's face is the first after a cut; None stands for no face.
+
+        While frames are blank the decision is postponed to the next frame with content.
+        """
         if face is None or self._scene.blank:
             return False
         before, elapsed_s = self._pose, time_s - self._seen_s

@@ -1,8 +1,8 @@
-"""Carry an expression from one face over to another.
+"""Expression transfer from one face to another.
 
-Works on pose-free faces: landmarks in the canonical head's frame and unit (HeadPose), so what is left is identity and
-expression. Displacements since the reference frame carry over region by region, scaled to the portrait's own
-proportions; what opens and closes (lids, lips) carries over as a ratio, so that closed means closed.
+Works on pose-free faces: landmarks in the canonical head's frame and unit (HeadPose), which hold identity and
+expression only. Displacements since the reference frame are transferred region by region, scaled to the portrait's
+proportions; the openings of lids and lips are transferred as ratios, so that closed stays closed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatar.frames import FloatArray
-from avatar.smoothstep import smoothstep
+from avatar.motion.smoothstep import smoothstep
 from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.regions import (
     CHEEKS,
@@ -32,16 +32,19 @@ from avatar.tracking.regions import (
 
 CLOSED_EYE = 0.03  # lid gap over eye width that the tracker reports for a closed eye
 CLOSED_LIPS = 0.012  # inner lip gap over mouth width that it reports for closed lips
-LID_OVERLAP = 0.13  # of the eye's width: how far a closed upper lid covers the lower one's edge, hiding wet rims
-LID_EAGERNESS = 1.1  # a half-closed eye must look half closed, also where its iris is dark and its white small
-USUAL_EYE = 0.25  # lid gap over eye width from which that much overlap is needed
-WIDEST_EYE = 1.45  # times the portrait's own opening
-FURTHEST_GAZE = 0.5  # shift of the iris in eye widths: from one corner to the other
+LIP_OVERLAP = 0.02  # overlap of closed lips in mouth widths, which hides rims, teeth and shade
+PRESS = (0.0, 0.3, 0.7, 1.0)  # shares of the overlap of each row of a lip, from its outer edge to its inner edge
+OPEN_LIPS = 0.1  # lip gap over mouth width from which the full overlap is needed
+LID_OVERLAP = 0.13  # overlap of a closed upper lid over the lower one in eye widths, which hides the wet rim
+LID_GAIN = 1.1  # gain of lid closing: a half-closed eye must look half closed, also with a dark iris and little white
+USUAL_EYE = 0.25  # lid gap over eye width from which the full overlap is needed
+WIDEST_EYE = 1.45  # limit of the eye opening, relative to the portrait's own
+FURTHEST_GAZE = 0.5  # limit of the iris shift in eye widths: from one corner to the other
 WIDEST_MOUTH = 0.95  # inner lip gap over mouth width
 _LID_PROFILE = np.array([0.75, 0.95, 1.0, 1.0, 1.0, 0.95, 0.75], np.float32)  # less towards the corners
 _SMILE = [BLENDSHAPES.index(name) for name in ("mouthSmileLeft", "mouthSmileRight")]
 _LOWER_FACE = np.unique(np.concatenate([UPPER_LIP_POINTS, LOWER_LIP_POINTS, MOUTH_CORNERS, CHEEKS]))
-_FREE = 0.35  # displacement that is followed exactly; twice that is the limit. Canonical units
+_FREE = 0.35  # displacement in canonical units that is followed exactly; twice that is the limit
 _BLINK = {eye: BLENDSHAPES.index(name) for eye, name in zip(EYES, ("eyeBlinkRight", "eyeBlinkLeft"), strict=True)}
 
 
@@ -54,40 +57,73 @@ class Expression:
 
     @staticmethod
     def of(face: Face) -> Expression:
-        """Take the head pose out of a tracked face."""
+        """Remove the head pose from a tracked face."""
         pose = face.pose
         shape = (face.landmarks - pose.centre_px) @ pose.rotation / np.float32(max(pose.scale_px, 1e-3))
         return Expression(shape.astype(np.float32), face.blendshapes)
 
 
-def transfer(source: Expression, reference: Expression, driving: Expression, *, strength: float = 1.0) -> FloatArray:
-    """The portrait's pose-free shape with the driver's expression since the reference frame.
+@dataclass(frozen=True)
+class PartStrengths:
+    """Strengths of the parts of an expression, 0..2, relative to that of the whole."""
+
+    mouth: float = 1.0
+    eyes: float = 1.0
+    brows: float = 1.0
+
+    def over(self, shape: FloatArray) -> FloatArray:
+        """Return the strength (478, 1) at each point of a pose-free shape (478, 3): even from brows to mouth."""
+        brows = float(np.mean([shape[eye.brow, 1].mean() for eye in EYES]))
+        eyes = float(np.mean([shape[eye.corners, 1].mean() for eye in EYES]))
+        nose = float(shape[NOSE_BASE, 1])
+        heights = (brows, eyes, 0.5 * (eyes + nose), nose)  # y points down; the nose belongs to no part
+        return np.interp(shape[:, 1:2], heights, (self.brows, self.eyes, 1.0, self.mouth)).astype(np.float32)
+
+
+EVEN = PartStrengths()
+
+
+def transfer(
+    source: Expression,
+    reference: Expression,
+    driving: Expression,
+    *,
+    strength: float = 1.0,
+    parts: PartStrengths = EVEN,
+) -> FloatArray:
+    """Transfer the driver's expression since the reference frame to the portrait's pose-free shape.
 
     Args:
         source: the portrait.
         reference: the driver in the reference frame.
         driving: the driver now.
         strength: 0 = the portrait's own expression, 1 = as the driver, 2 = exaggerated.
+        parts: multiplies the strength part by part.
     Returns:
         (478, 3) float32, canonical frame; equal to `source.shape` when `driving` is `reference`.
     """
     moved = (driving.shape - reference.shape) * np.float32(strength)
     moved = moved * _region_scale(source.shape, reference.shape)
-    moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, strength))
+    if parts != EVEN:
+        moved *= parts.over(reference.shape)
+    of_mouth, of_eyes = strength * parts.mouth, strength * parts.eyes
+    moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, of_mouth))
     shape = source.shape + _plausible(moved)
     for eye, openness in zip(EYES, _openness_of_both(reference, driving), strict=True):
-        lower_lid = (driving.shape - reference.shape)[eye.lower] * np.float32(strength)
+        lower_lid = (driving.shape - reference.shape)[eye.lower] * np.float32(of_eyes)
         lower_lid *= np.float32(_distance(source.shape, *eye.corners) / _distance(reference.shape, *eye.corners))
-        _place_lids(shape, source.shape, eye, lower_lid, 1 + strength * (openness - 1))
-        _place_iris(shape, source, reference, driving, eye, strength)
-    _place_lips(shape, source, reference, driving, strength)
+        _place_lids(shape, source.shape, eye, lower_lid, 1 + of_eyes * (openness - 1))
+        _place_iris(shape, source, reference, driving, eye, of_eyes)
+    _place_lips(shape, source, reference, driving, of_mouth)
     return shape
 
 
 def as_expressing(driver: Expression, source: Expression, basis: FloatArray) -> Expression:
-    """What the driver would look like with the portrait's expression: the reference frame of absolute motion.
+    """Give the driver the portrait's expression, which makes the reference of absolute motion.
 
     Args:
+        driver: a tracked driver.
+        source: the portrait.
         basis: (52, 478, 3) from `expression_basis`.
     """
     difference = source.blendshapes - driver.blendshapes
@@ -96,7 +132,9 @@ def as_expressing(driver: Expression, source: Expression, basis: FloatArray) -> 
 
 @functools.cache
 def expression_basis() -> FloatArray:
-    """Displacement of the pose-free landmarks per unit of each blendshape; (52, 478, 3). See `fit_expressions`.
+    """Load the displacement of the pose-free landmarks per unit of each blendshape: (52, 478, 3) float32.
+
+    Computed by `fit_expressions`.
 
     Raises:
         WeightsError: this copy of the program lacks it.
@@ -109,19 +147,25 @@ def expression_basis() -> FloatArray:
 
 
 def lid_opening(shape: FloatArray, eye: EyeRegion) -> float:
-    """Mean gap between the lids over the width of the eye, both in the canonical frame."""
+    """Return the mean gap between the lids over the width of the eye in a (478, 3) pose-free shape."""
     gap = shape[eye.lower, 1] - shape[eye.upper, 1]
     return float(gap[1:-1].mean() / _distance(shape, *eye.corners))
 
 
 def lip_gap(shape: FloatArray) -> float:
-    """Mean gap between the inner lips over the width of the mouth."""
+    """Return the mean gap between the inner lips over the width of the mouth in a (478, 3) pose-free shape."""
     gap = shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]
     return float(gap[2:-2].mean() / _distance(shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER))
 
 
 def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
-    """How much larger each part of the portrait's face is than the driver's; (478, 3), sideways and up-down apart."""
+    """Compute the size of each part of the portrait's face relative to the driver's.
+
+    Args:
+        source, reference: (478, 3) pose-free shapes of the portrait and the driver.
+    Returns:
+        (478, 3) float32 scales of the x, y and z displacements.
+    """
     mouth = _ratio(source, reference, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER, 0.75, 1.3)
     lower_face = _ratio(source, reference, NOSE_BASE, CHIN, 0.75, 1.35)
     own_brows, brows_of_driver = (np.mean([_brow_height(face, eye) for eye in EYES]) for face in (source, reference))
@@ -134,7 +178,7 @@ def _region_scale(source: FloatArray, reference: FloatArray) -> FloatArray:
 
 
 def _room_to_smile(source: Expression, reference: Expression, driving: Expression, strength: float) -> float:
-    """How much of the driver's widening mouth a portrait takes that smiles already: 1 all of it, less beyond a grin."""
+    """Return the share, in [0, 1], of the driver's smile to transfer so that a smiling portrait stays plausible."""
     own = float(source.blendshapes[_SMILE].mean())
     added = strength * float((driving.blendshapes - reference.blendshapes)[_SMILE].mean())
     if own + added <= 1 or added <= 0:
@@ -143,26 +187,25 @@ def _room_to_smile(source: Expression, reference: Expression, driving: Expressio
 
 
 def _plausible(moved: FloatArray) -> FloatArray:
-    """Ease displacements (478, 3) into a limit, so that a tracker gone wild cannot tear the face apart."""
+    """Soft-limit (478, 3) displacements, so that a tracking failure cannot tear the face apart."""
     size = np.linalg.norm(moved, axis=1, keepdims=True)
     over = np.maximum(size - _FREE, 0.0)
     eased = np.minimum(size, _FREE) + _FREE * np.tanh(over / _FREE)
     return np.asarray(moved * (eased / np.maximum(size, 1e-9)), np.float32)
 
 
-def _place_lids(
-    shape: FloatArray, source: FloatArray, eye: EyeRegion, lower_lid: FloatArray, openness: float
-) -> None:
-    """Set the lids so that the eye is as open, relative to the portrait's own opening, as `openness` says.
+def _place_lids(shape: FloatArray, source: FloatArray, eye: EyeRegion, lower_lid: FloatArray, openness: float) -> None:
+    """Set the lids to a given opening, relative to the portrait's own.
 
     Args:
-        shape: changed in place.
-        source: the portrait's own shape.
-        lower_lid: (7, 3), how far the driver's lower lid has moved, in the portrait's size.
+        shape: (478, 3), changed in place.
+        source: (478, 3), the portrait's own shape.
+        eye: the eye to change.
+        lower_lid: (7, 3), displacement of the driver's lower lid, scaled to the portrait.
         openness: 0 closed, 1 the portrait's own.
     """
     if openness < 1:
-        openness = 1 - LID_EAGERNESS * (1 - openness)
+        openness = 1 - LID_GAIN * (1 - openness)
     openness = float(np.clip(openness, 0.0, WIDEST_EYE))
     drift = (shape[eye.corners] - source[eye.corners]).mean(axis=0)
     lower = source[eye.lower] + drift + np.clip(lower_lid - drift, -0.04, 0.04)
@@ -171,20 +214,20 @@ def _place_lids(
     upper = lower - gap * np.float32(openness)
     overlap = LID_OVERLAP * _distance(source, *eye.corners) * min(lid_opening(source, eye) / USUAL_EYE, 1.0)
     upper[:, 1] += np.float32(overlap) * closed**3 * _LID_PROFILE
-    meet = np.float32(0.12) * closed * gap  # a closing lower lid comes up a little to meet the upper one
+    meet = np.float32(0.12) * closed * gap  # a closing lower lid rises slightly to meet the upper one
     before = shape[eye.upper].copy()
     shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet
     follow = np.clip(shape[eye.upper] - before, -0.3, 0.3)
-    # The lid of a cartoon's large eye comes far down: its skin goes along, or the line of lashes would be stretched.
+    # The lid of a cartoon's large eye travels far: its skin must follow, or the lash line would be stretched.
     large = max(lid_opening(source, eye) / USUAL_EYE, 1.0)
     for lag, ring in zip((0.45 / large**2, 0.8 / large), eye.upper_rings, strict=True):
         shape[ring] += np.float32(1 - lag) * follow
 
 
 def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:
-    """`_openness` of the right and the left eye: one figure for both unless the driver winks.
+    """Return the opening of the right and the left eye, as `_openness`, averaged unless the driver winks.
 
-    The tracker tells the two apart when the head is turned though they move as one; only a wink differs by more.
+    With a turned head the tracker reports different openings for eyes that move together; a wink differs by more.
     """
     right, left = (_openness(reference, driving, eye) for eye in EYES)
     wink = float(smoothstep((abs(right - left) - 0.4) / 0.25))
@@ -193,7 +236,7 @@ def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float
 
 
 def _openness(reference: Expression, driving: Expression, eye: EyeRegion) -> float:
-    """How open the driver's eye is: 0 closed, 1 as in the reference frame, above 1 wider."""
+    """Return the opening of the driver's eye: 0 closed, 1 as in the reference frame, above 1 wider."""
     at_rest, now = lid_opening(reference.shape, eye), lid_opening(driving.shape, eye)
     by_gap = (now - CLOSED_EYE) / max(at_rest - CLOSED_EYE, 0.05)
     rest_blink, blink = float(reference.blendshapes[_BLINK[eye]]), float(driving.blendshapes[_BLINK[eye]])
@@ -206,7 +249,14 @@ def _openness(reference: Expression, driving: Expression, eye: EyeRegion) -> flo
 def _place_iris(
     shape: FloatArray, source: Expression, reference: Expression, driving: Expression, eye: EyeRegion, strength: float
 ) -> None:
-    """Turn the eyes as the driver's: both by the same amount, in eye widths, which averages the tracker's noise."""
+    """Shift the irises by the driver's change of gaze, in eye widths, averaged over both eyes to reduce noise.
+
+    Args:
+        shape: (478, 3), changed in place.
+        source, reference, driving: as in `transfer`.
+        eye: the eye to change.
+        strength: as in `transfer`.
+    """
     turns = [_gaze(driving.shape, each) - _gaze(reference.shape, each) for each in EYES]
     turn = np.clip(np.mean(turns, axis=0) * np.float32(strength), -FURTHEST_GAZE, FURTHEST_GAZE)
     width = _distance(source.shape, *eye.corners)
@@ -217,7 +267,7 @@ def _place_iris(
 
 
 def _gaze(shape: FloatArray, eye: EyeRegion) -> FloatArray:
-    """Iris centre relative to the middle of the eye's corners, in eye widths; (2,)."""
+    """Return the (2,) iris centre of a (478, 3) shape relative to the middle of the eye's corners, in eye widths."""
     middle = 0.5 * (shape[eye.outer, :2] + shape[eye.inner, :2])
     return np.asarray((shape[eye.iris, :2] - middle) / _distance(shape, *eye.corners), np.float32)
 
@@ -225,31 +275,44 @@ def _gaze(shape: FloatArray, eye: EyeRegion) -> FloatArray:
 def _place_lips(
     shape: FloatArray, source: Expression, reference: Expression, driving: Expression, strength: float
 ) -> None:
-    """Set the gap between the lips by ratio of mouth width, keeping the lips as thick as they are."""
+    """Set the gap between the lips relative to the width of the mouth, preserving the thickness of the lips.
+
+    Args:
+        shape: (478, 3), changed in place.
+        source, reference, driving: as in `transfer`.
+        strength: as in `transfer`.
+    """
     width = _distance(source.shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER)
     driver_width = _distance(reference.shape, RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER)
     own, at_rest, now = (
         (face.shape[LOWER_LIP[3], 1] - face.shape[UPPER_LIP[3], 1]) / size
         for face, size in ((source, width), (reference, driver_width), (driving, driver_width))
     )
-    at_rest = np.maximum(at_rest, 0.0)  # closed lips are tracked as crossing by a hair
+    at_rest = np.maximum(at_rest, 0.0)  # the tracker lets closed lips cross slightly
     now = np.maximum(at_rest + strength * (np.maximum(now, 0.0) - at_rest), 0.0)
     closing = np.clip((now + CLOSED_LIPS) / (at_rest + CLOSED_LIPS), 0.0, 1.0)  # 1 unless the driver closes further
     gap = np.where(own > 0, own * closing, own) + np.maximum(now - at_rest, 0.0)
+    shut = np.clip(1 - now / (3 * CLOSED_LIPS), 0.0, 1.0) * smoothstep((at_rest - CLOSED_LIPS) / (2 * CLOSED_LIPS))
+    shut *= np.clip(own / OPEN_LIPS, 0.0, 1.0)
+    gap -= shut * np.maximum(own * closing, 0.0)
     gap = np.minimum(gap, np.maximum(own, WIDEST_MOUTH))
     missing = np.clip(gap * width - (shape[LOWER_LIP[3], 1] - shape[UPPER_LIP[3], 1]), -2 * _FREE, 2 * _FREE)
-    for upper, lower in zip(UPPER_LIP, LOWER_LIP, strict=True):
-        shape[upper, 1] -= 0.4 * missing
-        shape[lower, 1] += 0.6 * missing
+    for upper, lower, press in zip(UPPER_LIP, LOWER_LIP, PRESS, strict=True):
+        change = missing - press * shut * LIP_OVERLAP * width
+        shape[upper, 1] -= 0.4 * change
+        shape[lower, 1] += 0.6 * change
 
 
 def _ratio(source: FloatArray, reference: FloatArray, first: int, second: int, low: float, high: float) -> float:
+    """Return the ratio of a distance between two points in two (478, 3) shapes, clipped to [low, high]."""
     return float(np.clip(_distance(source, first, second) / _distance(reference, first, second), low, high))
 
 
 def _distance(shape: FloatArray, first: int, second: int) -> float:
+    """Return the distance between two points of a (478, 3) shape, at least 1e-6."""
     return max(float(np.linalg.norm(shape[first] - shape[second])), 1e-6)
 
 
 def _brow_height(shape: FloatArray, eye: EyeRegion) -> float:
+    """Return the height of the brow above the corners of the eye in a (478, 3) shape."""
     return float(shape[eye.corners, 1].mean() - shape[eye.brow, 1].mean())

@@ -1,8 +1,8 @@
-"""Learn how the face moves with each expression coefficient: `python -m avatar.motion.fit_expressions`.
+"""Fit the landmark displacement of each expression coefficient: `python -m avatar.motion.fit_expressions`.
 
-Absolute motion needs to know what the driver's face would look like with the portrait's expression. Over clips of
-many people, pose-free landmarks are regressed on the blendshape coefficients, both relative to each person's own
-mean, so that identity drops out: ridge regression (Hoerl and Kennard 1970). Each clip also enters mirrored.
+Absolute motion needs the driver's face with the portrait's expression. Over clips of many people, pose-free landmarks
+are regressed on the blendshape coefficients, both relative to each person's mean, so that identity cancels out: ridge
+regression (Hoerl and Kennard 1970). Each clip is also used mirrored.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from pathlib import Path
 import numpy as np
 
 from avatar.frames import FloatArray
-from avatar.images import load_image
+from avatar.images.load import load_image
 from avatar.motion.expression import Expression
 from avatar.sources.video import open_driving
 from avatar.tracking import Face, FaceTracker
 from avatar.tracking.canonical import canonical_face
 from avatar.tracking.face import BLENDSHAPES, MIRRORED_BLENDSHAPES
 
-RIDGE = 0.02  # times the number of frames; coefficients are in [0, 1]
-EVERY = 3  # frames of a clip that are used: neighbours hardly differ
+RIDGE = 0.02  # regularisation per frame; coefficients are in [0, 1]
+EVERY = 3  # use every third frame of a clip: neighbours hardly differ
 
 
 def mirrored(expression: Expression) -> Expression:
-    """The same expression seen in a mirror."""
+    """Mirror an expression."""
     shape = expression.shape[canonical_face().mirror] * np.array([-1, 1, 1], np.float32)
     return Expression(shape, expression.blendshapes[MIRRORED_BLENDSHAPES])
 
 
 def fit(people: Sequence[Sequence[Expression]]) -> FloatArray:
-    """Displacement of the pose-free landmarks per unit of each coefficient, (52, 478, 3).
+    """Fit the displacement of the pose-free landmarks per unit of each coefficient.
 
     Args:
-        people: for each person and clip, the expressions seen.
+        people: the expressions of each person or clip.
+    Returns:
+        (52, 478, 3) float32.
     """
     coefficients, displacements = [], []
     for expressions in people:
@@ -53,7 +55,7 @@ def fit(people: Sequence[Sequence[Expression]]) -> FloatArray:
 
 
 def read_people(folder: Path, tracker: FaceTracker) -> Iterator[list[Expression]]:
-    """Expressions of every clip below a folder, and of every NAME_neutral.jpg with its NAME_smiling.jpg."""
+    """Track every clip below a folder, and every NAME_neutral.jpg with its NAME_smiling.jpg."""
     for path in sorted(folder.rglob("*.mp4")):
         tracker.reset()
         with open_driving(path) as clip:

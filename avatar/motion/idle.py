@@ -1,10 +1,10 @@
-"""The idle motion that ships: breathing, a small sway of the head, blinks, glances and a passing smile.
+"""The built-in idle motion: breathing, a small sway of the head, blinks, glances and a passing smile.
 
-It is composed from formulas on the mean face, not recorded from a person, and its end meets its beginning.
-`python -m avatar.motion.idle` writes models/idle.masque.
+It is synthesised on the mean face, not recorded from a person, and loops seamlessly. `python -m avatar.motion.idle`
+writes models/idle.masque.
 
-A breath takes 4.5 s; a blink closes in 0.1 s and opens in about twice that; a glance is a saccade of 0.05 s with a
-fixation of about a second behind it, and the head follows late and a fifth as far.
+A breath takes 4.5 s; a blink closes in 0.1 s and opens in about twice that; a glance is a saccade of 0.05 s followed
+by a fixation of about a second, and the head follows with a delay and a fifth of the angle.
 """
 
 from __future__ import annotations
@@ -16,45 +16,49 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from avatar.motion.expression import expression_basis
+from avatar.motion.smoothstep import smoothstep
+from avatar.motion.speech import CLOSED, MouthShape
 from avatar.motion.template import SUFFIX, load_template, save_template
 from avatar.motion.track import MotionTrack
-from avatar.smoothstep import smoothstep
-from avatar.tracking import canonical_face
-from avatar.tracking.face import BLENDSHAPES
+from avatar.system.installation import MODELS
+from avatar.tracking import canonical_face, pose_of
+from avatar.tracking.face import BLENDSHAPES, Face
 from avatar.tracking.pose import rotation_from_angles
 from avatar.tracking.regions import EYES, LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER, EyeRegion
 
 Float64Array = npt.NDArray[np.float64]
 
 LENGTH_S, RATE = 9.0, 30
-SIDE_PX, HEAD_PX = 512, 105.0  # of the picture the motion is laid out in, and of one head unit in it
-PIVOT = np.array([0.0, 1.5, 0.45])  # head units: the head turns about the neck's base, below and behind the face
+SIDE_PX, HEAD_PX = 512, 105.0  # side of the virtual image, and length of one head unit in it
+PIVOT = np.array([0.0, 1.5, 0.45])  # head units: the base of the neck, below and behind the face
 EYEBALL = 0.135  # radius in head units: 12 mm where the outer eye corners are 90 mm apart
 
 BREATHS = 2  # per loop
 BLINKS_S = (1.3, 4.55, 7.25, 7.75)
-# (from, to, degrees to the right of the picture, degrees up): between these the eyes look at the viewer
+# (from, to, degrees to the right of the image, degrees up): between these the eyes look at the viewer
 GLANCES = ((2.5, 3.5, -11.0, -3.0), (5.35, 6.5, 9.0, 5.0), (8.1, 8.5, -3.0, 1.0))
 SMILE_S, SMILE = (5.6, 8.0), 0.35
 
 
 @dataclass(frozen=True)
 class Pose:
-    """What the idle face does at one time."""
+    """Pose and expression of the idle face at one time."""
 
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
     shift: tuple[float, float]  # head units
     zoom: float
-    closing: float  # of the lids, 0 open, 1 closed
-    gaze_deg: tuple[float, float]  # to the right of the picture, up
+    closing: float  # lids: 0 open, 1 closed
+    gaze_deg: tuple[float, float]  # to the right of the image, up
     smile: float  # 0 to 1
-    brows: float  # raised, 0 to 1
+    brows: float  # 0 at rest, 1 raised
+    mouth: MouthShape = CLOSED  # of somebody who speaks
 
 
 def pose_at(time_s: float) -> Pose:
-    """The motion's formulas; periodic in LENGTH_S."""
+    """Evaluate the motion at a time; periodic in LENGTH_S."""
     turn = 2 * np.pi * time_s / LENGTH_S
     breath = float(np.sin(BREATHS * turn))
     gaze_x, gaze_y = _gaze(time_s, lag_s=0.0)
@@ -76,8 +80,14 @@ def pose_at(time_s: float) -> Pose:
     )
 
 
+def face_of(pose: Pose) -> Face:
+    """Make the face that a tracker would report for a pose, in an image of SIDE_PX x SIDE_PX."""
+    landmarks = _landmarks(pose).astype(np.float32)
+    return Face(landmarks, _blendshapes(pose), 1.0, pose_of(landmarks))
+
+
 def compose_idle() -> MotionTrack:
-    """The whole loop: LENGTH_S seconds at RATE frames per second, the last frame one step before the first."""
+    """Render the loop: LENGTH_S seconds at RATE frames per second; the frame after the last is the first."""
     times_s = np.arange(round(LENGTH_S * RATE)) / RATE
     poses = [pose_at(float(time_s)) for time_s in times_s]
     return MotionTrack(
@@ -92,23 +102,23 @@ def compose_idle() -> MotionTrack:
 
 
 def idle_path() -> Path:
-    """Where the template that ships lies."""
-    return Path(__file__).resolve().parents[2] / "models" / f"idle{SUFFIX}"
+    """Return the path of the template that ships."""
+    return MODELS / f"idle{SUFFIX}"
 
 
 def load_idle() -> MotionTrack:
-    """The motion that ships; composed afresh where its file is missing."""
+    """Load the motion that ships; composes it if its file is missing."""
     path = idle_path()
     return load_template(path) if path.is_file() else compose_idle()
 
 
 def _since(time_s: float, start_s: float) -> float:
-    """Time since `start_s` in a loop, in [-LENGTH_S / 2, LENGTH_S / 2)."""
+    """Return the time since `start_s` in the loop, in [-LENGTH_S / 2, LENGTH_S / 2)."""
     return (time_s - start_s + LENGTH_S / 2) % LENGTH_S - LENGTH_S / 2
 
 
 def _bump(time_s: float, start_s: float, end_s: float, *, rise_s: float, fall_s: float) -> float:
-    """0 outside [start, end], 1 inside, with soft flanks inside."""
+    """Return 0 outside [start, end] and 1 inside, with smooth transitions inside the interval."""
     return float(smoothstep(_since(time_s, start_s) / rise_s) * smoothstep(-_since(time_s, end_s) / fall_s))
 
 
@@ -117,7 +127,7 @@ def _blink(since_s: float) -> float:
 
 
 def _gaze(time_s: float, lag_s: float) -> tuple[float, float]:
-    """Degrees to the right of the picture and up; with a lag, smoothed as the heavy head follows."""
+    """Return the gaze in degrees to the right of the image and up; a lag also smooths it, as for the head."""
     step_s = 0.05 + 1.6 * lag_s
     right = up = 0.0
     for start_s, end_s, to_right, to_up in GLANCES:
@@ -127,7 +137,7 @@ def _gaze(time_s: float, lag_s: float) -> tuple[float, float]:
 
 
 def _landmarks(pose: Pose) -> Float64Array:
-    """(478, 3) in the pixels of the layout."""
+    """Return (478, 3) float64 landmarks in pixels of the virtual image."""
     points = canonical_face().points.astype(np.float64)
     for corner in (LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER):
         outwards = np.sign(points[corner, 0])
@@ -136,29 +146,54 @@ def _landmarks(pose: Pose) -> Float64Array:
         _pull(points, points[eye.brow].mean(axis=0), np.array([0.0, -0.05, 0.0]) * pose.brows, reach=0.2)
         look(points, eye, pose.gaze_deg)
         close_lids(points, eye, pose.closing)
+    if pose.mouth != CLOSED:
+        for corner in (LEFT_MOUTH_CORNER, RIGHT_MOUTH_CORNER):  # the basis hardly narrows a pursed mouth
+            inwards = -np.sign(points[corner, 0]) * pose.mouth.rounded
+            _pull(points, points[corner].copy(), np.array([0.07 * inwards, 0.0, -0.03 * abs(inwards)]), reach=0.15)
+        values = np.array([_mouth_blendshapes(pose.mouth).get(name, 0.0) for name in BLENDSHAPES])
+        points += np.tensordot(values, expression_basis(), axes=1)
     turned = (points - PIVOT) @ rotation_from_angles(pose.yaw_deg, pose.pitch_deg, pose.roll_deg).T + PIVOT
     placed = turned * (HEAD_PX * pose.zoom) + np.array([*pose.shift, 0.0]) * HEAD_PX
     return np.asarray(placed + np.array([(SIDE_PX - 1) / 2, 0.47 * SIDE_PX, 0.0]))
 
 
 def _pull(points: Float64Array, centre: Float64Array, by: Float64Array, reach: float) -> None:
-    """Move the skin around a point; the pull fades as a Gaussian of the distance."""
+    """Displace points around a centre, with Gaussian fall-off.
+
+    Args:
+        points: (478, 3), changed in place.
+        centre: (3,).
+        by: (3,), displacement at the centre.
+        reach: standard deviation of the fall-off, head units.
+    """
     distance = np.linalg.norm(points - centre, axis=1)
     points += np.exp(-0.5 * (distance / reach) ** 2)[:, None] * by
 
 
 def look(points: Float64Array, eye: EyeRegion, gaze_deg: tuple[float, float]) -> None:
-    """Turn the iris about the eyeball's centre; the upper lid goes half of the way up or down with it."""
+    """Rotate the iris about the centre of the eyeball; the upper lid follows half-way up or down.
+
+    Args:
+        points: (478, 3) pose-free, canonical units; changed in place.
+        eye: the eye to change.
+        gaze_deg: to the right of the image, and up.
+    """
     right, up = np.radians(gaze_deg)
     shift = EYEBALL * np.array([np.sin(right), -np.sin(up), 2 - np.cos(right) - np.cos(up)])
     points[[eye.iris, *eye.iris_rim]] += shift
-    arch = np.sin(np.linspace(0.15, 0.85, len(eye.upper)) * np.pi)  # the lid's corners stay
+    arch = np.sin(np.linspace(0.15, 0.85, len(eye.upper)) * np.pi)  # fades towards the corners of the lid
     points[eye.upper, 1] += 0.5 * shift[1] * arch
     points[eye.lower, 1] += 0.2 * shift[1] * arch
 
 
 def close_lids(points: Float64Array, eye: EyeRegion, closing: float) -> None:
-    """Bring the lids together; they meet near the lower one, and the skin above follows the less, the further."""
+    """Close the lids; they meet near the lower one, and the skin above follows with decreasing weight.
+
+    Args:
+        points: (478, 3) pose-free, canonical units; changed in place.
+        eye: the eye to change.
+        closing: 0 unchanged, 1 closed.
+    """
     meet = points[eye.lower] + 0.1 * (points[eye.upper] - points[eye.lower])
     down = closing * (meet - points[eye.upper])
     for ring, share in zip(eye.upper_rings, (0.55, 0.2), strict=False):
@@ -168,7 +203,7 @@ def close_lids(points: Float64Array, eye: EyeRegion, closing: float) -> None:
 
 
 def _blendshapes(pose: Pose) -> npt.NDArray[np.float32]:
-    """(52,) coefficients that a tracker would read off such a face, about."""
+    """Return (52,) float32 coefficients, approximately those a tracker would report for such a face."""
     right, up = pose.gaze_deg[0] / 30, pose.gaze_deg[1] / 30
     values = {
         "eyeBlinkLeft": 0.05 + 0.9 * pose.closing, "eyeBlinkRight": 0.05 + 0.9 * pose.closing,
@@ -178,7 +213,21 @@ def _blendshapes(pose: Pose) -> npt.NDArray[np.float32]:
         "eyeLookOutLeft": right, "eyeLookInRight": right, "eyeLookInLeft": -right, "eyeLookOutRight": -right,
         "eyeLookUpLeft": up, "eyeLookUpRight": up, "eyeLookDownLeft": -up, "eyeLookDownRight": -up,
     }  # fmt: skip
+    for name, value in _mouth_blendshapes(pose.mouth).items():
+        values[name] = values.get(name, 0.0) + value
     return np.array([min(max(values.get(name, 0.0), 0.0), 1.0) for name in BLENDSHAPES], np.float32)
+
+
+def _mouth_blendshapes(mouth: MouthShape) -> dict[str, float]:
+    """Return the coefficients, in [0, 1], of a speaking mouth; lips that are pressed keep the jaw shut."""
+    jaw = mouth.jaw * (1 - mouth.pressed)
+    sideways, press = 0.35 * mouth.spread, 0.5 * mouth.pressed
+    return {
+        "jawOpen": 0.55 * jaw, "mouthPucker": 0.7 * mouth.rounded, "mouthFunnel": 0.25 * mouth.rounded * jaw,
+        "mouthStretchLeft": sideways, "mouthStretchRight": sideways,
+        "mouthSmileLeft": 0.3 * sideways, "mouthSmileRight": 0.3 * sideways,
+        "mouthPressLeft": press, "mouthPressRight": press,
+    }  # fmt: skip
 
 
 def main(argv: Sequence[str] = ()) -> int:

@@ -1,4 +1,4 @@
-"""Keypoints with local affine frames, and how a driver's carry over to another's picture."""
+"""Keypoints with jacobians, and their transfer from the driver to the source image."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from avatar.errors import ShapeError
+from avatar.system.message import Message
 
-if TYPE_CHECKING:  # torch is loaded by whoever makes the tensors
+if TYPE_CHECKING:  # torch is imported where tensors are made
     from torch import Tensor
 
-SMALLEST_DETERMINANT = 1e-6  # of a frame that is inverted; trained detectors stay far above
-SMALLEST_AREA = 1e-8  # of a hull, in the units of `value`; below, points lie on a line
+SMALLEST_DETERMINANT = 1e-6  # lower bound when inverting a jacobian; trained detectors stay far above
+SMALLEST_AREA = 1e-8  # area of a hull, in the units of `value`, below which the points lie on a line
 
 
 @dataclass(frozen=True, eq=False)
 class Keypoints:
-    """K learned points of B images, each with the affine frame around it.
+    """K learned points of B images, each with the jacobian of the local affine motion.
 
     `jacobian` is d T_{X<-R} / dp at the point (Siarohin et al. 2019, Eq. 1); None in the zeroth-order model, which
     only shifts.
@@ -27,10 +28,12 @@ class Keypoints:
 
     def __post_init__(self) -> None:
         if self.value.ndim != 3 or self.value.shape[2] != 2:
-            raise ShapeError(f"Keypoints are (B, K, 2), got {tuple(self.value.shape)}.")
+            raise ShapeError(Message("Keypoints are (B, K, 2), got {shape}.", shape=tuple(self.value.shape)))
         if self.jacobian is not None and self.jacobian.shape != (*self.value.shape, 2):
             wanted, got = (*self.value.shape, 2), tuple(self.jacobian.shape)
-            raise ShapeError(f"The jacobians of these keypoints are {wanted}, got {got}.")
+            raise ShapeError(
+                Message("The jacobians of these keypoints are {wanted}, got {got}.", wanted=wanted, got=got)
+            )
 
     def __len__(self) -> int:
         return int(self.value.shape[0])
@@ -39,18 +42,18 @@ class Keypoints:
 def relative_keypoints(
     kp_source: Keypoints, kp_driving: Keypoints, kp_reference: Keypoints, adapt_scale: bool = True
 ) -> Keypoints:
-    """Move the source's keypoints as the driver's have moved since the reference frame.
+    """Apply the driver's motion since the reference frame to the source's keypoints.
 
     Siarohin et al. 2019 (First Order Motion Model), Sec. 3.4, relative motion transfer:
     value = source + s (driving - reference), jacobian = J_driving J_reference^-1 J_source.
 
     Args:
-        kp_source: of the source image, B = 1 or as many as `kp_driving`.
-        kp_driving: of the driving frames.
-        kp_reference: of the frame in which the driver looks as the source does, B = 1 or as many.
+        kp_source: keypoints of the source image, B = 1 or as in `kp_driving`.
+        kp_driving: keypoints of the driving frames.
+        kp_reference: keypoints of the frame in which the driver looks like the source, B = 1 or as in `kp_driving`.
         adapt_scale: s = `movement_scale`, so that a small face moves by less than a large one; else s = 1.
     Returns:
-        kp_norm, B as in `kp_driving`. Without jacobians where the three have none.
+        kp_norm, B as in `kp_driving`; without jacobians if the three have none.
     Raises:
         ShapeError: the sets differ in K, in B, or only some have jacobians.
     """
@@ -61,15 +64,15 @@ def relative_keypoints(
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """What is known of the carrying over before the driving frames come, so that each of them costs two steps."""
+    """Precomputed motion transfer: everything that does not depend on the driving frame."""
 
     offset: Tensor  # (B, K, 2)
     scale: Tensor  # (B, 1, 1)
-    turn: Tensor | None  # (B, K, 2, 2); None: no frames
-    rest: Tensor | None  # (B, K, 2, 2), of the source's own frames; None: nothing
+    turn: Tensor | None  # (B, K, 2, 2), factor of the driving jacobians; None: there are no jacobians
+    rest: Tensor | None  # (B, K, 2, 2), added to the product; None: nothing is added
 
     def apply(self, kp_driving: Keypoints) -> Keypoints:
-        """kp_norm of driving frames."""
+        """Compute kp_norm for driving frames: value (B, K, 2), jacobian (B, K, 2, 2)."""
         value = self.offset + kp_driving.value * self.scale
         if self.turn is None or kp_driving.jacobian is None:
             return Keypoints(value)
@@ -84,13 +87,13 @@ def transfer_between(
     adapt_scale: bool = True,
     strength: float = 1.0,
 ) -> Transfer:
-    """`relative_keypoints`, prepared.
+    """Precompute `relative_keypoints` for a source and a reference frame.
 
     Args:
-        kp_source: of the source image.
-        kp_reference: of the reference frame; None: absolute motion, the driver's keypoints themselves.
+        kp_source: keypoints of the source image: value (B, K, 2), jacobian (B, K, 2, 2).
+        kp_reference: keypoints of the reference frame; None for absolute motion, the driver's keypoints unchanged.
         adapt_scale: as in `relative_keypoints`.
-        strength: 1 moves as far as the driver, 0 not at all; between, shift and change of frame are shares of it.
+        strength: 1 moves as far as the driver, 0 not at all; scales shifts and changes of the jacobians linearly.
     """
     import torch
 
@@ -106,11 +109,11 @@ def transfer_between(
 
 
 def movement_scale(kp_source: Keypoints, kp_reference: Keypoints) -> Tensor:
-    """How large the source is beside the driver: the square roots of the areas of their convex hulls, divided.
+    """Compute the size of the source relative to the driver: the root of the ratio of their convex hull areas.
 
     Returns:
-        (B, 1, 1), where B is the larger of the two batches. 1 where either hull has no area (fewer than three
-        points, or all on a line): nothing can be said about size there.
+        (B, 1, 1), where B is the larger of the two batch sizes; 1 where either hull has no area (fewer than three
+        points, or all on a line).
     """
     import torch
 
@@ -121,7 +124,7 @@ def movement_scale(kp_source: Keypoints, kp_reference: Keypoints) -> Tensor:
 
 
 def hull_areas(value: Tensor) -> list[float]:
-    """Areas of the convex hulls of B sets of points. `value` is (B, K, 2)."""
+    """Compute the areas of the convex hulls of B point sets. `value` is (B, K, 2)."""
     from avatar.cv import cv2
 
     clouds = value.detach().float().cpu().numpy()
@@ -129,10 +132,9 @@ def hull_areas(value: Tensor) -> list[float]:
 
 
 def inverse(jacobian: Tensor) -> Tensor:
-    """Inverses of (..., 2, 2) matrices, in closed form: exact to rounding, and every runtime knows its steps.
+    """Invert (..., 2, 2) matrices in closed form, which is exact to rounding and exports to every runtime.
 
-    A frame that has collapsed to a line has no inverse; its determinant is held away from 0, so that one bad point
-    does not spread NaN over the picture.
+    Determinants are bounded away from 0, so that one degenerate jacobian does not spread NaN over the image.
     """
     import torch
 
@@ -145,10 +147,22 @@ def inverse(jacobian: Tensor) -> Tensor:
 
 
 def check_fit(kp: Keypoints, kp_driving: Keypoints) -> None:
-    """Raise ShapeError unless `kp` (B = 1 or the same) can be used with every one of `kp_driving`."""
+    """Raise ShapeError unless `kp` fits `kp_driving`: the same K, B = 1 or the same, jacobians in both or neither."""
     if kp.value.shape[1] != kp_driving.value.shape[1]:
-        raise ShapeError(f"Keypoints of different models: {kp.value.shape[1]} and {kp_driving.value.shape[1]} points.")
+        raise ShapeError(
+            Message(
+                "Keypoints of different models: {count} and {other} points.",
+                count=kp.value.shape[1],
+                other=kp_driving.value.shape[1],
+            )
+        )
     if len(kp) not in (1, len(kp_driving)):
-        raise ShapeError(f"{len(kp)} sets of keypoints cannot go with {len(kp_driving)} driving frames.")
+        raise ShapeError(
+            Message(
+                "{count} sets of keypoints cannot go with {other} driving frames.",
+                count=len(kp),
+                other=len(kp_driving),
+            )
+        )
     if (kp.jacobian is None) != (kp_driving.jacobian is None):
         raise ShapeError("Keypoints of different models: some have jacobians, others none.")

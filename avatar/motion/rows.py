@@ -1,4 +1,4 @@
-"""Rows of numbers that may be too many to keep in memory: the motion of a long clip."""
+"""Growing arrays that may be too large for memory, such as the motion of a long clip."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.errors import OutputError
+from avatar.system.message import Message
 
 SPILL_BYTES = 16 * 2**20
-CHUNK = 512  # rows that are worked on at a time
+CHUNK = 512  # rows processed at a time
 
 
 class Rows:
-    """Collects rows of one shape and type. Long tables go to a temporary file without a name.
+    """Growing array of rows of one shape and type, kept in an unnamed temporary file above SPILL_BYTES.
 
-    Such a file is gone when the program ends, however it ends.
+    The operating system deletes that file when the program ends, even after a crash.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float32) -> None:
@@ -57,7 +58,7 @@ class Rows:
             raise _no_room(error) from error
 
     def finish(self) -> npt.NDArray[Any]:
-        """Return everything as a read-only (T, *shape) array, mapped from the file where there is one.
+        """Return all rows as a read-only (T, *shape) array, memory-mapped where there is a file.
 
         Raises:
             OutputError: the disk of temporary files is full.
@@ -80,19 +81,19 @@ def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
 
 
 def is_mapped(array: npt.NDArray[Any]) -> bool:
-    """Say whether an array is backed by a file."""
+    """Return whether an array, (T, ...), is memory-mapped."""
     return _mapping(array) is not None
 
 
 def let_go(array: npt.NDArray[Any]) -> None:
-    """Give back the memory that reading a mapped array took; its values stay readable. Nothing for other arrays."""
+    """Release the resident pages of a memory-mapped array, (T, ...), which stays readable; ignore other arrays."""
     mapping = _mapping(array)
-    if mapping is not None and hasattr(mapping, "madvise"):  # Windows trims by itself
+    if mapping is not None and hasattr(mapping, "madvise"):  # Windows trims the working set by itself
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def scratch_folder() -> Path:
-    """Return where large temporary files go: TMPDIR, else a folder on disk, as /tmp is often kept in memory."""
+    """Return the folder for large temporary files: TMPDIR, else one on disk, because /tmp is often in memory."""
     if not any(os.environ.get(name) for name in ("TMPDIR", "TEMP", "TMP")):
         roomy = Path("/var/tmp")
         if os.access(roomy, os.W_OK):
@@ -109,6 +110,10 @@ def _mapping(array: Any) -> mmap.mmap | None:
 def _no_room(error: OSError) -> OutputError:
     reason = error.strerror or type(error).__name__
     return OutputError(
-        f"The motion of a long clip cannot be kept in {scratch_folder()} meanwhile: {reason}.",
+        Message(
+            "The motion of a long clip cannot be kept in {folder} meanwhile: {reason}.",
+            folder=scratch_folder(),
+            reason=reason,
+        ),
         remedy="Free some room there (12 MB per minute of the clip), or set TMPDIR to a folder that has it.",
     )

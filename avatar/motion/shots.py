@@ -1,4 +1,4 @@
-"""Cuts in a clip: where the picture jumps as no head does, and how the head goes on from its place before."""
+"""Shots of a clip with cuts: continuous head motion across cuts, by aligning the rest position of every shot."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from avatar.frames import FloatArray
 from avatar.motion.track import MotionTrack
+from avatar.system.message import Message
 from avatar.tracking.face import Face
 
-MOST_LOOKS = 400  # faces of a shot that are looked at to tell where its head is at rest
+MOST_SAMPLES = 400  # faces of a shot from which the rest position of its head is estimated
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,17 +24,17 @@ class _Place:
 
 
 class Shots:
-    """The faces of a clip, each shot seen as if the head rested where it does in the reference frame.
+    """Faces of a clip, with every shot shifted and scaled to the head position of the reference frame.
 
-    Shift and zoom start afresh in every shot; turns and expression keep the one reference frame of the clip.
+    Shift and zoom are measured per shot; rotation and expression refer to the reference frame of the whole clip.
     """
 
     def __init__(self, track: MotionTrack, reference: int) -> None:
-        """Find out where the head rests in each shot.
+        """Estimate the rest position of the head in each shot.
 
         Args:
-            track: with its cuts.
-            reference: the frame that counts as neutral; its shot stays as it is.
+            track: the clip with its cuts.
+            reference: index of the reference frame; its shot is left unchanged.
         """
         self._track = track
         pose = track.face(reference).pose
@@ -46,7 +47,7 @@ class Shots:
         ]
 
     def face(self, index: int) -> Face:
-        """Return the face of one frame, as `MotionTrack.face`, in the place it would have without cuts."""
+        """Return the face of one frame, as `MotionTrack.face`, at the position it would have without cuts."""
         face, place = self._track.face(index), self._places[self._number(index)]
         if place is None:
             return face
@@ -58,7 +59,7 @@ class Shots:
         return self._starts[number], self._starts[number + 1]
 
     def carry_back(self, point_px: FloatArray, index: int) -> tuple[FloatArray, float]:
-        """Return where a point (2,) by the head in the reference's shot lies in this frame's, and the zoom there."""
+        """Map a point (2,) near the head from the reference's shot to this frame's shot; returns (2,) and the zoom."""
         place = self._places[self._number(index)] or self._target
         times = place.scale_px / self._target.scale_px
         return (point_px - self._target.centre_px[:2]) * np.float32(times) + place.centre_px[:2], times
@@ -68,17 +69,17 @@ class Shots:
 
 
 def cuts_note(cuts: int) -> str:
-    """Return what a user should know of a clip with cuts."""
+    """Return the note that tells the user about the cuts of a clip."""
     if cuts == 1:
-        return "The clip has a cut; after it the head's place and size are measured afresh."
-    return f"The clip has {cuts} cuts; after each the head's place and size are measured afresh."
+        return "The clip has a cut; after it the head's position and size are measured again."
+    return Message("The clip has {cuts} cuts; after each the head's position and size are measured again.", cuts=cuts)
 
 
 def _rest(track: MotionTrack, start: int, end: int) -> _Place | None:
-    """The usual place of the head in frames `start` to `end`; None if it is not seen there."""
+    """Return the median position of the head in frames `start` to `end`; None if no face is seen there."""
     seen = start + np.flatnonzero(track.presence[start:end] > 0)
     if not seen.size:
         return None
-    poses = [track.face(int(index)).pose for index in seen[:: math.ceil(seen.size / MOST_LOOKS)]]
+    poses = [track.face(int(index)).pose for index in seen[:: math.ceil(seen.size / MOST_SAMPLES)]]
     centre = np.median([pose.centre_px for pose in poses], axis=0).astype(np.float32)
     return _Place(centre, max(float(np.median([pose.scale_px for pose in poses])), 1e-3))

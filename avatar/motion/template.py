@@ -1,11 +1,11 @@
-"""Motion templates: somebody's motion in a file, without anybody's picture.
+"""Motion templates: files that hold a person's motion but no images.
 
-A template is a safetensors file, so that reading one from a stranger runs no code: no pickle, no zip, no path.
+A template is a safetensors file, so that reading one from an untrusted source runs no code: no pickle, no zip, no path.
 `docs/motion-template.md` describes the format; this module is its only reader and writer.
 
-Landmarks are 16-bit fixed point about the picture's centre. Measured on a 512x512 picture, the largest error of
-a coordinate is 0.016 px; float16 would take the same room and err by up to 0.12 px, float32 would take twice the
-room. Nor can a fixed-point number be NaN or infinite.
+Landmarks are stored as 16-bit fixed point about the image centre. On a 512x512 image the maximum error of a
+coordinate is 0.016 px; float16 would take the same space with errors up to 0.12 px, float32 twice the space.
+Fixed-point numbers also cannot be NaN or infinite.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from avatar.atomic import replacing
 from avatar.errors import OutputError, TemplateError
-from avatar.foreign_text import quoted, shown
-from avatar.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
 from avatar.motion.rows import Rows, chunks
 from avatar.motion.track import MotionTrack
+from avatar.system.atomic import replacing
+from avatar.system.foreign_text import quoted, shown
+from avatar.system.limits import MAX_TEMPLATE_BYTES, MAX_TEMPLATE_HEADER_BYTES
+from avatar.system.message import Message
 from avatar.tracking.face import BLENDSHAPES, LANDMARKS
 
 FORMAT, VERSION = "masque-motion", 1
 SUFFIX = ".masque"
-STEPS = 16384  # fixed-point steps per longer side of the picture: int16 then reaches 1.5 sides past each border
+STEPS = 16384  # fixed-point steps per longer side of the image: int16 then reaches 1.5 sides past each border
 MAX_SIDE_PX = 32768
 MAX_TIME_S = 1e6
-FULL_SCALE = 65535  # of the 16-bit coefficients and presences
+FULL_SCALE = 65535  # 16-bit value that stands for a coefficient or presence of 1
 
 # (name, safetensors dtype, numpy dtype, shape after the frame axis)
 _TENSORS = (
@@ -48,7 +49,7 @@ _BAD = "Ask for a new copy, or make one from a video: python run.py template CLI
 
 
 def save_template(track: MotionTrack, path: Path) -> None:
-    """Store a track's motion; neither its name nor any path is written. The old file stays until the new one is whole.
+    """Write a track's motion to a file, atomically; neither the track's name nor any path is stored.
 
     Raises:
         TemplateError: the track holds no face, is too long or its times do not run forwards.
@@ -58,7 +59,8 @@ def save_template(track: MotionTrack, path: Path) -> None:
     frame_bytes = 2 * (LANDMARKS * 3 + len(BLENDSHAPES) + 1) + 8
     if len(track) * frame_bytes > MAX_TEMPLATE_BYTES - MAX_TEMPLATE_HEADER_BYTES:
         raise TemplateError(
-            f"{len(track)} frames are too many for one template.", remedy="Cut the clip into parts below 50 minutes."
+            Message("{count} frames are too many for one template.", count=len(track)),
+            remedy="Cut the clip into parts below 50 minutes.",
         )
     facts = {"format": FORMAT, "version": VERSION, "frames": len(track), "steps": STEPS}
     facts |= {"width_px": track.width_px, "height_px": track.height_px}
@@ -72,12 +74,13 @@ def save_template(track: MotionTrack, path: Path) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise OutputError(
-            f"{path} cannot be written: {reason}.", remedy="Choose a folder that exists, is yours and has room."
+            Message("{path} cannot be written: {why}.", path=path, why=reason),
+            remedy="Choose a folder that exists, is yours and has free space.",
         ) from error
 
 
 def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
-    """The header of a safetensors file with the tensors of `_stored_bytes`, in their order: widest numbers first."""
+    """Build the safetensors header for the tensors of `_stored_bytes`, in their order: widest types first."""
     tags = {name: (tag, dtype, (len(track), *shape)) for name, tag, dtype, shape in _TENSORS}
     tags[_CUTS] = ("U32", "<u4", (len(track.cuts),))
     header: dict[str, Any] = {"__metadata__": facts}
@@ -90,7 +93,7 @@ def _header(track: MotionTrack, facts: dict[str, str]) -> dict[str, Any]:
 
 
 def _stored_bytes(track: MotionTrack) -> Iterator[bytes]:
-    """The bytes of the tensors, a little at a time."""
+    """Yield the bytes of the tensors in small parts."""
     yield track.times_s.astype("<f8").tobytes()
     yield np.array(track.cuts, "<u4").tobytes()
     for part in chunks(len(track)):
@@ -105,19 +108,25 @@ def _stored_bytes(track: MotionTrack) -> Iterator[bytes]:
 
 
 def load_template(path: Path) -> MotionTrack:
-    """Read a template; the track is named after the file, and what this version does not know is ignored.
+    """Read a template; the track is named after the file, and unknown tensors are ignored.
 
     Raises:
         TemplateError: missing, damaged, from a later version, or no template at all.
     """
-    with _opened(path) as file:
-        tensors, facts = _parse(path, file)
+    with open_file(path) as file:
+        tensors, facts = parse_file(path, file)
+        if facts.get("format") == "masque-liveportrait":
+            raise TemplateError(
+                Message("{name} holds motion for liveportrait.", name=path.name), remedy="Add --engine liveportrait."
+            )
         if facts.get("format") != FORMAT:
-            raise TemplateError(f"{path.name} is a safetensors file, but not a motion template.", remedy=_BAD)
+            raise TemplateError(
+                Message("{name} is a safetensors file, but not a motion template.", name=path.name), remedy=_BAD
+            )
         _check_version(facts, path.name)
-        width_px, height_px = (_whole_number(facts, key, MAX_SIDE_PX, path.name) for key in ("width_px", "height_px"))
-        steps = _whole_number(facts, "steps", 2**20, path.name)
-        count = _whole_number(facts, "frames", MAX_TEMPLATE_BYTES, path.name)
+        width_px, height_px = (whole_number(facts, key, MAX_SIDE_PX, path.name) for key in ("width_px", "height_px"))
+        steps = whole_number(facts, "steps", 2**20, path.name)
+        count = whole_number(facts, "frames", MAX_TEMPLATE_BYTES, path.name)
         for name, tag, _, shape in _TENSORS:
             _check_tensor(tensors, name, tag, (count, *shape), path.name)
         centre, longer = _frame_of(width_px, height_px)
@@ -137,85 +146,105 @@ def load_template(path: Path) -> MotionTrack:
 
 
 def _frame_of(width_px: int, height_px: int) -> tuple[npt.NDArray[np.float64], int]:
-    """The point that landmarks are stored about, (3,) in pixels, and the length they are stored in, pixels."""
+    """Return the origin (3,) and the unit of stored landmarks, in pixels: the image centre and the longer side."""
     return np.array([(width_px - 1) / 2, (height_px - 1) / 2, 0.0]), max(width_px, height_px)
 
 
 def _to_u16(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:
+    """Convert (T, ...) values in [0, 1] to 16-bit fixed point."""
     return np.rint(np.clip(values, 0, 1) * FULL_SCALE).astype("<u2")
 
 
 def _check_motion(times_s: npt.NDArray[np.float64], presence: npt.NDArray[np.float32], what: str) -> None:
+    """Raise TemplateError unless (T,) times never fall and (T,) presences hold a face."""
     if times_s.size == 0 or not (presence > 0).any():
-        raise TemplateError(f"{what} holds no face.", remedy="Use a clip in which one face is well lit and in view.")
+        raise TemplateError(
+            Message("{name} holds no face.", name=what), remedy="Use a clip in which one face is well lit and in view."
+        )
     sound = np.isfinite(times_s).all() and np.abs(times_s).max() <= MAX_TIME_S and (np.diff(times_s) >= 0).all()
     if not sound or (len(times_s) > 1 and times_s[-1] <= times_s[0]):
-        raise TemplateError(f"{what} has times that do not run forwards.", remedy=_BAD)
+        raise TemplateError(Message("{name} has times that decrease.", name=what), remedy=_BAD)
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """One tensor as the header describes it."""
+    """Header entry of one tensor."""
 
-    tag: str  # type, in safetensors' words
+    tag: str  # dtype as safetensors names it
     shape: tuple[int, ...]
-    start: int  # in the file, bytes
+    start: int  # offset in the file, bytes
     length: int  # bytes
 
 
-def _opened(path: Path) -> BinaryIO:
-    """The file, not larger than a template may be."""
-    if path.exists() and not path.is_file():  # opening a pipe would wait for whoever writes to it
-        raise TemplateError(f"{path} cannot be read: it is no file.", remedy="Check the name and try again.")
+def open_file(path: Path) -> BinaryIO:
+    """Open the file, after checking its size."""
+    if path.exists() and not path.is_file():  # opening a pipe would block until another process writes to it
+        raise TemplateError(
+            Message("{path} cannot be read: it is not a file.", path=path), remedy="Check the name and try again."
+        )
     try:
         file = path.open("rb")
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise TemplateError(f"{path} cannot be read: {reason}.", remedy="Check the name and try again.") from error
+        raise TemplateError(
+            Message("{path} cannot be read: {why}.", path=path, why=reason),
+            remedy="Check the name and try again.",
+        ) from error
     if os.fstat(file.fileno()).st_size > MAX_TEMPLATE_BYTES:
         file.close()
         largest = MAX_TEMPLATE_BYTES // 2**20
-        raise TemplateError(f"{path.name} is larger than {largest} MB, too large for a template.", remedy=_BAD)
+        raise TemplateError(
+            Message("{name} is larger than {largest} MB, too large for a template.", name=path.name, largest=largest),
+            remedy=_BAD,
+        )
     return file
 
 
 def _refuse_carriers(head: bytes, last: bytes, name: str) -> None:
-    """Pickles can run code when read and zips can hold anything, so neither has a place in a template."""
+    """Refuse pickles, which can run code when read, and zips, which can hold anything."""
     if head[:4] == b"PK\x03\x04":
-        raise TemplateError(f"{name} holds a zip archive; templates never do, so it was not opened.", remedy=_BAD)
+        raise TemplateError(
+            Message("{name} holds a zip archive; templates never do, so it was not opened.", name=name), remedy=_BAD
+        )
     if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and last == b".":
-        raise TemplateError(f"{name} holds a Python pickle, which can run code; it was not opened.", remedy=_BAD)
+        raise TemplateError(
+            Message("{name} holds a Python pickle, which can run code; it was not opened.", name=name), remedy=_BAD
+        )
 
 
-def _read_at(file: BinaryIO, start: int, length: int) -> bytes:
+def read_at(file: BinaryIO, start: int, length: int) -> bytes:
+    """Return bytes of an open file."""
     file.seek(start)
     return file.read(length)
 
 
-def _parse(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, str]]:
-    """Where the tensors are, and the facts of the header; everything that safetensors itself refuses is refused."""
+def parse_file(path: Path, file: BinaryIO) -> tuple[dict[str, _Stored], dict[str, str]]:
+    """Return the tensor entries and the metadata of the header; refuses every file that safetensors refuses."""
     from safetensors import SafetensorError, safe_open
 
     name, size = path.name, os.fstat(file.fileno()).st_size
-    head = _read_at(file, 0, 9)
+    head = read_at(file, 0, 9)
     header_bytes = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{":
-        _refuse_carriers(head, _read_at(file, max(0, size - 1), 1), name)
+        _refuse_carriers(head, read_at(file, max(0, size - 1), 1), name)
     if not 2 <= header_bytes <= MAX_TEMPLATE_HEADER_BYTES or head[8:9] != b"{":
-        raise TemplateError(f"{name} is not a motion template.", remedy=_BAD)
+        raise TemplateError(Message("{name} is not a motion template.", name=name), remedy=_BAD)
     try:
         with safe_open(path, framework="numpy"):  # checks the header, and that the file holds what it names
-            header = json.loads(_read_at(file, 8, header_bytes))
+            header = json.loads(read_at(file, 8, header_bytes))
         facts: dict[str, str] = header.pop("__metadata__", None) or {}
         tensors = {key: _stored(value, 8 + header_bytes, size) for key, value in header.items()}
     except (SafetensorError, OSError, ValueError, RecursionError, LookupError, TypeError) as error:
-        raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD) from error
+        raise TemplateError(Message("{name} is damaged or cut short.", name=name), remedy=_BAD) from error
     for text in (*tensors, *facts, *facts.values()):
         if "/" in text or "\\" in text:
-            raise TemplateError(f"{name} holds a path ({quoted(text, 60)}); templates hold numbers only.", remedy=_BAD)
+            raise TemplateError(
+                Message("{name} holds a path ({text}); templates hold numbers only.", name=name, text=quoted(text, 60)),
+                remedy=_BAD,
+            )
     for unknown in tensors.keys() - {_CUTS, *(known for known, *_ in _TENSORS)}:
         start, end = tensors[unknown].start, tensors[unknown].start + tensors[unknown].length
-        _refuse_carriers(_read_at(file, start, min(4, end - start)), _read_at(file, end - 1, end > start), name)
+        _refuse_carriers(read_at(file, start, min(4, end - start)), read_at(file, end - 1, end > start), name)
     return tensors, facts
 
 
@@ -227,45 +256,63 @@ def _stored(entry: Mapping[str, Any], data_start: int, size: int) -> _Stored:
 
 
 def _check_version(facts: dict[str, str], name: str) -> None:
-    version = _whole_number(facts, "version", 10**6, name)
+    version = whole_number(facts, "version", 10**6, name)
     if version > VERSION:
         raise TemplateError(
-            f"{name} is a template of version {version}; this Masque reads up to version {VERSION}.",
+            Message(
+                "{name} is a template of version {version}; this Masque reads up to version {known}.",
+                name=name,
+                version=version,
+                known=VERSION,
+            ),
             remedy="Update Masque, or ask for the template in the older version.",
         )
 
 
-def _whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
+def whole_number(facts: dict[str, str], key: str, largest: int, name: str) -> int:
+    """Return a positive whole number of the metadata. Raises: TemplateError: there is none, or it is too large."""
     text = facts.get(key, "")
     if not (text.isascii() and text.isdigit() and len(text) < 12 and 1 <= int(text) <= largest):
-        raise TemplateError(f"{name} has no usable {key} ({quoted(text, 20)}).", remedy=_BAD)
+        raise TemplateError(
+            Message("{name} has no usable {key} ({text}).", name=name, key=key, text=quoted(text, 20)), remedy=_BAD
+        )
     return int(text)
 
 
 def _check_tensor(tensors: Mapping[str, _Stored], name: str, tag: str, shape: tuple[int, ...], file: str) -> None:
     stored = tensors.get(name)
     if stored is None:
-        raise TemplateError(f"{file} lacks {name}.", remedy=_BAD)
+        raise TemplateError(Message("{file} lacks {part}.", file=file, part=name), remedy=_BAD)
     if stored.tag != tag or stored.shape != shape or stored.length != math.prod(shape) * int(tag[1:]) // 8:
         found = shown(f"{stored.tag} {list(stored.shape)}")
-        raise TemplateError(f"{file}: {name} should be {tag} {list(shape)} and is {found}.", remedy=_BAD)
+        raise TemplateError(
+            Message(
+                "{file}: {name} should be {tag} {shape} and is {found}.",
+                file=file,
+                name=name,
+                tag=tag,
+                shape=list(shape),
+                found=found,
+            ),
+            remedy=_BAD,
+        )
 
 
 def _numbers(file: BinaryIO, stored: _Stored, frames: slice, name: str) -> npt.NDArray[Any]:
-    """The numbers of some frames, read from the file."""
+    """Read one tensor's values for N frames, (N, ...) in the dtype of its tag. Raises TemplateError."""
     dtype = np.dtype(next(dtype for _, tag, dtype, _ in _TENSORS if tag == stored.tag))
     shape = (frames.stop - frames.start, *stored.shape[1:])
     row = dtype.itemsize * math.prod(stored.shape[1:])
-    data = _read_at(file, stored.start + frames.start * row, shape[0] * row)
+    data = read_at(file, stored.start + frames.start * row, shape[0] * row)
     if len(data) != shape[0] * row:
-        raise TemplateError(f"{name} is damaged or cut short.", remedy=_BAD)
+        raise TemplateError(Message("{name} is damaged or cut short.", name=name), remedy=_BAD)
     return np.frombuffer(data, dtype).reshape(shape)
 
 
 def _floats(
     file: BinaryIO, stored: _Stored, name: str, scale: float, centre: npt.NDArray[np.float64] | float = 0.0
 ) -> npt.NDArray[np.float32]:
-    """All numbers of a tensor, scaled and moved, in float32; the file is read in parts."""
+    """Read a whole tensor as float32 (T, ...) `values * scale + centre`, in parts; `centre` is (3,) or a number."""
     rows = Rows(stored.shape[1:])
     for part in chunks(stored.shape[0]):
         rows.extend((_numbers(file, stored, part, name) * scale + centre).astype(np.float32))
@@ -277,8 +324,7 @@ def _cuts(file: BinaryIO, tensors: Mapping[str, _Stored], count: int, name: str)
     if stored is None:
         return ()
     if stored.tag == "U32" and len(stored.shape) == 1 and stored.shape[0] < count:
-        cuts = np.frombuffer(_read_at(file, stored.start, stored.length), "<u4").astype(np.int64)
+        cuts = np.frombuffer(read_at(file, stored.start, stored.length), "<u4").astype(np.int64)
         if len(cuts) == stored.shape[0] and (np.diff(cuts, prepend=0, append=count) > 0).all():
             return tuple(cuts.tolist())
-    raise TemplateError(f"{name} has cuts that do not fit its frames.", remedy=_BAD)
-
+    raise TemplateError(Message("{name} has cuts that do not fit its frames.", name=name), remedy=_BAD)

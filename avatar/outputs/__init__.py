@@ -1,1 +1,1 @@
-"""Where animated frames go."""
+"""Outputs of animated frames."""

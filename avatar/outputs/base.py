@@ -1,4 +1,4 @@
-"""What every output has in common: all it takes to add one."""
+"""The protocols of outputs: everything needed to add one."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from typing import Protocol, runtime_checkable
 
 from avatar.errors import OutputError
 from avatar.frames import Frame
-from avatar.settings import CanvasSettings
 
 
 class Output(Protocol):
-    """Takes avatar frames; opened, used and closed on a thread of its own."""
+    """Receiver of composed frames; opened, used and closed on its own thread."""
 
     def send(self, frame: Frame) -> None:
-        """Take one frame; may take its time: frames that come meanwhile are passed over but for the newest.
+        """Send one frame. May block; frames that arrive meanwhile are dropped, except the newest.
 
+        Args:
+            frame: composed on the session's canvas, at its size; shared with other outputs.
         Raises:
-            OutputError: it is gone, full or broken; it is closed and reported, and the show goes on.
+            OutputError: it is gone, full or broken; it is closed and reported, and the session continues.
         """
 
     def close(self) -> None:
-        """Finish and let go; safe to call twice. Raises: OutputError."""
+        """Finish and release the output; safe to call twice. Raises OutputError."""
 
 
 @runtime_checkable
 class PacedOutput(Output, Protocol):
-    """An output that must be fed at a steady rate, as a camera that others look at.
+    """An output that must be fed at a constant rate, such as a virtual camera.
 
     In every period of 1 / rate seconds there is exactly one call: `send` as soon as there is a new frame, or `repeat`
     at the period's end if there was none.
@@ -37,21 +38,34 @@ class PacedOutput(Output, Protocol):
         """Send the last frame again; before the first one a test card. Raises: OutputError."""
 
 
-class ChangeRefusedError(OutputError):
-    """A change is not possible now; the output goes on as before."""
+@runtime_checkable
+class TransparentOutput(Output, Protocol):
+    """An output that can show transparency: its frames have `alpha`. Others get the avatar's own background instead."""
+
+    transparent: bool  # True
 
 
 @runtime_checkable
-class CanvasOutput(Output, Protocol):
-    """An output whose canvas can be changed while it is open."""
+class SizedOutput(Output, Protocol):
+    """An output with its own size: its frames are composed at that size instead of the canvas's."""
 
-    canvas: CanvasSettings  # in use now
+    size: tuple[int, int]  # current (width, height) in pixels
+
+
+class ChangeRefusedError(OutputError):
+    """A change is not possible now; the output continues as before."""
+
+
+@runtime_checkable
+class ResizableOutput(SizedOutput, Protocol):
+    """An output that follows the size of the canvas while it is open."""
+
     facts: str
 
-    def use_canvas(self, canvas: CanvasSettings) -> None:
-        """Compose on another canvas from the next frame on.
+    def resize(self, size: tuple[int, int]) -> None:
+        """Expect frames of another (width, height) from the next one on.
 
         Raises:
-            ChangeRefusedError: its size cannot be had; the rest is taken over, and the output goes on at the old size.
+            ChangeRefusedError: the size is not possible; the old one stays.
             OutputError: it is gone.
         """

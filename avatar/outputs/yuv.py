@@ -1,10 +1,11 @@
-"""From RGB pixels to what video encoders take: BT.709 in limited range, with half the colour resolution."""
+"""Conversion of RGB to the input of video encoders: yuv420p, BT.709, limited range."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.frames import RgbImage
@@ -28,9 +29,9 @@ _CHROMA = np.array(
 
 
 def to_yuv420p(rgb: RgbImage) -> VideoFrame:
-    """A yuv420p frame of an (H, W, 3) picture; an odd size is padded by one repeated row or column.
+    """Convert an (H, W, 3) uint8 image to a yuv420p frame; an odd size is padded by repeating a row or column.
 
-    OpenCV's matrices take half the time of swscale's exact conversion, and round as well.
+    OpenCV's matrix product takes half the time of swscale's exact conversion, with equal rounding.
     """
     from av import VideoFrame
 
@@ -46,7 +47,23 @@ def to_yuv420p(rgb: RgbImage) -> VideoFrame:
     return VideoFrame.from_ndarray(planes, format="yuv420p")
 
 
+def to_yuva420p(rgba: npt.NDArray[np.uint8]) -> VideoFrame:
+    """Convert an (H, W, 4) uint8 image with straight alpha to a yuva420p frame; an odd size is padded likewise."""
+    from av import VideoFrame
+
+    opaque = to_yuv420p(np.ascontiguousarray(rgba[..., :3]))
+    height, width = rgba.shape[:2]
+    alpha = np.pad(rgba[..., 3], ((0, height % 2), (0, width % 2)), mode="edge")
+    planes = [*(np.asarray(plane).reshape(-1, plane.line_size)[:, : plane.width] for plane in opaque.planes), alpha]
+    frame = VideoFrame(opaque.width, opaque.height, "yuva420p")
+    for plane, values in zip(frame.planes, planes, strict=True):
+        padded = np.zeros((plane.height, plane.line_size), np.uint8)
+        padded[:, : plane.width] = values
+        plane.update(padded.tobytes())
+    return frame
+
+
 def name_colours(context: VideoCodecContext) -> None:
-    """Write into the stream what `to_yuv420p` made, so that players do not have to guess."""
+    """Set the stream's colour metadata to that of `to_yuv420p`, so that players do not have to guess."""
     context.colorspace = context.color_primaries = context.color_trc = _BT709
     context.color_range = _LIMITED

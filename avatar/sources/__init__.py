@@ -1,1 +1,1 @@
-"""Where driving frames come from: video files and folders of pictures."""
+"""Sources of driving frames: cameras, video files, animated images and folders of images."""

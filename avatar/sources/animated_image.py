@@ -15,17 +15,18 @@ from PIL import Image
 
 from avatar.errors import VideoError
 from avatar.frames import Frame, RgbImage
-from avatar.images import flatten
-from avatar.limits import MAX_CLIP_PIXELS
+from avatar.images.load import flatten
 from avatar.sources.facts import DrivingFacts, DrivingVideo
 from avatar.sources.streams import orientation_by_exif
+from avatar.system.limits import MAX_CLIP_PIXELS
+from avatar.system.message import Message
 
 logger = logging.getLogger(__name__)
 
-# Pillow knows transparency, disposal and every order of chunks; FFmpeg takes a PNG for a still if its animation chunk
-# comes late, and its WebP decoder refuses animations. FFmpeg reads animated AVIF, with its colour tags.
+# Pillow supports transparency, disposal and every order of chunks; FFmpeg treats a PNG as a still if its animation
+# chunk comes late, and its WebP decoder refuses animations. FFmpeg reads animated AVIF, with its colour tags.
 READ_HERE = ("GIF", "PNG", "WEBP")
-_MOVING = (*READ_HERE, "AVIF")  # other formats hold several pictures too, but as pages, sizes or views
+_MOVING = (*READ_HERE, "AVIF")  # other formats may contain several images, but as pages, sizes or views
 _HEADS = (b"GIF8", b"\x89PNG", b"RIFF", b"\0\0\0")
 _TIME_BASE = Fraction(1, 100_000)  # s
 _SHORTEST_MS, _INSTEAD_MS = 10, 100  # Chromium, Firefox and WebKit show a frame of 10 ms or less for 100 ms
@@ -36,16 +37,16 @@ _DAMAGED = (
 
 
 def animation_format(path: Path) -> str:
-    """Name the format of an animated image ("GIF", "PNG", "WEBP" or "AVIF"); "" for a still and for anything else."""
-    if not path.is_file():  # a pipe would wait; whoever opens it says it better
+    """Return the format of an animated image ("GIF", "PNG", "WEBP" or "AVIF"); "" for stills and other files."""
+    if not path.is_file():  # a pipe would block; opening it reports a better error
         return ""
     try:
         with path.open("rb") as file:
             if not file.read(4).startswith(_HEADS):
                 return ""
-        with _opened(path, _MOVING) as picture:
-            moves = getattr(picture, "n_frames", 1) - int(getattr(picture, "default_image", False)) > 1
-            return str(picture.format) if moves else ""
+        with _opened(path, _MOVING) as image:
+            moves = getattr(image, "n_frames", 1) - int(getattr(image, "default_image", False)) > 1
+            return str(image.format) if moves else ""
     except _DAMAGED:
         return ""
 
@@ -54,7 +55,7 @@ class AnimatedImage(DrivingVideo):
     """One animated image, decoded frame by frame; see DrivingVideo."""
 
     def __init__(self, path: Path) -> None:
-        """Open an image of which `animation_format` names one of READ_HERE, and decode its first frame.
+        """Open an image whose `animation_format` is in READ_HERE, and decode its first frame.
 
         Raises:
             VideoError: it is damaged from the start, or too large.
@@ -62,16 +63,16 @@ class AnimatedImage(DrivingVideo):
         self._path = path
         self._told_of_losses = False
         try:
-            self._picture = _opened(path, READ_HERE)
+            self._image = _opened(path, READ_HERE)
         except _DAMAGED as error:
             raise _unreadable(path) from error
         try:
             self.facts = self._read_facts()
         except _DAMAGED as error:
-            self._picture.close()
+            self._image.close()
             raise _unreadable(path) from error
         except BaseException:
-            self._picture.close()
+            self._image.close()
             raise
         self.end_s = 0.0
         self.notes: list[str] = []
@@ -84,7 +85,7 @@ class AnimatedImage(DrivingVideo):
                 rgb, length_ms = self._decode(number)
             except _DAMAGED as error:
                 logger.debug("%s: frame %d cannot be decoded (%s)", self._path.name, number, error)
-                if not self._told_of_losses:  # once, however often it is played
+                if not self._told_of_losses:  # once, even if the clip is played repeatedly
                     logger.warning("%s is damaged; parts of it cannot be read and are left out.", self._path.name)
                 self._told_of_losses = True
                 return
@@ -94,23 +95,28 @@ class AnimatedImage(DrivingVideo):
             yield Frame(rgb, number, round(tick * _TIME_BASE * 1_000_000_000))
 
     def rewind(self) -> bool:
-        """Nothing to do: every round begins with the first frame."""
+        """Return True; every iteration begins with the first frame."""
         return True
 
     def close(self) -> None:
         """Close the file; safe to call twice."""
-        self._picture.close()
+        self._image.close()
 
     def _read_facts(self) -> DrivingFacts:
-        picture = self._picture
-        if picture.width * picture.height > MAX_CLIP_PIXELS:
+        image = self._image
+        if image.width * image.height > MAX_CLIP_PIXELS:
             raise VideoError(
-                f"{self._path.name} is {picture.width} x {picture.height} pixels; the limit is "
-                f"{MAX_CLIP_PIXELS / 1e6:.0f} megapixels.",
+                Message(
+                    "{name} is {width} x {height} pixels; the limit is {limit:.0f} megapixels.",
+                    name=self._path.name,
+                    width=image.width,
+                    height=image.height,
+                    limit=MAX_CLIP_PIXELS / 1e6,
+                ),
                 remedy="Scale it down first: 1080 lines are plenty to follow a face.",
             )
-        self._skipped = int(getattr(picture, "default_image", False))  # shown only where animations are not known
-        self._turn = orientation_by_exif(picture)
+        self._skipped = int(getattr(image, "default_image", False))  # for programs without animation support
+        self._turn = orientation_by_exif(image)
         first, length_ms = self._decode(0)
         return DrivingFacts(
             path=self._path,
@@ -119,34 +125,35 @@ class AnimatedImage(DrivingVideo):
             rate=1000 / Fraction(length_ms).limit_denominator(1000),
             time_base=_TIME_BASE,
             duration_s=0.0,
-            frames_estimate=getattr(picture, "n_frames", 1) - self._skipped,
+            frames_estimate=getattr(image, "n_frames", 1) - self._skipped,
             has_audio=False,
         )
 
     def _decode(self, number: int) -> tuple[RgbImage, float]:
-        """The picture of one frame, upright, and for how many milliseconds it is shown."""
+        """Decode one frame; returns it upright, (H, W, 3) uint8, with its duration in milliseconds."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a damaged file, which is said in our own words
-            self._picture.seek(number + self._skipped)
-            self._picture.load()
-            if self._picture.has_transparency_data:
-                rgba = np.asarray(self._picture.convert("RGBA"))
+            warnings.simplefilter("ignore")  # about damaged files, for which we have our own message
+            self._image.seek(number + self._skipped)
+            self._image.load()
+            if self._image.has_transparency_data:
+                rgba = np.asarray(self._image.convert("RGBA"))
                 rgb = flatten(rgba[..., :3], rgba[..., 3])
             else:
-                rgb = np.array(self._picture.convert("RGB"))
-        given_ms = float(self._picture.info.get("duration") or 0)
+                rgb = np.array(self._image.convert("RGB"))
+        given_ms = float(self._image.info.get("duration") or 0)
         return self._turn.apply(rgb), given_ms if given_ms > _SHORTEST_MS else float(_INSTEAD_MS)
 
 
 def _opened(path: Path, formats: tuple[str, ...]) -> Image.Image:
+    """Open an animated image of any size, in one of these formats."""
     Image.init()
-    with warnings.catch_warnings():  # our own limit of size decides
+    with warnings.catch_warnings():  # our own size limit applies
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         return Image.open(path, formats=[name for name in formats if name in Image.OPEN])
 
 
 def _unreadable(path: Path) -> VideoError:
     return VideoError(
-        f"No picture in {path.name} can be decoded.",
+        Message("No picture in {name} can be decoded.", name=path.name),
         remedy="It is damaged or was cut short while it was copied: copy it again, or convert it to MP4.",
     )

@@ -1,4 +1,4 @@
-"""What every driving source has in common: a camera, a file that plays as one, a still, the idle motion."""
+"""The common interface of all driving sources: a camera, a file played as one, a still, the idle motion."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from avatar.frames import Frame
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """What is known of a source once it delivers."""
+    """Facts about a source that delivers frames."""
 
     width_px: int
     height_px: int
-    rate: float | None  # pictures per second, as measured; None: not known yet
-    notes: tuple[str, ...] = ()  # sentences the user should read
+    rate: float | None  # measured frames per second; None: unknown
+    notes: tuple[str, ...] = ()  # notes for the user
 
 
 class FrameSource(Protocol):
-    """Where driving frames come from; callers cannot tell which kind it is.
+    """A source of driving frames, with the same interface for all kinds.
 
-    Opened, read and closed on one thread; `interrupt` comes from another.
+    Opened, read and closed on one thread; `interrupt` is called on another.
     """
 
-    name: str  # for people: "Integrated Camera", "clip.mp4"
+    name: str  # for the user: "Integrated Camera", "clip.mp4"
 
     @property
     def facts(self) -> SourceFacts:
-        """What is known by now."""
+        """Facts about the source known so far."""
         ...
 
     def read(self) -> Frame:
-        """Wait for one frame; `captured_ns` is `time.monotonic_ns()` when it was handed over.
+        """Wait for one frame; `captured_ns` is `time.monotonic_ns()` of its delivery.
 
         Raises:
-            CameraError: it stopped sending; the caller closes it and opens it again later.
+            CameraError: it stopped delivering; the caller closes it and opens it again later.
         """
         ...
 
     def interrupt(self) -> None:
-        """End a `read` that waits, with an error; from any thread, at once. Only `close` follows."""
+        """Interrupt a `read` that waits, with an error; thread-safe, returns at once. Only `close` may follow."""
 
     def close(self) -> None:
-        """Let go of the device; safe to call twice."""
+        """Release the device; safe to call twice."""

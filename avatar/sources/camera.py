@@ -1,4 +1,4 @@
-"""A camera: opened and read on a thread of its own, because drivers hang, and only the newest frame is kept."""
+"""A camera, opened and read on its own thread because drivers may hang; only the newest frame is kept."""
 
 from __future__ import annotations
 
@@ -9,35 +9,36 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avatar import v4l2
 from avatar.cv import cv2
 from avatar.errors import CameraError
 from avatar.frames import Frame, LatestFrame, RgbImage
 from avatar.sources.base import SourceFacts
 from avatar.sources.camera_list import CameraInfo
+from avatar.system import v4l2
+from avatar.system.message import Message, together
 
-FIRST_S = 6.0  # from opening to the first picture; slow ones warm up for three
-SILENT_S = 2.0  # between two pictures
-BLACK_S = 3.0  # of black pictures; cameras begin with a few
-_BLACK = 4.0  # mean level below which a picture shows nothing; a dark room is brighter
-_SIGNAL_S = 1.0  # between two looks whether an input that can lose its signal has one
-_FAILING_S = 0.5  # of refused reads: a damaged picture now and then is not the end
-_RATED_OVER = 45  # frames
-_RAW_BYTES_PER_S = 40e6  # what USB 2 carries; more pixels need JPEG
+FIRST_S = 6.0  # limit from opening to the first frame; slow cameras take three
+SILENT_S = 2.0  # limit between two frames
+BLACK_S = 3.0  # limit of black frames; cameras begin with a few
+_BLACK = 4.0  # mean level below which a frame is black; a dark room is brighter
+_SIGNAL_S = 1.0  # interval of checks of inputs that can lose their signal
+_FAILING_S = 0.5  # limit of failed reads; single damaged frames are tolerated
+_RATED_OVER = 45  # number of frames over which the rate is measured
+_RAW_BYTES_PER_S = 40e6  # capacity of USB 2; above it JPEG is needed
 _BACKENDS = {"linux": cv2.CAP_V4L2, "win32": cv2.CAP_DSHOW, "darwin": cv2.CAP_AVFOUNDATION}
 _SHARED = "Close other programs that use it (a call, a browser tab, another Masque), or choose another camera."
 
 
 class Camera:
-    """One camera. Returns at once; what is wrong with it is told by `read`."""
+    """One camera. Construction returns at once; `read` reports errors."""
 
     def __init__(self, info: CameraInfo, *, size: tuple[int, int] = (1280, 720), rate: int = 30) -> None:
-        """Begin to open it.
+        """Start opening the camera.
 
         Args:
-            info: which one.
-            size: width and height to ask for; the camera may have its own mind.
-            rate: pictures per second to ask for.
+            info: the camera.
+            size: requested width and height; the camera may deliver another size.
+            rate: requested frames per second.
         """
         self.name, self._info = info.name, info
         self._asked = (*size, rate)
@@ -46,24 +47,25 @@ class Camera:
         self._inbox = LatestFrame()
         self._stopping = threading.Event()
         self._error: CameraError | None = None
-        self._seen, self._bright = False, False  # a picture so far; one that shows something
+        self._notes: tuple[str, ...] = ()
+        self._seen, self._bright = False, False  # whether a frame has arrived, and one that is not black
         self._dark_since_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="masque-camera", daemon=True)
         self._thread.start()
 
     @property
     def facts(self) -> SourceFacts:
-        """Size and measured rate; before the first pictures what was asked for, and None."""
+        """Size, measured rate, and notes on what was requested in vain; before the first frames the request itself."""
         times_ns = list(self._times_ns)
         rate = (len(times_ns) - 1) * 1e9 / (times_ns[-1] - times_ns[0]) if len(times_ns) >= 10 else None
-        return SourceFacts(*self._size, rate)
+        return SourceFacts(*self._size, rate, self._notes)
 
     def read(self) -> Frame:
-        """Wait for the newest picture that was not read yet.
+        """Wait for the newest unread frame.
 
         Raises:
-            CameraError: it is missing, forbidden, busy or unplugged; it has no signal; it sends nothing, nothing more,
-                or black.
+            CameraError: the camera is missing, forbidden, busy or unplugged; it has no signal, sends no frames, or
+                only black ones.
         """
         while True:
             frame = self._inbox.take(SILENT_S if self._seen else FIRST_S)
@@ -74,17 +76,17 @@ class Camera:
                 return frame
 
     def interrupt(self) -> None:
-        """End a `read` that waits; from any thread, at once."""
+        """Interrupt a `read` that waits; thread-safe, returns at once."""
         self._stopping.set()
         self._inbox.close()
 
     def close(self) -> None:
-        """Let go of the device; one whose driver hangs goes when the driver returns. Safe to call twice."""
+        """Release the device, once its driver returns if it hangs; safe to call twice."""
         self.interrupt()
         self._thread.join(1.0)
 
     def _shows_something(self, rgb: RgbImage) -> bool:
-        """Whether a picture is to be handed out: black ones only for a while, and none before the first other one."""
+        """Return whether to deliver (H, W, 3) uint8 RGB. Black is delivered only for a while after a bright frame."""
         now_s = time.monotonic()
         if rgb[::16, ::16].mean() >= _BLACK:
             self._dark_since_s, self._bright = None, True
@@ -92,21 +94,26 @@ class Camera:
         self._dark_since_s = self._dark_since_s or now_s
         if now_s - self._dark_since_s > BLACK_S:
             raise CameraError(
-                f"{self.name} sends only black pictures.",
+                Message("{name} sends only black pictures.", name=self.name),
                 remedy="Open its shutter or cover, switch it on with the keyboard's camera key, or turn on a light.",
             )
         return self._bright
 
     def _silence(self) -> CameraError:
         if self._stopping.is_set():
-            return CameraError(f"{self.name} was closed.", remedy="Choose it again.")
+            return CameraError(Message("{name} was closed.", name=self.name), remedy="Choose it again.")
         if not _is_plugged_in(self._info):
-            return CameraError(f"{self.name} was unplugged.", remedy="Plug it in again, or choose another camera.")
+            return CameraError(
+                Message("{name} was unplugged.", name=self.name), remedy="Plug it in again, or choose another camera."
+            )
         if not self._seen:
-            return CameraError(f"{self.name} opened but sent no picture for {FIRST_S:.0f} s.", remedy=_SHARED)
+            return CameraError(
+                Message("{name} opened but sent no picture for {seconds:.0f} s.", name=self.name, seconds=FIRST_S),
+                remedy=_SHARED,
+            )
         return CameraError(
-            f"{self.name} stopped sending.",
-            remedy="Masque goes on trying; if it does not come back, unplug it and plug it back in.",
+            Message("{name} stopped sending.", name=self.name),
+            remedy="Masque keeps trying; if it does not come back, unplug it and plug it back in.",
         )
 
     def _run(self) -> None:
@@ -118,10 +125,30 @@ class Camera:
                 capture.release()
         except CameraError as error:
             self._error = error
-        except Exception as error:  # outermost frame of the thread: handed to the one that reads
-            self._error = CameraError(f"{self.name} failed: {error}.", remedy=_SHARED)
+        except Exception as error:  # raised again on the reading thread
+            self._error = CameraError(Message("{name} failed: {error}.", name=self.name, error=error), remedy=_SHARED)
         finally:
             self._inbox.close()
+
+    def _missed(self, told_rate: float) -> tuple[str, ...]:
+        """Return a note if the camera delivers another size than requested, or by what its driver says a lower rate."""
+        *asked, rate = self._asked
+        width, height = self._size
+        if (width, height) != tuple(asked):
+            return (
+                Message(
+                    "{name} has no {asked_width} x {asked_height}; it sends {width} x {height}.",
+                    name=self.name, asked_width=asked[0], asked_height=asked[1], width=width, height=height,
+                ),
+            )  # fmt: skip
+        if 0 < told_rate < 0.9 * rate and sys.platform == "linux":  # elsewhere drivers state no rate
+            return (
+                Message(
+                    "{name} sends at most {rate:.0f} frames per second at {width} x {height}, not {asked}.",
+                    name=self.name, rate=told_rate, width=width, height=height, asked=rate,
+                ),
+            )  # fmt: skip
+        return ()
 
     def _grab(self, capture: Any) -> None:
         sequence, failing_since_s = 0, None
@@ -142,13 +169,15 @@ class Camera:
                 continue
             failing_since_s = None
             self._size = (bgr.shape[1], bgr.shape[0])
+            if sequence == 0:
+                self._notes = self._missed(float(capture.get(cv2.CAP_PROP_FPS)))
             self._times_ns.append(captured_ns)
             self._inbox.put(Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), sequence, captured_ns))
             sequence += 1
 
 
 def _open(info: CameraInfo, width: int, height: int, rate: int) -> Any:
-    # OpenCV's warnings come in threes at every try, and say less than ours.
+    # OpenCV repeats its warnings at every attempt, and ours are more specific.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     capture = cv2.VideoCapture(info.index, _BACKENDS.get(sys.platform, cv2.CAP_ANY))
     if not capture.isOpened():
@@ -167,7 +196,7 @@ def _check_signal(info: CameraInfo) -> bool:
     signal = v4l2.has_signal(_path_of(info)) if sys.platform == "linux" else None
     if signal is False:
         raise CameraError(
-            f"{info.name} has no signal.",
+            Message("{name} has no signal.", name=info.name),
             remedy="Switch on what is connected to it and check the cable, or choose another camera.",
         )
     return signal is not None
@@ -180,7 +209,7 @@ def _ask_for(capture: Any, width: int, height: int, rate: int) -> None:
 
 
 def _is_too_slow(capture: Any, width: int, height: int, rate: int) -> bool:
-    """Whether raw pictures come too seldom or too small. Only V4L2 says how often; elsewhere the cable decides."""
+    """Return whether raw video is too slow or too small. Only V4L2 states rates; elsewhere the USB speed decides."""
     if sys.platform != "linux":
         return width * height * 2 * rate > _RAW_BYTES_PER_S
     told = float(capture.get(cv2.CAP_PROP_FPS))
@@ -192,7 +221,7 @@ def _path_of(info: CameraInfo) -> Path:
 
 
 def _is_plugged_in(info: CameraInfo) -> bool:
-    """Whether the system still knows it; True where it cannot be asked in passing."""
+    """Return whether the system still lists the camera; True where that cannot be checked cheaply."""
     if sys.platform != "linux":
         return True
     try:
@@ -205,12 +234,13 @@ def _is_plugged_in(info: CameraInfo) -> bool:
 
 
 def _refused(info: CameraInfo) -> CameraError:
-    """Why a camera did not open."""
-    what, remedy = f"{info.name} cannot be opened.", _SHARED
+    """Return the error, with its cause, for a camera that did not open."""
+    what: str = Message("{name} cannot be opened.", name=info.name)
+    remedy = _SHARED
     if sys.platform == "darwin":
-        remedy = f"Allow its use in System Settings > Privacy & Security > Camera. {_SHARED}"
+        remedy = together("Allow its use in System Settings > Privacy & Security > Camera.", _SHARED)
     elif sys.platform == "win32":
-        remedy = f"Allow desktop apps in Settings > Privacy & security > Camera. {_SHARED}"
+        remedy = together("Allow desktop apps in Settings > Privacy & security > Camera.", _SHARED)
     else:
         what, remedy = _refused_by_linux(info)
     return CameraError(what, remedy=remedy)
@@ -221,14 +251,15 @@ def _refused_by_linux(info: CameraInfo) -> tuple[str, str]:
     try:
         v4l2.query_node(path)
     except FileNotFoundError:
-        return f"{info.name} is not plugged in.", "Plug it in, or choose another camera."
+        return Message("{name} is not plugged in.", name=info.name), "Plug it in, or choose another camera."
     except PermissionError:
-        return f"{info.name} may not be opened by this user.", f"Type: {v4l2.JOIN_GROUP}, then log out and in again."
+        what = Message("{name} may not be opened by this user.", name=info.name)
+        return what, Message("Type: {command}, then log out and in again.", command=v4l2.JOIN_GROUP)
     except OSError as error:
-        return f"{info.name} cannot be opened: {error.strerror}.", _SHARED
+        return Message("{name} cannot be opened: {why}.", name=info.name, why=error.strerror), _SHARED
     if v4l2.is_busy(path):
-        return f"{info.name} is in use by another program.", _SHARED
+        return Message("{name} is in use by another program.", name=info.name), _SHARED
     return (
-        f"{info.name} opens but offers no pictures that can be read here.",
+        Message("{name} opens but offers no pictures that can be read here.", name=info.name),
         "Choose another camera; some have two entries in the list, and one of them works.",
     )

@@ -1,8 +1,7 @@
-"""The cameras of this machine, by names that people know and ids that stay the same.
+"""The cameras of this machine, with readable names and stable ids.
 
-Linux was tried. Windows (DirectShow's names through FFmpeg) and macOS (system_profiler's, in the order in which OpenCV
-sorts them) follow their documentation and were not tried on a machine; where they answer nothing, the first indices
-stand in.
+Tested on Linux. Windows (DirectShow's names through FFmpeg) and macOS (system_profiler's, in the order in which OpenCV
+sorts them) follow their documentation and are untested; where they return nothing, the first indices are offered.
 """
 
 from __future__ import annotations
@@ -17,33 +16,35 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from avatar import v4l2
-from avatar.foreign_text import shown
-from avatar.media import load_av
+from avatar.system import v4l2
+from avatar.system.foreign_text import shown
+from avatar.system.media import load_av
+from avatar.system.v4l2_modes import CameraMode, camera_modes
 
 logger = logging.getLogger(__name__)
 
 _BY_ID = (Path("/dev/v4l/by-id"), Path("/dev/v4l/by-path"))
 _SYSFS = Path("/sys/class/video4linux")
 _OUR_OUTPUTS = frozenset({"OBS Virtual Camera", "Unity Video Capture"})
-_GUESSES = 4  # indices offered where no names can be had
+_GUESSES = 4  # number of indices offered if no names are available
 
 
 @dataclass(frozen=True)
 class CameraInfo:
     """One camera."""
 
-    id: str  # stays the same after a restart and, where the system tells cameras apart, in another socket
+    id: str  # stable across restarts and, if the system can identify cameras, across sockets
     name: str  # unique in a list
-    index: int  # OpenCV's number for it, today
-    is_virtual: bool = False  # another program sends what comes out of it, perhaps ours
-    has_signal: bool = True  # False: an input, as of HDMI, with nothing behind it
+    index: int  # OpenCV's current number
+    is_virtual: bool = False  # its frames come from another program, perhaps ours
+    has_signal: bool = True  # False: an input, such as HDMI, without a signal
+    modes: tuple[CameraMode, ...] = ()  # sizes and rates that it offers, smallest first; empty: unknown
 
 
 def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
-    """Ask the system; our own virtual camera and the metadata nodes of others are left out.
+    """List the cameras, except our own virtual camera and metadata nodes.
 
-    Drivers that hang are not waited for longer than `timeout_s`; then nothing is returned. Call it off the UI thread.
+    If a driver hangs for `timeout_s`, nothing is returned. Must not be called on the UI thread.
     """
     found: list[CameraInfo] = []
     asking = threading.Thread(target=lambda: found.extend(_named_apart(_ask())), name="masque-cameras", daemon=True)
@@ -56,9 +57,9 @@ def list_cameras(timeout_s: float = 3.0) -> tuple[CameraInfo, ...]:
 
 
 def usual_camera(cameras: Iterable[CameraInfo]) -> CameraInfo | None:
-    """Return the one that is taken when nobody chose: the first real one, before those without a signal.
+    """Return the default camera: the first real one, preferably with a signal.
 
-    Virtual cameras have to be chosen: they show other programs' pictures, and may be what we send to ourselves.
+    Virtual cameras must be chosen explicitly: they show other programs' images, perhaps our own.
     """
     real = [camera for camera in cameras if not camera.is_virtual]
     return min(real, key=lambda camera: not camera.has_signal, default=None)
@@ -68,7 +69,7 @@ def _ask() -> Iterable[CameraInfo]:
     try:
         ask = {"win32": _windows, "darwin": _macos}.get(sys.platform, _linux)
         return [camera for camera in ask() if camera.name not in _OUR_OUTPUTS]
-    except Exception as error:  # outermost frame of the thread, and a camera may be used without its name
+    except Exception as error:  # outermost frame of the thread; cameras can be used without names
         logger.warning("The cameras' names cannot be had: %s", error)
         return [CameraInfo(str(index), f"Camera {index}", index) for index in range(_GUESSES)]
 
@@ -79,7 +80,7 @@ def _linux() -> Iterator[CameraInfo]:
         camera = CameraInfo(stable.get(path, path.name), "", int(path.name.removeprefix("video")))
         try:
             node = v4l2.query_node(path)
-        except PermissionError:  # offered all the same: opening it says what to do
+        except PermissionError:  # listed nevertheless, because opening it explains what to do
             if (name := _name_in_sysfs(path.name)) and name != v4l2.CARD_LABEL:
                 yield replace(camera, name=name, is_virtual=_is_virtual_in_sysfs(path.name))
             continue
@@ -89,12 +90,12 @@ def _linux() -> Iterator[CameraInfo]:
         if node.captures and not ours:
             yield replace(
                 camera, name=node.name, is_virtual=node.is_loopback,
-                has_signal=v4l2.has_signal(path) is not False,
+                has_signal=v4l2.has_signal(path) is not False, modes=camera_modes(path),
             )  # fmt: skip
 
 
 def _name_in_sysfs(number: str) -> str | None:
-    """The name of a camera's first node, which is the one with pictures."""
+    """Return the name of a camera's first node, the one that captures video."""
     try:
         is_first = (_SYSFS / number / "index").read_text(encoding="ascii").strip() == "0"
         return (_SYSFS / number / "name").read_text(encoding="utf-8", errors="replace").strip() if is_first else None
@@ -103,12 +104,12 @@ def _name_in_sysfs(number: str) -> str | None:
 
 
 def _is_virtual_in_sysfs(number: str) -> bool:
-    """Whether no hardware is behind it, as far as the system tells."""
+    """Return whether sysfs shows no hardware behind the camera."""
     return "/devices/virtual/" in (_SYSFS / number).resolve().as_posix()
 
 
 def _windows() -> Iterator[CameraInfo]:
-    """DirectShow's list, whose order is that of OpenCV's CAP_DSHOW."""
+    """List cameras by DirectShow, in the order of OpenCV's CAP_DSHOW."""
     load_av()
     import av
 
@@ -118,7 +119,7 @@ def _windows() -> Iterator[CameraInfo]:
 
 
 def _macos() -> Iterator[CameraInfo]:
-    """The system's list, sorted by unique id as OpenCV's AVFoundation backend sorts it."""
+    """List cameras on macOS, sorted by unique id like OpenCV's AVFoundation backend."""
     command = ["system_profiler", "-json", "SPCameraDataType"]
     done = subprocess.run(command, capture_output=True, timeout=10, check=True, stdin=subprocess.DEVNULL)
     devices = json.loads(done.stdout)["SPCameraDataType"]
@@ -127,9 +128,9 @@ def _macos() -> Iterator[CameraInfo]:
 
 
 def _named_apart(cameras: Iterable[CameraInfo]) -> Iterator[CameraInfo]:
-    """Number the second and later camera of a name."""
+    """Append a number to the names of cameras that share a name, from the second one."""
     seen: Counter[str] = Counter()
     for camera in cameras:
-        name = shown(camera.name)  # as the driver has it
+        name = shown(camera.name)  # from the driver
         seen[name] += 1
         yield replace(camera, name=name if seen[name] == 1 else f"{name} ({seen[name]})")

@@ -1,4 +1,4 @@
-"""The colours of a clip's frames as sRGB: odd matrices, wide gamut, HDR."""
+"""Conversion of a clip's frames to sRGB: unusual matrices, wide gamut, HDR."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatar.colour_space import (
+from avatar.frames import RgbImage
+from avatar.images.colour_space import (
     HLG,
     PQ,
     SRGB,
@@ -17,23 +18,24 @@ from avatar.colour_space import (
     from_cicp,
     to_srgb,
 )
-from avatar.frames import RgbImage
-from avatar.images import flatten
+from avatar.images.load import flatten
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.reformatter import VideoReformatter
 
-WIDE_PRIMARIES = (9, 11, 12)  # BT.2020, DCI P3, Display P3; those of older video hardly differ from sRGB
-# ITU-T H.273, table 4: RGB, BT.709, unspecified, FCC, BT.601 (twice), SMPTE 240, BT.2020: what swscale converts.
+WIDE_PRIMARIES = (9, 11, 12)  # BT.2020, DCI P3, Display P3; older ones hardly differ from sRGB
+# Matrices that swscale converts; ITU-T H.273, table 4: RGB, BT.709, unspecified, FCC, BT.601 (twice), SMPTE 240,
+# BT.2020.
 MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, 9)
 BT2020, BT2020_CONSTANT = 9, 10
 UNUSUAL_MATRICES = {8: "YCgCo", 14: "ICtCp", 16: "YCgCo-Re", 17: "YCgCo-Ro", 15: "IPT-C2"}
-HD_HEIGHT_PX = 720  # players take untagged video of this height for BT.709, smaller for BT.601
+HD_HEIGHT_PX = 720  # players treat untagged video from this height on as BT.709, smaller as BT.601
 
 
 def srgb_of(frame: VideoFrame, reformatter: VideoReformatter, width_px: int, height_px: int) -> RgbImage:
-    """Return (height_px, width_px, 3) uint8 as an sRGB screen shows a frame, transparent parts on the neutral grey."""
+    """Convert a frame to (height_px, width_px, 3) uint8 sRGB, with transparent parts on the neutral grey."""
     frame.colorspace = _usual_matrix(frame)
     space = _space_of(frame)
     has_alpha = any(component.is_alpha for component in frame.format.components)
@@ -45,7 +47,7 @@ def srgb_of(frame: VideoFrame, reformatter: VideoReformatter, width_px: int, hei
 
 
 def _usual_matrix(frame: VideoFrame) -> int:
-    """The matrix by which a frame is converted: its own, or the likeliest where it names none or an unusual one."""
+    """Return the conversion matrix: the frame's own, or the most likely one if it names none or an unusual one."""
     matrix = int(frame.colorspace)
     if frame.format.is_rgb or (matrix in MATRICES and matrix != UNSPECIFIED):
         return matrix
@@ -57,19 +59,28 @@ def _usual_matrix(frame: VideoFrame) -> int:
 def _space_of(frame: VideoFrame) -> ColourSpace:
     primaries, transfer = int(frame.color_primaries), int(frame.color_trc)
     if transfer not in (PQ, HLG):
-        return from_cicp(primaries if primaries in WIDE_PRIMARIES else 1, SRGB)  # screens show SDR video as it is
+        return from_cicp(primaries if primaries in WIDE_PRIMARIES else 1, SRGB)  # screens show SDR video unchanged
     return from_cicp(BT2020 if primaries == UNSPECIFIED else primaries, transfer)
 
 
 def colour_notes(frame: VideoFrame) -> tuple[str, ...]:
-    """Return what to say about a clip's colours."""
-    notes = []
+    """Return notes for the user about a clip's colours."""
+    notes: list[str] = []
     if not frame.format.is_rgb and int(frame.colorspace) not in (*MATRICES, BT2020_CONSTANT):
-        name = UNUSUAL_MATRICES.get(int(frame.colorspace), f"number {int(frame.colorspace)}")
-        notes.append(f"The clip's colours are stored in an unusual way ({name}); they are shown by the usual one.")
+        number = int(frame.colorspace)
+        name = UNUSUAL_MATRICES.get(number) or Message("number {number}", number=number)
+        notes.append(
+            Message(
+                "The clip's colours are stored in an unusual way ({name}); they are shown by the usual one.", name=name
+            )
+        )
     if int(frame.colorspace) == BT2020_CONSTANT:
         notes.append("The clip's colours are BT.2020 with constant luminance; they are shown as without.")
     if _space_of(frame).is_hdr:
         kind = "PQ" if int(frame.color_trc) == PQ else "HLG"
-        notes.append(f"The clip is HDR ({kind}); its colours are mapped to SDR, with white at 203 cd/m2 (BT.2390).")
+        notes.append(
+            Message(
+                "The clip is HDR ({kind}); its colours are mapped to SDR, with white at 203 cd/m2 (BT.2390).", kind=kind
+            )
+        )
     return tuple(notes)

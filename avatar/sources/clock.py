@@ -1,7 +1,7 @@
-"""One continuous timeline for a file whose own clock restarts or jumps.
+"""One continuous timeline for a file whose clock restarts or jumps.
 
-Recordings that were joined, captures of broadcasts and DVDs stamp their packets by a clock that starts again, or leaps,
-wherever two pieces meet. All streams of a piece share one offset, so that sound and pictures stay in step.
+In joined recordings, broadcast captures and DVDs the packets' time stamps restart or jump wherever two pieces meet. All
+streams of a piece share one offset, so that sound and video stay in sync.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from avatar.limits import MAX_AHEAD_BYTES
+from avatar.system.limits import MAX_AHEAD_BYTES
 
 if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
 
-BACK_S = 0.1  # a packet that starts a GOP, or sound, this much earlier than one before it belongs to a new piece
-BACK_INSIDE_S = 1.0  # for other pictures, where B-frames may put times out of order
-GAP_S = 10.0  # shorter gaps are lost packets or a pause: time really passed
-LONG_GAP_S = 300.0  # a still passage, where a packet claims to be so long or the container's clock is not known to jump
-NEAR_S = 3.0  # how far apart sound and pictures of one moment lie in a file, and their ends at a join
-STEADY_S = 0.05  # a packet this close to the end of the one before it simply continues
-MAX_LENGTH_S = 1.0  # of one packet, where it counts as a sign that time passed
-TYPICAL_S = 0.04  # of a packet whose length is not known
-_AHEAD = 600  # packets that may wait while the clock looks ahead; three seconds of most clips
+BACK_S = 0.1  # a packet that starts a GOP, or sound, this much earlier than a previous one begins a new piece
+BACK_INSIDE_S = 1.0  # the same for other frames, whose times B-frames may reorder
+GAP_S = 10.0  # shorter gaps are lost packets or a pause: real time
+LONG_GAP_S = 300.0  # the same if a packet claims that length, or the container's clock does not jump
+NEAR_S = 3.0  # maximum distance of simultaneous sound and frames in a file, and of their ends at a join
+STEADY_S = 0.05  # a packet this close to the end of the previous one continues it
+MAX_LENGTH_S = 1.0  # limit of a packet's duration that counts as evidence of elapsed time
+TYPICAL_S = 0.04  # assumed duration of a packet without one
+_AHEAD = 600  # maximum look-ahead in packets; three seconds of most clips
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT: the container's clock may jump
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a packet says about its time, in seconds of the file's own clock."""
+    """Time stamp of a packet, in seconds on the file's clock."""
 
     stream: int
-    time_s: float | None  # when it is decoded; None: it does not say
-    length_s: float = 0.0  # 0: it does not say
-    starts: bool = True  # it can be decoded without the ones before it
-    shown_s: float | None = None  # when it is shown, where that is another time
+    time_s: float | None  # decoding time; None: unknown
+    length_s: float = 0.0  # 0: unknown
+    starts: bool = True  # decodable without earlier packets
+    shown_s: float | None = None  # presentation time, if different
 
     @property
     def shown_or_time_s(self) -> float:
-        """When it is shown, as far as it says."""
+        """Presentation time, otherwise decoding time, in seconds."""
         return self.shown_s if self.shown_s is not None else self.time_s or 0.0
 
     @property
     def capped_s(self) -> float:
-        """Its length as far as it can be trusted: MP4 stretches the last packet before a jump over the jump."""
+        """Duration, limited because MP4 extends the last packet before a jump over the jump."""
         return self.length_s if 0 < self.length_s <= MAX_LENGTH_S else TYPICAL_S
 
 
@@ -55,26 +55,26 @@ Ahead = Callable[[], Iterable[Stamp]]
 
 @dataclass
 class _Reach:
-    """How far one stream has come in one piece, on the file's own clock."""
+    """Position of one stream in one piece, on the file's clock."""
 
-    start_s: float  # the latest start of a packet
-    end_s: float  # and its end
-    claimed_s: float  # the same by the length that the packet claims
-    shown_end_s: float  # when the last packet stops being shown
+    start_s: float  # latest start of a packet
+    end_s: float  # its end
+    claimed_s: float  # its end by the duration that it claims
+    shown_end_s: float  # end of presentation of the last packet
     packets: int = 0
 
     @classmethod
     def of(cls, time_s: float) -> _Reach:
-        """Nothing yet, just before the first packet."""
+        """Create the position just before the first packet."""
         return cls(time_s, time_s, time_s, time_s)
 
     def steps_back(self, stamp: Stamp, inside_s: float) -> bool:
-        """Whether the packet is earlier than order within one piece can explain; `inside_s` for one inside a GOP."""
+        """Return whether the packet is earlier than reordering explains, by more than `inside_s` within a GOP."""
         tolerated_s = BACK_S if stamp.starts else inside_s
         return stamp.time_s is not None and stamp.time_s < self.start_s - tolerated_s
 
     def add(self, stamp: Stamp, time_s: float) -> None:
-        """Count one more packet."""
+        """Advance by one packet."""
         self.start_s = max(self.start_s, time_s)
         self.end_s = max(self.end_s, time_s + stamp.capped_s)
         self.claimed_s = max(self.claimed_s, time_s + max(stamp.length_s, stamp.capped_s))
@@ -84,38 +84,38 @@ class _Reach:
 
 @dataclass
 class _Piece:
-    """A part of the file within which the clock runs on."""
+    """A part of the file with a continuous clock."""
 
-    offset_s: float  # from the file's own clock to the timeline
+    offset_s: float  # offset from the file's clock to the timeline
     streams: dict[int, _Reach] = field(default_factory=dict)
 
 
 class Clock:
-    """Maps the packets of a file, in the order in which they are read, to one timeline.
+    """Maps the packets of a file, in reading order, to one timeline.
 
     The first piece keeps its own times. The same packets in the same order always give the same offsets, so that
-    a second reader of the file agrees with the first.
+    two readers of a file agree.
     """
 
     def __init__(self, *, may_jump: bool = False) -> None:
-        """`may_jump`: the container is one of those (MPEG) whose clock is known to jump."""
+        """Create a clock; `may_jump`: for containers (MPEG) whose clock is known to jump."""
         self.may_jump = may_jump
-        # Matroska stores only display times: a B-frame comes after the frame that it precedes, by a minute if need be.
+        # Matroska stores presentation times only: a B-frame follows a frame that it precedes, by up to a minute.
         self._inside_s = BACK_INSIDE_S if may_jump else float("inf")
         self._pieces = [_Piece(0.0)]
-        self._at: dict[int, int] = {}  # number of the piece that each stream is in
-        self._first: dict[int, int] = {}  # number of each stream's first and latest packet
+        self._at: dict[int, int] = {}  # index of each stream's current piece
+        self._first: dict[int, int] = {}  # index of each stream's first and latest packet
         self._latest: dict[int, int] = {}
         self._count = 0
         self._joins: dict[int, int] = {}
 
     def offset_s(self, stamp: Stamp, ahead: Ahead = tuple) -> float:
-        """Return the seconds to add to the packet's own times.
+        """Return the offset in seconds to add to the packet's times.
 
         Args:
-            stamp: of the next packet.
-            ahead: the stamps of the packets after it, as many as can be looked at; asked where a leap ahead may also
-                be a long still passage.
+            stamp: time stamp of the next packet.
+            ahead: returns the stamps of the following packets, as many as are available; called if a jump ahead may
+                also be a long still passage.
         """
         stream, time_s = stamp.stream, stamp.time_s
         self._count += 1
@@ -135,11 +135,11 @@ class Clock:
         return piece.offset_s
 
     def joins(self, stream: int) -> int:
-        """Count how often a stream went over to another piece; a single packet with a wrong stamp does not count."""
+        """Count how often a stream moved to another piece, ignoring single packets with a wrong stamp."""
         return self._joins.get(stream, 0)
 
     def _goes_on(self, stamp: Stamp, time_s: float, ahead: Ahead) -> bool:
-        """Whether the packet continues the piece that its stream is in."""
+        """Return whether the packet continues its stream's current piece."""
         piece = self._pieces[self._at[stamp.stream]]
         reach = piece.streams[stamp.stream]
         if reach.steps_back(stamp, self._inside_s):
@@ -154,7 +154,7 @@ class Clock:
         if any(other.end_s > middle_s for number, other in piece.streams.items() if number != stamp.stream):
             return True
         passed = self._others_go_on(stamp.stream, ahead)
-        if passed is None:  # nothing else tells: believe a length that says so, or what is usual for the container
+        if passed is None:  # no other evidence: rely on the claimed duration, or on the container's type
             claimed = time_s <= reach.claimed_s + STEADY_S
             return gap_s <= (LONG_GAP_S if claimed or not self.may_jump else GAP_S)
         return passed
@@ -166,9 +166,9 @@ class Clock:
         return abs(time_s + newest.offset_s - self._position_s()) < gap_s
 
     def _others_go_on(self, stream: int, ahead: Ahead, *, known_only: bool = False) -> bool | None:
-        """Whether another stream runs on past the end of this one; False: it leaps too; None: there is none that tells.
+        """Return whether another stream continues past the end of this one; False: it jumps too; None: unknown.
 
-        `known_only`: streams that have not begun yet, or have ended, tell nothing.
+        `known_only`: ignore streams that have not begun yet, or have ended.
         """
         streams = self._pieces[self._at[stream]].streams
         end_s = streams[stream].end_s
@@ -195,7 +195,7 @@ class Clock:
         return None
 
     def _other_piece(self, stream: int, time_s: float) -> int | None:
-        """The number of a piece that is there already and that the packet belongs to."""
+        """Return the index of an existing piece that the packet belongs to."""
         at = self._at[stream]
         end_s = self._pieces[at].streams[stream].end_s + self._pieces[at].offset_s
         newer = {
@@ -205,7 +205,7 @@ class Clock:
         fitting = {number: t for number, t in newer.items() if end_s - NEAR_S <= t <= self._position_s() + NEAR_S}
         if fitting:
             return min(fitting, key=lambda number: abs(fitting[number] - end_s))
-        for number in range(at - 1, max(-1, at - 8), -1):  # back after a packet with a wrong stamp
+        for number in range(at - 1, max(-1, at - 8), -1):  # return after a packet with a wrong stamp
             reach = self._pieces[number].streams.get(stream)
             if reach and -BACK_S <= time_s - reach.end_s <= NEAR_S:
                 return number
@@ -220,14 +220,14 @@ class Clock:
         self._pieces.append(_Piece(start_s - stamp.shown_or_time_s))
         number = len(self._pieces) - 1
         for other, first in self._first.items():
-            if other != stamp.stream and first > self._latest[stamp.stream]:  # a stream that only this piece has
+            if other != stamp.stream and first > self._latest[stamp.stream]:  # a stream of this piece only
                 old = self._pieces[self._at[other]]
                 self._pieces[number].streams[other] = old.streams.pop(other)
                 self._at[other] = number
         return number
 
     def _position_s(self) -> float:
-        """The latest end on the timeline."""
+        """Return the latest end on the timeline, in seconds."""
         return max(
             (reach.shown_end_s + piece.offset_s for piece in self._pieces[-8:] for reach in piece.streams.values()),
             default=0.0,
@@ -240,7 +240,7 @@ def clock_of(container: InputContainer) -> Clock:
 
 
 def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any]]:
-    """Yield the same packets, their stamps moved to the timeline of `clock`; they must come in the file's order."""
+    """Yield the packets, in the file's order, with stamps on the timeline of `clock`."""
     waiting: deque[Packet[Any]] = deque()
 
     def ahead() -> Iterator[Stamp]:
@@ -253,7 +253,7 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
             yield _stamp_of(packet, clock)
 
     while (packet := waiting.popleft() if waiting else next(packets, None)) is not None:
-        if packet.size or packet.pts is not None:  # else it is the one that flushes a decoder
+        if packet.size or packet.pts is not None:  # otherwise it is a flush packet
             offset_s = clock.offset_s(_stamp_of(packet, clock), ahead)
             if offset_s:
                 shift = round(offset_s / packet.time_base)
@@ -265,8 +265,8 @@ def retimed(packets: Iterator[Packet[Any]], clock: Clock) -> Iterator[Packet[Any
 def _stamp_of(packet: Packet[Any], clock: Clock) -> Stamp:
     ticks = packet.dts if packet.dts is not None else packet.pts
     if not clock.may_jump and packet.pts is not None:
-        ticks = packet.pts  # in Matroska FFmpeg makes decoding times out of those of other packets, late at a jump
-    if ticks is None or packet.is_discard:  # what an edit list cuts away lies outside the timeline
+        ticks = packet.pts  # in Matroska FFmpeg derives decoding times from other packets, too late at a jump
+    if ticks is None or packet.is_discard:  # packets cut by an edit list are outside the timeline
         return Stamp(packet.stream_index, None)
     base = packet.time_base
     shown_s = None if packet.pts is None else float(packet.pts * base)

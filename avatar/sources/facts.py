@@ -1,4 +1,4 @@
-"""What is known of a driving clip before its last frame has been seen."""
+"""Facts about a driving clip that are known before its last frame."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ class DrivingFacts:
     width_px: int
     height_px: int
     rate: Fraction  # frames per second, on average
-    time_base: Fraction  # seconds; every frame's time is a whole number of these
-    duration_s: float  # what the header says; 0 = it says nothing
+    time_base: Fraction  # seconds; every frame's time is a multiple of it
+    duration_s: float  # from the header; 0 = unknown
     frames_estimate: int  # for progress only; 0 = unknown
     has_audio: bool
-    origin_s: Fraction = Fraction(0)  # the file's own time at which `captured_ns` is 0
-    stream_index: int = 0  # of the pictures, in the file
+    origin_s: Fraction = Fraction(0)  # time in the file at which `captured_ns` is 0
+    stream_index: int = 0  # index of the video stream in the file
 
 
 class DrivingVideo(Protocol):
     """A clip being read, frame by frame; closed at the end of a `with` block."""
 
     facts: DrivingFacts
-    end_s: float  # when the last frame handed out so far stops being shown
-    notes: list[str]  # sentences the user should read about the clip; complete when its last frame was handed out
+    end_s: float  # end of the last frame delivered so far
+    notes: list[str]  # notes about the clip, for the user; complete after its last frame
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames in the order of their times; `captured_ns` is the time at which each is shown."""
+        """Yield frames in the order of their times; `captured_ns` is their presentation time."""
         ...
 
     def rewind(self) -> bool:
-        """Get ready to be read from the start again. False: it cannot be; open it afresh."""
+        """Rewind to the start; False if the clip has to be opened again instead."""
         ...
 
     def __enter__(self) -> Self:
@@ -52,5 +52,5 @@ class DrivingVideo(Protocol):
         self.close()
 
     def close(self) -> None:
-        """Let go of the file; safe to call twice."""
+        """Release the file; safe to call twice."""
         ...

@@ -1,4 +1,4 @@
-"""Fragmented MP4, as HLS and browsers deliver it, put together of pieces."""
+"""Fragmented MP4 files joined from pieces, as from HLS and browsers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
     from av import Packet
     from av.container import InputContainer
 
-_BOXES = 64  # looked at: a fragment comes behind ftyp, moov, sidx and the like
+_BOXES = 64  # number of boxes inspected; fragments follow ftyp, moov, sidx and similar boxes
 
 
 def all_kept(packets: Iterator[Packet[Any]], container: InputContainer) -> Iterator[Packet[Any]]:
-    """Yield the same packets, without the mark that FFmpeg puts on fragments whose clock went back, which hides them.
+    """Yield the packets without the discard flag that FFmpeg sets on fragments whose clock runs backwards.
 
-    In other files the mark is kept: there an edit list cuts packets away. A fragmented file has one edit at most, and
-    what that cuts away comes before anything else.
+    In other files the flag is kept, because it marks packets cut by an edit list. A fragmented file has at most one
+    edit, which cuts packets at its start.
     """
     if not container.format.name.startswith("mov") or not _is_fragmented(Path(container.name.removeprefix("file:"))):
         yield from packets
@@ -40,7 +40,7 @@ def _copy(packet: Packet[Any]) -> Packet[Any]:
 
 
 def _is_fragmented(path: Path) -> bool:
-    """Whether a `moof` box is among the first ones (ISO/IEC 14496-12, 4.2 and 8.8.4)."""
+    """Return whether a `moof` box is among the first boxes (ISO/IEC 14496-12, 4.2 and 8.8.4)."""
     try:
         with path.open("rb") as file:
             for _ in range(_BOXES):

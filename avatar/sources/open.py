@@ -1,4 +1,4 @@
-"""From what a user names to a source: a camera, a video, a folder of pictures or a still."""
+"""Opening of a source by the user's specification: a camera, a video, a folder of images or a still."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from avatar import v4l2
 from avatar.errors import CameraError, UsageError
-from avatar.images import SUFFIXES
+from avatar.images.load import SUFFIXES
 from avatar.sources.animated_image import animation_format
 from avatar.sources.base import FrameSource
 from avatar.sources.camera import Camera
 from avatar.sources.camera_list import CameraInfo, list_cameras
 from avatar.sources.playback import Clip, Still
+from avatar.system import v4l2
+from avatar.system.message import Message, together
 
 
 def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 30) -> FrameSource:
-    """Open what drives the avatar.
+    """Open a driving source.
 
     Args:
-        spec: a camera's number, id or name (or the only part of one that fits), or a path.
-        size: width and height to ask a camera for.
-        rate: pictures per second to ask a camera for.
+        spec: a camera's number, id, name or unique part of a name, or a path.
+        size: width and height to request from a camera.
+        rate: frames per second to request from a camera.
     Raises:
         CameraError: there is no such camera, nor a file of that name.
         VideoError, ImageError: the file cannot be used.
-        UsageError: it is "idle", which is no source: the pipeline makes the idle motion itself.
+        UsageError: it is "idle", which is not a source: the pipeline generates the idle motion.
     """
     if spec == "idle":
         raise UsageError("The idle motion needs no source.", remedy="Leave the camera out.")
@@ -38,32 +39,34 @@ def open_source(spec: str, *, size: tuple[int, int] = (1280, 720), rate: int = 3
 
 
 def check_source(spec: str, *, remembered: str = "") -> None:
-    """Refuse what cannot drive an avatar: a file that cannot be used, and a name that fits neither a camera nor a file.
+    """Refuse an unusable file, and a name that matches neither a camera nor a file.
 
     Args:
-        spec: as for `open_source`; "idle" is fine.
-        remembered: the camera that was used before. It may be plugged in again, so its name is taken as it is.
+        spec: as for `open_source`; "idle" and "voice" are allowed.
+        remembered: the camera used last; accepted even if it is missing, because it may be plugged in again.
     Raises:
         CameraError: there is no such camera here, nor a file of that name.
         VideoError, ImageError: the file cannot be used.
     """
-    if (path := _existing(spec)) is not None and spec != "idle":
+    if spec in ("idle", "voice"):
+        return
+    if (path := _existing(spec)) is not None:
         _open_path(path).close()
-    elif spec != "idle" and (spec != remembered or _is_path(spec)):
+    elif spec != remembered or _is_path(spec):
         cameras = list_cameras()
         camera = find_camera(spec, cameras)
-        # Only Linux tells which numbers there are; cameras that OpenCV alone knows have a node there, too.
+        # Only Linux lists all numbers; cameras that only OpenCV finds have a node there, too.
         if camera not in cameras and sys.platform == "linux" and not (v4l2.DEVICES / f"video{camera.index}").exists():
-            raise CameraError(f"There is no camera number {camera.index}.", remedy=_known(cameras))
+            raise CameraError(Message("There is no camera number {index}.", index=camera.index), remedy=_known(cameras))
 
 
 def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
-    """The camera that a number, an id, a name or a part of a name stands for.
+    """Find a camera by number, id, name or part of a name.
 
-    A number need not be in the list: some virtual cameras answer to OpenCV and to nobody else.
+    A number need not be in the list, because some virtual cameras are found by OpenCV only.
 
     Raises:
-        CameraError: none fits, or several do.
+        CameraError: none matches, or several do.
     """
     if (number := spec.removeprefix("/dev/video")).isdecimal():
         index = int(number)
@@ -76,15 +79,22 @@ def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
     if len(partly) == 1:
         return partly[0]
     if partly:
-        raise CameraError(f"Several cameras are called {spec}.", remedy=f"Name one of them in full. {_known(cameras)}")
+        raise CameraError(
+            Message("Several cameras are called {spec}.", spec=spec),
+            remedy=together("Name one of them in full.", _known(cameras)),
+        )
     raise CameraError(
-        f"There is no camera and no file called {spec!r}.",
-        remedy=f"{_known(cameras)} A video, a picture or idle will do too.",
+        Message("There is no camera and no file called {spec!r}.", spec=spec),
+        remedy=together(_known(cameras), "A video, a picture or idle works too."),
     )
 
 
 def _known(cameras: Sequence[CameraInfo]) -> str:
-    return f"Cameras here: {', '.join(camera.name for camera in cameras)}." if cameras else "No camera is plugged in."
+    return (
+        Message("Cameras here: {names}.", names=", ".join(camera.name for camera in cameras))
+        if cameras
+        else "No camera is plugged in."
+    )
 
 
 def _is_path(spec: str) -> bool:
@@ -92,10 +102,10 @@ def _is_path(spec: str) -> bool:
 
 
 def _existing(spec: str) -> Path | None:
-    """The file or folder of that name, if it can be meant: "" would be this folder, and "0" is a camera."""
+    """Return the file or folder of that name, if it exists; None for "" (this folder) and "0" (a camera)."""
     if not spec or spec.isdecimal() or spec.startswith("/dev/video"):
         return None
-    with contextlib.suppress(OSError, RuntimeError):  # a name too long, a home nobody has
+    with contextlib.suppress(OSError, RuntimeError):  # the name is too long, or the home folder is unknown
         path = Path(spec).expanduser()
         return path if path.is_file() or path.is_dir() else None
     return None

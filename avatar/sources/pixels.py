@@ -1,4 +1,4 @@
-"""From a decoder's frame to upright RGB pixels."""
+"""Conversion of decoded frames to upright RGB pixels."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Orientation:
-    """A turn by a multiple of 90 degrees and mirroring: swap the axes first, then flip."""
+    """A rotation by a multiple of 90 degrees with mirroring: swap the axes first, then flip."""
 
     swap: bool = False
     flip_x: bool = False
     flip_y: bool = False
 
     def apply(self, rgb: RgbImage) -> RgbImage:
-        """Turn an (H, W, 3) picture; the result is (W, H, 3) where the axes swap."""
+        """Rotate (H, W, 3); the result is (W, H, 3) if the axes are swapped."""
         if self == Orientation():
             return rgb
         turned = rgb.transpose(1, 0, 2) if self.swap else rgb
@@ -32,7 +32,7 @@ class Orientation:
 
     @property
     def rotation_deg(self) -> int:
-        """The turn that FFmpeg reads off it, which is all that `VideoFrame.rotation` says: counter-clockwise."""
+        """Counter-clockwise rotation, as in `VideoFrame.rotation`, which does not include mirroring."""
         if self.swap:
             return 90 if self.flip_y else -90
         return 180 if self.flip_x else 0
@@ -54,29 +54,29 @@ _TURNS = {
 
 
 class RgbConverter:
-    """Turns one clip's decoded frames into RGB; keeps swscale's tables from frame to frame."""
+    """Converter of a clip's decoded frames to RGB; keeps swscale's tables between frames."""
 
     def __init__(
         self, first: VideoFrame, pixel_aspect: Fraction | None = None, orientation: Orientation | None = None
     ) -> None:
-        """Get ready; `orientation` is the container's, which knows of mirroring."""
+        """Create a converter; `orientation` is the container's, which includes mirroring."""
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
-        self.notes = colour_notes(first)  # sentences the user should read
+        self.notes = colour_notes(first)  # notes for the user
         self._orientation, self._pixel_aspect = orientation or Orientation(), pixel_aspect or Fraction(1)
         self.width_px, self.height_px = self._stored(first)[:: -1 if self._turn_of(first).swap else 1]
 
     def convert(self, frame: VideoFrame) -> RgbImage:
-        """Return (H, W, 3) uint8 of the frame's own size and colours, which may change within a clip."""
+        """Convert a frame to (H, W, 3) uint8 by its own size and colours, which may change within a clip."""
         return self._turn_of(frame).apply(srgb_of(frame, self._reformatter, *self._stored(frame)))
 
     def _stored(self, frame: VideoFrame) -> tuple[int, int]:
-        """Width and height in square pixels, before it is turned."""
+        """Return width and height in square pixels, before rotation."""
         return _display_width(frame.width, self._pixel_aspect), frame.height
 
     def _turn_of(self, frame: VideoFrame) -> Orientation:
-        """The container's word, unless the frame has its own; never by `side_data`, which can end the process."""
+        """Return the rotation of the container, unless the frame has its own; avoids `side_data`, which can crash."""
         turn_deg = round(frame.rotation / 90) * 90
         if (turn_deg - self._orientation.rotation_deg) % 360 == 0:
             return self._orientation
@@ -84,5 +84,5 @@ class RgbConverter:
 
 
 def _display_width(stored_px: int, pixel_aspect: Fraction) -> int:
-    """Width in square pixels: camcorders and DVDs store 720 columns for pictures 4:3 or 16:9 wide."""
+    """Return the width in square pixels: camcorders and DVDs store 720 columns for 4:3 and 16:9."""
     return round(stored_px * pixel_aspect) if Fraction(1, 4) <= pixel_aspect <= 4 else stored_px

@@ -1,70 +1,67 @@
-"""Opens media files with FFmpeg, each after a trial in a child process.
+"""Opening of media files by FFmpeg, each after a trial in a child process.
 
-Some valid files end the process that reads them inside PyAV 18.1.0 (a double free), which no `except` can catch: sound
-with unusual arrangements of channels, and frames with metadata beside the picture. In a window or a live session that
-is not to happen, so a file is opened here first.
+Some valid files crash the process that reads them inside PyAV 18.1.0 (a double free), which no `except` can catch:
+files with unusual channel layouts, and frames with metadata beside the image. The trial keeps such a crash out of the
+window and out of a live session.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatar.errors import VideoError
-from avatar.limits import MAX_CLIP_PIXELS
 from avatar.sources.sample_counts import check_sample_counts
+from avatar.system.limits import MAX_CLIP_PIXELS
+from avatar.system.message import Message
+from avatar.system.trial import can_try, run_trial
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 logger = logging.getLogger(__name__)
 
-# FFmpeg would also follow playlists to other files and addresses, and film any text as a terminal shows it.
+# FFmpeg would also follow playlists to other files and addresses, and render any text as a terminal does.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,asf,ogg,gif,apng,"
     "mjpeg,mxf,nut,dv,rm,wtv,vob,webp_anim,yuv4mpegpipe,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe,tiff_pipe,image2,"
     "mp3,wav,flac,aac,ac3,aiff,caf"
 )
-FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # it counts the padding of its buffers as well
-TIMEOUT_S = 15.0  # a slow disk and a busy machine together take a tenth of that
+FFMPEG_MAX_PIXELS = str(2 * MAX_CLIP_PIXELS)  # FFmpeg includes the padding of its buffers
+TIMEOUT_S = 15.0  # ten times what a slow disk and a busy machine need
 _CHILD = Path(__file__).with_name("probe_child.py")
-_NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
-_FIRST_NTSTATUS = 0xC0000000  # how Windows reports a crash; its abort() ends with 3
-_REMEMBERED = 512  # files
+_REMEMBERED = 512  # number of remembered files
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How far the child came."""
+    """Result of a trial."""
 
-    pictures: bool = True
+    video: bool = True
     sound: bool = True
-    reason: str = ""  # of a failure, as half a sentence
+    reason: str = ""  # cause of a failure, as half a sentence
     hung: bool = False
 
 
-_known: dict[tuple[str, int, int], Verdict] = {}  # by path, size and time of the last change
+_known: dict[tuple[str, int, int], Verdict] = {}  # by path, size and modification time
 
 
 def open_input(path: Path) -> InputContainer:
-    """Open a media file with FFmpeg, after a trial where this is the first time.
+    """Open a media file with FFmpeg, after a trial on first use.
 
     Raises:
-        VideoError: the trial crashed or hung, or its header names more than the file can hold.
-        OSError, FFmpegError, ValueError: as PyAV has it.
+        VideoError: the trial crashed or hung, or the header claims more than the file can contain.
+        OSError, FFmpegError, ValueError: raised by PyAV.
     """
     import av
 
     check_opens(path)
-    # The prefix keeps a colon in a name from being read as a protocol.
-    # max_pixels: while it looks for the size, FFmpeg decodes.
+    # The prefix prevents a colon in a name from being parsed as a protocol.
+    # max_pixels: FFmpeg decodes frames to determine the size.
     options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
     options["max_pixels"] = FFMPEG_MAX_PIXELS
     container: InputContainer = av.open(f"file:{path}", options=options)
@@ -72,85 +69,50 @@ def open_input(path: Path) -> InputContainer:
 
 
 def check_opens(path: Path) -> Verdict:
-    """Make sure that reading a media file does not end this process; remembered until the file changes.
+    """Check that reading a media file does not crash the process; cached until the file changes.
 
-    `open_input` calls it for everybody; whoever reads sound asks for the verdict. It takes about a tenth of a second,
-    at most TIMEOUT_S: call it on a thread that may wait.
+    Called by `open_input`; callers that read sound also need the result. It takes about a tenth of a second, at most
+    TIMEOUT_S, so call it on a thread that may block.
 
     Returns:
-        Whether its sound may be read as well.
+        The verdict, which says whether the sound can be read as well.
     Raises:
-        VideoError: its pictures may not be read, or its header names more than the file can hold.
+        VideoError: the video cannot be read, or the header claims more than the file can contain.
     """
     try:
         found = path.stat()
     except OSError:
-        return Verdict()  # whoever opens it says it better
+        return Verdict()  # opening it reports a better error
     key = (str(path.resolve()), found.st_size, found.st_mtime_ns)
     verdict = _known.get(key)
     if verdict is None:
-        with contextlib.suppress(OSError):  # whoever opens it says it better
-            check_sample_counts(path)  # before the child: it would make room for them as well
-        if getattr(sys, "frozen", False) or not sys.executable:
-            return Verdict()  # what would be started is not Python
+        with contextlib.suppress(OSError):  # opening it reports a better error
+            check_sample_counts(path)  # before the trial, which would allocate memory for them as well
+        if not can_try():
+            return Verdict()
         verdict = _try(key[0])
         if len(_known) >= _REMEMBERED:
             _known.clear()
-        if not verdict.hung:  # the disk may be faster next time
+        if not verdict.hung:  # it may succeed next time
             _known[key] = verdict
-    if not verdict.pictures:
+    if not verdict.video:
         raise VideoError(
-            f"{path.name} cannot be read safely: a trial {verdict.reason}.",
+            Message("{name} cannot be read safely: a trial {reason}.", name=path.name, reason=verdict.reason),
             remedy="Convert it to MP4 with another program and use that.",
         )
     return verdict
 
 
 def _try(path: str) -> Verdict:
-    """Run the child to its end."""
-    try:
-        child = subprocess.Popen(
-            child_command(path),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            creationflags=_NO_WINDOW,
-            start_new_session=True,  # Ctrl-C is for this process, and would look like a crash of the other
-        )
-    except OSError as error:
-        logger.warning("No child process can be started to try files in: %s", error)
+    """Run the trial."""
+    trial = run_trial(child_command(path), TIMEOUT_S)
+    if not trial.failure:
         return Verdict()
-    hung = False
-    with child:
-        try:
-            said, _ = child.communicate(timeout=TIMEOUT_S)
-            reason = _crash(child.returncode)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            said, _ = child.communicate()
-            reason, hung = f"took longer than {TIMEOUT_S:g} s", True
-        except BaseException:
-            child.kill()
-            raise
-    if not reason:
-        return Verdict()
-    steps = said.split()
-    logger.info("%s: a trial %s after %s", Path(path).name, reason, steps or "nothing")
-    return Verdict(pictures=b"pictures" in steps, sound=False, reason=reason, hung=hung)
+    steps = trial.said.split()
+    logger.info("%s: a trial %s after %s", Path(path).name, trial.failure, steps or "nothing")
+    return Verdict(video=b"video" in steps, sound=False, reason=trial.failure, hung=trial.hung)
 
 
 def child_command(path: str) -> list[str]:
     """Return the command that tries a file."""
     return [sys.executable, "-I", str(_CHILD), path, FORMATS, FFMPEG_MAX_PIXELS]
-
-
-def _crash(code: int) -> str:
-    """What ended a process that did not end by itself, as half a sentence; "" if it did."""
-    if code < 0:
-        try:
-            return f"crashed ({signal.Signals(-code).name})"
-        except ValueError:
-            return f"crashed (signal {-code})"
-    if os.name == "nt" and (code >= _FIRST_NTSTATUS or code == 3):
-        return f"crashed ({code:#x})"
-    return ""

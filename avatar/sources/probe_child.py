@@ -1,7 +1,7 @@
-"""Opens one media file as the program would, in a process of its own, and says how far it came.
+"""Trial opening of one media file in a separate process, which reports how far it came.
 
-Run by `avatar.sources.probe` as a script: it imports PyAV alone, because its start is waited for. Each line it prints
-is a step that went well. An error that PyAV raises is left out: the program meets the same one and words it.
+Run by `avatar.sources.probe` as a script; imports PyAV only, because its caller waits for it. Each printed line is a
+completed step. Errors raised by PyAV are ignored, because the program meets and reports the same ones.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 import sys
 from typing import Any
 
-PICTURES = 3  # decoded of each video stream
-PACKETS = 100  # read at most
+FRAMES = 3  # number of frames decoded from each video stream
+PACKETS = 100  # maximum number of packets read
 
 
 def main(path: str, formats: str, max_pixels: str) -> None:
-    """Try what can end the process: pictures first, then sound, each in a file opened and closed for it."""
-    sound = decode_first(path, formats, max_pixels, "video", PICTURES)
-    print("pictures", flush=True)
+    """Try the operations that can crash: video first, then sound, each on a newly opened file."""
+    sound = decode_first(path, formats, max_pixels, "video", FRAMES)
+    print("video", flush=True)
     if sound:
         decode_first(path, formats, max_pixels, "audio", 1)
     print("sound", flush=True)
@@ -44,7 +44,7 @@ def decode_first(path: str, formats: str, max_pixels: str, kind: str, count: int
 
 
 def decoded(packet: Any) -> list[Any]:
-    """Return the frames of a packet, and what the program asks of them; none of one that cannot be decoded."""
+    """Decode a packet and read the attributes that the program uses; empty if it cannot be decoded."""
     import av
 
     try:
@@ -67,5 +67,5 @@ if __name__ == "__main__":
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # type: ignore[attr-defined,unused-ignore]  # nor a core dump
     try:
         main(*sys.argv[1:4])
-    except Exception:  # outermost frame: the program will meet it and say it in words
+    except Exception:  # outermost frame: the program will meet and report it
         sys.exit(0)

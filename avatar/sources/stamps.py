@@ -1,4 +1,4 @@
-"""Stamps for packets that have none: Matroska may put several frames into one block, which has one time."""
+"""Time stamps for packets without one: Matroska may put several frames into one block with one time stamp."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av import Packet
 
-_HELD = 300  # packets that wait for the next stamp
+_HELD = 300  # maximum number of packets that wait for the next stamp
 
 
 @dataclass
 class _Run:
-    """One stream's latest stamp, and the packets since then that have none."""
+    """One stream's latest stamp, and the packets without a stamp since then."""
 
     latest: int  # ticks
-    step: float = 0.0  # ticks between packets of the run before
+    step: float = 0.0  # ticks between packets of the previous run
     packets: list[Packet[Any]] = field(default_factory=list)
 
     def fill(self, until: int | None) -> None:
-        """Spread the packets evenly up to the next stamp; without one, they go on as before."""
+        """Space the packets evenly up to the next stamp; without one, with the previous step."""
         if until is not None and until > self.latest:
             self.step = (until - self.latest) / (len(self.packets) + 1)
         if self.step:
             for number, packet in enumerate(self.packets, 1):
                 packet.dts = self.latest + round(number * self.step)
-                if not getattr(packet.stream.codec_context, "has_b_frames", 0):  # else the decoder finds the order
+                if not getattr(packet.stream.codec_context, "has_b_frames", 0):  # otherwise the decoder sets the order
                     packet.pts = packet.dts
                 packet.duration = packet.duration or round(self.step)
             self.latest += round(len(self.packets) * self.step)
@@ -36,7 +36,7 @@ class _Run:
 
 
 def stamped(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
-    """Yield the same packets in the same order; those without a stamp get one between their neighbours'.
+    """Yield the packets in the same order; those without a stamp get one between their neighbours'.
 
     A stream without any stamp is left as it is.
     """
@@ -52,7 +52,7 @@ def stamped(packets: Iterator[Packet[Any]]) -> Iterator[Packet[Any]]:
             run.latest = stamp
         elif packet.size and (known := runs.get(packet.stream_index)) is not None:
             known.packets.append(packet)
-        if len(held) > _HELD or (not packet.size and stamp is None):  # one that flushes its decoder: the end is near
+        if len(held) > _HELD or (not packet.size and stamp is None):  # a flush packet comes last
             for run in runs.values():
                 run.fill(None)
         if not any(run.packets for run in runs.values()):

@@ -1,4 +1,4 @@
-"""Which of a file's video streams is the film, how it is turned, and at what rate it runs."""
+"""Choice of a file's main video stream, its orientation and its frame rate."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from avatar.errors import VideoError
 from avatar.sources.image_folder import DEFAULT_RATE
 from avatar.sources.pixels import Orientation, orientation_of
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from PIL import Image
 
-_SHARE = 0.5  # of the most pictures in any stream; one that has fewer is a preview, a cover or a still
-_PLAUSIBLE = 120  # frames per second; a guess above it that is one frame per tick is no rate
+_SHARE = (
+    0.5  # minimum number of frames over that of the longest stream; streams with fewer are previews, covers or stills
+)
+_PLAUSIBLE = 120  # frames per second; a higher guess of one frame per tick is not a rate
 _EXIF_ORIENTATION = 0x0112
 _BY_EXIF = {
     2: Orientation(flip_x=True), 3: Orientation(flip_x=True, flip_y=True), 4: Orientation(flip_y=True),
@@ -33,7 +36,7 @@ _BY_EXIF = {
 
 
 def choose_stream(container: InputContainer, path: Path) -> VideoStream:
-    """Choose the stream that a player would show; covers, thumbnails and short previews do not count.
+    """Choose the stream that a player would show, ignoring covers, thumbnails and short previews.
 
     Raises:
         VideoError: there is none, or none that can be decoded here.
@@ -43,15 +46,19 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
     moving = [stream for stream in container.streams.video if not stream.disposition & still]
     if not moving:
-        holds = "sound but no moving pictures" if container.streams.audio else "no pictures"
-        raise VideoError(f"{path.name} holds {holds}.", remedy="Name a video in which a face is seen.")
+        what = (
+            Message("{name} holds sound but no moving pictures.", name=path.name)
+            if container.streams.audio
+            else Message("{name} holds no pictures.", name=path.name)
+        )
+        raise VideoError(what, remedy="Name a video in which a face is seen.")
     known = [stream for stream in moving if stream.codec_context is not None]
     if not known:
         raise VideoError(
-            f"{path.name} holds nothing that can be read here as a video.",
+            Message("{name} holds no video in a supported format.", name=path.name),
             remedy="Convert it to MP4 with H.264 and use that.",
         )
-    counts = [_pictures(stream, container) for stream in known]
+    counts = [_frame_count(stream, container) for stream in known]
     full = [
         stream for stream, count in zip(known, counts, strict=True) if count is None or count >= _SHARE * _most(counts)
     ]
@@ -62,16 +69,16 @@ def choose_stream(container: InputContainer, path: Path) -> VideoStream:
 
 
 def stream_orientation(stream: VideoStream) -> Orientation:
-    """Read how the container says a stream is turned or mirrored.
+    """Read a stream's orientation from its container.
 
-    PyAV tells the turn of a frame (`rotation`) but not its mirroring, and asking a frame for its side data can end the
-    process (PyAV 18.1.0). A stream copied into a QuickTime header carries its matrix with it, so it is read from there.
+    PyAV exposes the rotation of a frame but not its mirroring, and reading a frame's side data can crash the process
+    (PyAV 18.1.0). A stream copied into a QuickTime header keeps its matrix, which is read from there.
     """
     import av
     from av.error import FFmpegError
 
     header = io.BytesIO()
-    with contextlib.suppress(FFmpegError, ValueError):  # a codec that QuickTime does not hold
+    with contextlib.suppress(FFmpegError, ValueError):  # a codec that QuickTime does not support
         with av.open(header, "w", format="mov", options={"movflags": "empty_moov"}) as output:
             output.add_stream_from_template(stream, opaque=True)
             output.start_encoding()
@@ -81,25 +88,26 @@ def stream_orientation(stream: VideoStream) -> Orientation:
 
 
 def packet_orientation(packet: Packet[Any]) -> Orientation:
-    """Read how a motion-JPEG packet's EXIF says its picture is turned or mirrored."""
+    """Read the orientation of a motion-JPEG packet from its EXIF."""
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(bytes(packet)), formats=["JPEG"]) as picture:
-            return orientation_by_exif(picture)
+        with Image.open(io.BytesIO(bytes(packet)), formats=["JPEG"]) as image:
+            return orientation_by_exif(image)
     except (OSError, SyntaxError, TypeError, ValueError, struct.error):
         return Orientation()
 
 
-def orientation_by_exif(picture: Image.Image) -> Orientation:
-    """Read how a picture's EXIF says it is turned or mirrored."""
-    return _BY_EXIF.get(picture.getexif().get(_EXIF_ORIENTATION, 1), Orientation())
+def orientation_by_exif(image: Image.Image) -> Orientation:
+    """Read the orientation of an image of any size from its EXIF."""
+    return _BY_EXIF.get(image.getexif().get(_EXIF_ORIENTATION, 1), Orientation())
 
 
 def stream_rate(stream: VideoStream, frames: Sequence[VideoFrame]) -> Fraction:
-    """Say how many pictures per second a stream shows, before it has been read.
+    """Estimate a stream's frames per second before it has been read.
 
-    Without a rate in its header FFmpeg guesses as many as there are ticks, 1000 in WebM; the first frames know better.
+    Without a rate in the header FFmpeg guesses one frame per tick, 1000 per second in WebM; the first frames give a
+    better estimate.
     """
     if stream.average_rate:
         return stream.average_rate
@@ -115,8 +123,8 @@ def _most(counts: Sequence[int | None]) -> int:
     return max((count for count in counts if count is not None), default=0)
 
 
-def _pictures(stream: VideoStream, container: InputContainer) -> int | None:
-    """How many pictures a stream holds; None: the file does not say."""
+def _frame_count(stream: VideoStream, container: InputContainer) -> int | None:
+    """Return the frame count of a stream, stated or estimated; None if unknown."""
     if stream.frames:
         return int(stream.frames)
     if not stream.average_rate:

@@ -1,4 +1,4 @@
-"""From a file's packets to packets on one continuous timeline, the same for everyone who reads the file."""
+"""Conversion of a file's packets to one continuous timeline, the same for every reader of the file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 
-def on_one_timeline(
-    packets: Iterator[Packet[Any]], container: InputContainer, clock: Clock
-) -> Iterator[Packet[Any]]:
+def on_one_timeline(packets: Iterator[Packet[Any]], container: InputContainer, clock: Clock) -> Iterator[Packet[Any]]:
     """Complete the stamps of the packets and move them to the timeline of `clock`.
 
     Args:
-        packets: of the pictures and of all sound tracks, in the file's order from its start.
+        packets: packets of the video and of all sound tracks, in the file's order from its start.
         container: the file.
-        clock: a new one, by `clock_of`.
+        clock: a new clock from `clock_of`.
     """
     return retimed(stamped(all_kept(packets, container)), clock)

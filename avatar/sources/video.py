@@ -1,4 +1,4 @@
-"""Driving clips: any video file FFmpeg reads, an animated image, or a folder of pictures."""
+"""Driving clips: any video file that FFmpeg reads, an animated image, or a folder of images."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from avatar.errors import VideoError
 from avatar.frames import Frame
-from avatar.limits import MAX_CLIP_PIXELS
-from avatar.media import load_av
 from avatar.sources.animated_image import READ_HERE, AnimatedImage, animation_format
 from avatar.sources.clock import clock_of
 from avatar.sources.facts import DrivingFacts, DrivingVideo
@@ -21,6 +19,9 @@ from avatar.sources.pixels import Orientation, RgbConverter
 from avatar.sources.probe import FFMPEG_MAX_PIXELS, check_opens, open_input
 from avatar.sources.streams import choose_stream, packet_orientation, stream_orientation, stream_rate
 from avatar.sources.timeline import on_one_timeline
+from avatar.system.limits import MAX_CLIP_PIXELS
+from avatar.system.media import load_av
+from avatar.system.message import Message
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame
@@ -32,17 +33,17 @@ logger = logging.getLogger(__name__)
 __all__ = ["DrivingFacts", "DrivingVideo", "VideoFile", "open_driving"]
 
 _NS = 1_000_000_000
-STATES_LENGTH = ("matroska,webm", "flv")  # containers whose header tells the length though not the number of frames
-MISSING_S = 0.25  # at least; a muxer may count the delay of B-frames and of its last packet
-MOST = 0.95  # of what the header promises, in frames and in time: a clip trimmed on a phone has only fewer frames
+STATES_LENGTH = ("matroska,webm", "flv")  # containers whose header states the duration but not the number of frames
+MISSING_S = 0.25  # minimum; the header may include the delay of B-frames and of the last packet
+MOST = 0.95  # fraction of the header's frames and duration; a clip trimmed on a phone has only fewer frames
 
 
 def open_driving(path: Path, *, folder_rate: Fraction = DEFAULT_RATE) -> DrivingVideo:
-    """Open a driving clip: a video file, an animated image, or a folder of pictures at `folder_rate` frames per second.
+    """Open a driving clip: a video file, an animated image, or a folder of images at `folder_rate` frames per second.
 
     Raises:
-        VideoError: missing, empty, not a video, damaged from the start, without pictures or with only one.
-        ImageError: the first picture of a folder cannot be read.
+        VideoError: missing, empty, not a video, damaged from the start, without frames or with only one.
+        ImageError: the first image of a folder cannot be read.
     """
     if path.is_dir():
         return ImageFolder(path, folder_rate)
@@ -53,24 +54,24 @@ class VideoFile(DrivingVideo):
     """One video file, decoded frame by frame; memory does not grow with its length."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file and decode two frames, so that a file that cannot be used is refused at once."""
+        """Open the file and decode two frames, so that an unusable file is refused at once."""
         _check_file(path)
         self._tried = check_opens(path)
         load_av()
         self._path = path
-        self._damaged = 0  # packets
+        self._damaged = 0  # number of damaged packets
         self._told_of_losses = False
-        self.notes: list[str] = []  # what was found so far that the user should read
+        self.notes: list[str] = []  # notes for the user, so far
         self._container = _open_container(path)
         try:
             self._stream = choose_stream(self._container, path)
-            self._refuse_size(self._stream.width, self._stream.height)  # by the header: nothing was decoded yet
+            self._refuse_size(self._stream.width, self._stream.height)  # from the header, before decoding
             self._stream.codec_context.options = {"max_pixels": FFMPEG_MAX_PIXELS}
             self._stream.thread_type = "AUTO"
-            self._orientation: Orientation | None = None  # known from the first packet on
-            self._last_repeat: Fraction | None = None  # s; when the last repeat of a picture ends, in the file's time
+            self._orientation: Orientation | None = None  # known after the first packet
+            self._last_repeat: Fraction | None = None  # s; end of the last repeated frame, in the file's time
             self._clock = clock_of(self._container)
-            self._read_to_s = 0.0  # where the packets end that were read so far, in the file's time
+            self._read_to_s = 0.0  # end of the packets read so far, in the file's time
             self._frames = self._decode()
             self._ahead = list(itertools.islice(self._frames, 2))
             self._refuse_stills()
@@ -78,17 +79,23 @@ class VideoFile(DrivingVideo):
             self._first_pts = first.pts
             self._converter = RgbConverter(first, self._stream.sample_aspect_ratio, self._orientation)
             self.notes += self._converter.notes
-            self._refuse_size(self._converter.width_px, self._converter.height_px)  # oblong pixels were made square
+            self._refuse_size(self._converter.width_px, self._converter.height_px)  # after conversion to square pixels
             self.facts = self._read_facts(first)
             if self._container.streams.audio and not self._tried.sound:
-                self.notes.append(f"The sound of {path.name} was left out: reading it {self._tried.reason}.")
+                self.notes.append(
+                    Message(
+                        "The sound of {name} was left out: reading it {reason}.",
+                        name=path.name,
+                        reason=self._tried.reason,
+                    )
+                )
         except BaseException:
             self._container.close()
             raise
         self.end_s = 0.0
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode from the start; damage in the middle is passed over, damage at the end ends the clip."""
+        """Decode from the start; damage in the middle is skipped, damage at the end ends the clip."""
         last_tick: int | None = None
         first_tick = 0
         step = max(1, round(1 / (self.facts.rate * self.facts.time_base)))
@@ -99,7 +106,7 @@ class VideoFile(DrivingVideo):
             tick = _tick(frame, self.facts.time_base, origin)
             if tick is None:
                 tick = 0 if last_tick is None else last_tick + step
-            if last_tick is not None and tick <= last_tick:  # broken clocks: keep the frame, keep the order
+            if last_tick is not None and tick <= last_tick:  # broken clock: keep the frame and the order
                 tick = last_tick + 1
             first_tick = tick if last_tick is None else first_tick
             last_tick = tick
@@ -111,13 +118,14 @@ class VideoFile(DrivingVideo):
         self._tell_of_losses(number + 1)
 
     def rewind(self) -> bool:
-        """Go back to the first frame, decoder and all: a file that is opened for every round leaves its buffers behind
-        until Python's collector comes by, which is seldom.
+        """Rewind to the first frame and reset the decoder; False if the clip has to be opened again instead.
+
+        Opening the file again for every loop would keep its buffers until Python's rare garbage collection.
         """
         from av.error import FFmpegError
 
         self._frames.close()
-        if self._clock.joins(self._stream.index):  # a time is found in more than one of its parts
+        if self._clock.joins(self._stream.index):  # seeking is ambiguous: pieces share the same times
             return False
         try:
             self._container.seek(self._first_pts or 0, stream=self._stream)
@@ -135,16 +143,16 @@ class VideoFile(DrivingVideo):
         self._container.close()
 
     def _decode(self) -> Generator[VideoFrame, None, None]:
-        """All frames; a packet that cannot be decoded is left out."""
+        """Decode all frames, skipping packets that cannot be decoded."""
         from av.error import FFmpegError
 
         for packet in on_one_timeline(self._packets(), self._container, self._clock):
             if packet.size and packet.pts is not None:
                 self._read_to_s = max(self._read_to_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream is not self._stream:  # a packet that flushes has no index
+            if packet.stream is not self._stream:  # flush packets have no index
                 continue
             self._tell_of_joins()
-            if packet.size == 0 and packet.pts is not None:  # "the same picture again", of Theora above all
+            if packet.size == 0 and packet.pts is not None:  # "repeat the last frame", mostly in Theora
                 base = packet.time_base or self._stream.time_base or Fraction(0)
                 self._last_repeat = (packet.pts + (packet.duration or 0)) * base
                 continue
@@ -161,9 +169,9 @@ class VideoFile(DrivingVideo):
         return stream_orientation(self._stream) if by_exif == Orientation() else by_exif
 
     def _packets(self) -> Iterator[Packet[Any]]:
-        """The packets of pictures and sound, and the empty ones that flush decoders, also after a read error.
+        """Yield video and audio packets, then the empty ones that flush the decoders, also after a read error.
 
-        Sound is not decoded here: its stamps tell the clock whether time passed.
+        Sound is not decoded here; the clock needs its stamps.
         """
         from av import Packet
         from av.error import FFmpegError
@@ -183,7 +191,7 @@ class VideoFile(DrivingVideo):
                 return
 
     def _tell_of_losses(self, frames: int) -> None:
-        """Say what is missing; once, however often the clip is played."""
+        """Report missing parts; once, even if the clip is played repeatedly."""
         if self._told_of_losses:
             return
         self._told_of_losses = True
@@ -198,7 +206,7 @@ class VideoFile(DrivingVideo):
             self._told_of_losses = False
 
     def _ends_early(self) -> bool:
-        """Whether the file ends before the length that its header states, which counts all its streams."""
+        """Return whether the file ends before the duration in its header, which covers all its streams."""
         from av.stream import Disposition
 
         container = self._container
@@ -214,39 +222,50 @@ class VideoFile(DrivingVideo):
 
     def _tell_of_joins(self) -> None:
         if self._clock.joins(self._stream.index):
-            note = f"{self._path.name} consists of several joined recordings; their time stamps were made continuous."
+            note = Message(
+                "{name} consists of several joined recordings; their time stamps were made continuous.",
+                name=self._path.name,
+            )
             if note not in self.notes:
                 self.notes.append(note)
 
     def _refuse_stills(self) -> None:
         if not self._ahead:
             raise VideoError(
-                f"No picture in {self._path.name} can be decoded.",
+                Message("No picture in {name} can be decoded.", name=self._path.name),
                 remedy="It is damaged or was cut short while it was copied: copy it again, or convert it to MP4.",
             )
         if len(self._ahead) == 1:
             raise VideoError(
-                f"{self._path.name} holds a single picture, so nothing moves in it.",
+                Message("{name} holds a single picture, so nothing moves in it.", name=self._path.name),
                 remedy="Choose a clip of a second or more in which a face is seen.",
             )
 
     def _refuse_size(self, width: int, height: int) -> None:
         if width * height > MAX_CLIP_PIXELS:
-            size = f"{width} x {height} pixels; the limit is {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
-        elif width * height == 0:  # FFmpeg was told the limit too
-            size = f"of no known size, or larger than {MAX_CLIP_PIXELS / 1e6:.0f} megapixels"
+            what = Message(
+                "{name} is {width} x {height} pixels; the limit is {limit:.0f} megapixels.",
+                name=self._path.name,
+                width=width,
+                height=height,
+                limit=MAX_CLIP_PIXELS / 1e6,
+            )
+        elif width * height == 0:  # FFmpeg has the same limit
+            what = Message(
+                "{name} is of no known size, or larger than {limit:.0f} megapixels.",
+                name=self._path.name,
+                limit=MAX_CLIP_PIXELS / 1e6,
+            )
         else:
             return
-        raise VideoError(
-            f"{self._path.name} is {size}.", remedy="Scale it down first: 1080 lines are plenty to follow a face."
-        )
+        raise VideoError(what, remedy="Scale it down first: 1080 lines are plenty to follow a face.")
 
     def _read_facts(self, first: VideoFrame) -> DrivingFacts:
         stream = self._stream
         time_base = stream.time_base or first.time_base or Fraction(1, 90_000)
         rate = stream_rate(stream, self._ahead)
         start_s = Fraction(self._container.start_time or 0, 1_000_000)
-        # Sound may begin before 0, with what its decoder needs to get going; pictures that do are meant to be seen.
+        # Sound may begin before 0 with data that its decoder needs; frames before 0 are meant to be shown.
         origin_ticks = max(0, start_s // time_base)
         if first.pts is not None:
             origin_ticks = min(origin_ticks, first.pts)
@@ -274,16 +293,22 @@ def _tick(frame: VideoFrame, time_base: Fraction, origin: int) -> int | None:
 
 
 def _check_file(path: Path) -> None:
-    """Say what is wrong in plain words before FFmpeg says it in its own."""
+    """Raise VideoError with a readable reason, before FFmpeg's own errors."""
     try:
         size_bytes = path.stat().st_size
     except OSError as error:
-        what = "There is no video" if isinstance(error, FileNotFoundError) else "There is no way to read"
-        raise VideoError(f"{what} {path}.", remedy="Check the name and the folder.") from error
+        what = (
+            Message("There is no video {path}.", path=path)
+            if isinstance(error, FileNotFoundError)
+            else Message("There is no way to read {path}.", path=path)
+        )
+        raise VideoError(what, remedy="Check the name and the folder.") from error
     if not path.is_file():
-        raise VideoError(f"{path} is not a file.", remedy="Name a video file or a folder of pictures.")
+        raise VideoError(
+            Message("{path} is not a file.", path=path), remedy="Name a video file or a folder of pictures."
+        )
     if size_bytes == 0:
-        raise VideoError(f"{path.name} is empty (0 bytes).", remedy="Copy or download it again.")
+        raise VideoError(Message("{name} is empty (0 bytes).", name=path.name), remedy="Copy or download it again.")
 
 
 def _open_container(path: Path) -> InputContainer:
@@ -292,15 +317,19 @@ def _open_container(path: Path) -> InputContainer:
     try:
         return open_input(path)
     except PermissionError as error:
-        raise VideoError(f"{path} may not be read.", remedy="Change its permissions, or copy it.") from error
+        raise VideoError(
+            Message("{path} may not be read.", path=path), remedy="Change its permissions, or copy it."
+        ) from error
     except (FFmpegError, ValueError) as error:
         if _starts_like_mp4(path):
             raise VideoError(
-                f"{path.name} is cut short or damaged: the index that an MP4 file ends with is missing.",
+                Message(
+                    "{name} is cut short or damaged: the index that an MP4 file ends with is missing.", name=path.name
+                ),
                 remedy="Copy or download it again; if the recording was interrupted, a repair tool may help.",
             ) from error
         raise VideoError(
-            f"{path.name} is not a video in a format that can be read here.",
+            Message("{name} is not a video in a supported format.", name=path.name),
             remedy="Convert it to MP4, or name another file.",
         ) from error
 

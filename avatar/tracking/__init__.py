@@ -1,4 +1,4 @@
-"""Faces in pictures: landmarks, expression, head pose."""
+"""Face tracking: landmarks, expression, head pose."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ __all__ = ["BLENDSHAPES", "Face", "FaceTracker", "HeadPose", "canonical_face", "
 
 
 def find_faces(rgb: RgbImage, tracker: FaceTracker) -> list[Face]:
-    """All faces of a still, largest first; of a picture where the tracker finds none, the second opinion's.
+    """Return all faces in a still image, largest first.
 
-    The second opinion has a say only where the user has fetched it (`models pull fan`); its faces have a presence
-    below 1 and no expression.
+    Falls back to FAN, where its weights have been fetched (`models pull fan`), when the tracker finds none; faces
+    from FAN have a presence below 1 and no expression.
+
+    Args:
+        rgb: (H, W, 3) uint8 RGB.
+        tracker: its tracking state is not used or changed.
     """
-    from avatar.tracking.fan import open_second_opinion
+    from avatar.tracking.fan import open_fan
 
-    if (faces := tracker.detect(rgb)) or (second := open_second_opinion()) is None:
+    if (faces := tracker.detect(rgb)) or (fan := open_fan()) is None:
         return faces
-    face = second.find(rgb, tracker.guess_boxes(rgb))
+    face = fan.find(rgb, tracker.guess_boxes(rgb))
     return [] if face is None else [face]
 
 
@@ -32,5 +36,5 @@ def open_tracker(*, smoothing: bool = False, live: bool = False) -> FaceTracker:
     """
     from avatar.weights import model_path
 
-    # One thread: drawing, decoding and encoding want the other cores, and waiting for a second one costs more here.
+    # One thread: rendering, decoding and encoding need the other cores, and synchronising with a second costs more.
     return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, live=live, threads=1)

@@ -1,4 +1,4 @@
-"""The canonical head: the mean neutral face that poses are measured against, and which of its points are rigid."""
+"""The canonical head: the mean neutral face that poses are measured against, with a rigidity weight per point."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from avatar.errors import WeightsError
 from avatar.frames import FloatArray
+from avatar.system.installation import INSTALL_AGAIN
+from avatar.system.message import Message
 from avatar.tracking.face import LANDMARKS, HeadPose
 from avatar.tracking.pose import head_pose
 
@@ -24,12 +26,12 @@ class CanonicalFace:
     mirror: npt.NDArray[np.int32]  # (478,), each point's partner on the other side of the face
 
     def pose(self, landmarks: FloatArray) -> HeadPose:
-        """Where the head with these (478, 3) landmarks is and how it is turned."""
+        """Estimate the head pose from (478, 3) float32 landmarks, as in `Face`."""
         return head_pose(landmarks, self.points, self.weights)
 
 
 def load_canonical(path: Path) -> CanonicalFace:
-    """Read the numbers that `avatar.tracking.fit_canonical` wrote.
+    """Read a canonical face written by `avatar.tracking.fit_canonical`.
 
     Raises:
         WeightsError: the file is missing or holds something else.
@@ -45,15 +47,17 @@ def load_canonical(path: Path) -> CanonicalFace:
             numbers["mirror"].astype(np.int32),
         )
     except (OSError, KeyError, SafetensorError) as error:
-        raise WeightsError(f"The mean face {path} is missing or damaged.", remedy=_FRESH_COPY) from error
+        raise WeightsError(
+            Message("The mean face {path} is missing or damaged.", path=path), remedy=INSTALL_AGAIN
+        ) from error
     if (face.points.shape, face.weights.shape, face.mirror.shape) != ((LANDMARKS, 3), (LANDMARKS,), (LANDMARKS,)):
-        raise WeightsError(f"The mean face {path} has the wrong shape.", remedy=_FRESH_COPY)
+        raise WeightsError(Message("The mean face {path} has the wrong shape.", path=path), remedy=INSTALL_AGAIN)
     return face
 
 
 @functools.cache
 def canonical_face() -> CanonicalFace:
-    """The mean face that ships with the program.
+    """Return the mean face that ships with the program.
 
     Raises:
         WeightsError: this copy of the program lacks it.
@@ -64,8 +68,5 @@ def canonical_face() -> CanonicalFace:
 
 
 def pose_of(landmarks: FloatArray) -> HeadPose:
-    """Head pose of (478, 3) landmarks as in `Face`, against the mean face that ships."""
+    """Estimate the head pose from (478, 3) landmarks as in `Face`, against the mean face that ships."""
     return canonical_face().pose(landmarks)
-
-
-_FRESH_COPY = "Fetch a fresh copy of Masque."

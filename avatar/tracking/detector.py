@@ -1,7 +1,7 @@
 """The face detector: boxes with six keypoints from a small single-shot network.
 
 Bazarevsky et al. 2019 (BlazeFace): anchors of one fixed size on a 16 x 16 and an 8 x 8 grid (section 3.3), and
-overlapping answers blended by their scores instead of dropped (section 3.4), which keeps boxes from jittering.
+overlapping detections blended by their scores instead of suppressed (section 3.4), which keeps boxes from jittering.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from avatar.tracking.region import DETECTION_SCALE, Region, from_box
 MIN_SCORE = 0.5
 SAME_FACE_IOU = 0.3
 _GRIDS = ((16, 2), (8, 6))  # cells per side, anchors per cell
-_RIGHT_EYE, _LEFT_EYE = 0, 1  # the person's own right eye is on the left of the picture
+_RIGHT_EYE, _LEFT_EYE = 0, 1  # the person's own right eye is on the left of the image
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """One face found; pixels of the picture."""
+    """One detected face, in image pixels."""
 
     box: FloatArray  # (4,): left, top, right, bottom
     keypoints: FloatArray  # (6, 2): right eye, left eye, nose tip, mouth, right ear, left ear
@@ -36,19 +36,25 @@ class Detection:
         return float((self.box[2] - self.box[0]) * (self.box[3] - self.box[1]))
 
     def region(self) -> Region:
-        """What the landmark network should look at."""
+        """Return the region to crop for the landmark network."""
         return from_box(self.box, self.keypoints[_RIGHT_EYE], self.keypoints[_LEFT_EYE], DETECTION_SCALE)
 
 
 class FaceDetector:
-    """Finds faces in whole pictures."""
+    """Face detector for whole images."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
         self._anchors = _anchors()
 
     def detect(self, rgb: RgbImage, regions: Sequence[Region], min_score: float = MIN_SCORE) -> list[Detection]:
-        """Find the faces in upright square regions of a picture, largest first."""
+        """Find the faces in upright square regions of an image, largest first.
+
+        Args:
+            rgb: (H, W, 3) uint8 RGB.
+            regions: parts of the image to run the network on.
+            min_score: detections below this score, in [0, 1], are dropped.
+        """
         if not regions:
             return []
         parts = [self._look(rgb, region, min_score) for region in regions]
@@ -59,7 +65,11 @@ class FaceDetector:
         return sorted(faces, key=lambda detection: detection.area, reverse=True)
 
     def _look(self, rgb: RgbImage, region: Region, min_score: float) -> tuple[FloatArray, FloatArray]:
-        """Corners and keypoints (N, 16) in pixels of the picture and scores (N,) of what looks like a face."""
+        """Run the network on one region of an (H, W, 3) uint8 image.
+
+        Returns:
+            (N, 16) corners and keypoints in image pixels, and (N,) scores in [0, 1].
+        """
         crop = region.crop(rgb, DETECTOR_SIZE, border=cv2.BORDER_CONSTANT)
         values = crop[None].astype(np.float32)
         values *= np.float32(1 / 127.5)
@@ -68,14 +78,14 @@ class FaceDetector:
         scores = _sigmoid(logits.reshape(-1))
         likely = np.flatnonzero(scores >= min_score)
         points = _decode(raw.reshape(-1, 16)[likely], self._anchors[likely])
-        return region.to_picture(points.reshape(-1, 2), DETECTOR_SIZE).reshape(-1, 16), scores[likely]
+        return region.to_image(points.reshape(-1, 2), DETECTOR_SIZE).reshape(-1, 16), scores[likely]
 
 
 def blend_overlapping(found: FloatArray, scores: FloatArray) -> list[tuple[FloatArray, float]]:
-    """Weighted non-maximum suppression: each group that overlaps its best member becomes its score-weighted mean.
+    """Apply weighted non-maximum suppression: replace each group of overlapping boxes by its score-weighted mean.
 
     Args:
-        found: (N, 16): left, top, right, bottom, then six (x, y).
+        found: (N, 16) float32: left, top, right, bottom, then six (x, y).
         scores: (N,) in [0, 1].
     Returns:
         The (16,) blends with the best score of their group, best first.
@@ -94,7 +104,7 @@ def blend_overlapping(found: FloatArray, scores: FloatArray) -> list[tuple[Float
 
 
 def _anchors() -> FloatArray:
-    """(896, 2) anchor centres in pixels of the detector's input."""
+    """Return (896, 2) float32 anchor centres in pixels of the detector's input."""
     parts = []
     for cells, per_cell in _GRIDS:
         centres = (np.arange(cells, dtype=np.float32) + 0.5) * (DETECTOR_SIZE / cells)
@@ -114,6 +124,7 @@ def _decode(raw: FloatArray, anchors: FloatArray) -> FloatArray:
 
 
 def _iou(box: FloatArray, boxes: FloatArray) -> FloatArray:
+    """Return the (N,) intersection over union of a (4,) box with (N, 4) boxes: left, top, right, bottom."""
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     shared = (high - low).clip(0).prod(axis=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
@@ -122,4 +133,5 @@ def _iou(box: FloatArray, boxes: FloatArray) -> FloatArray:
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
+    """Map (N,) logits to (N,) scores in [0, 1]."""
     return np.asarray(1 / (1 + np.exp(-logits.clip(-80, 80))), np.float32)

@@ -1,4 +1,4 @@
-"""What the tracker says about one face in one picture."""
+"""A tracked face in one image: landmarks, blendshapes and head pose."""
 
 from __future__ import annotations
 
@@ -21,26 +21,29 @@ BLENDSHAPES = (
     "mouthShrugUpper", "mouthSmileLeft", "mouthSmileRight", "mouthStretchLeft", "mouthStretchRight",
     "mouthUpperUpLeft", "mouthUpperUpRight", "noseSneerLeft", "noseSneerRight",
 )  # fmt: skip
-MIRRORED_BLENDSHAPES = np.array([  # (52,), for each coefficient the one of the other side
-    BLENDSHAPES.index(name.replace("Left", "*").replace("Right", "Left").replace("*", "Right")) for name in BLENDSHAPES
-])
+MIRRORED_BLENDSHAPES = np.array(
+    [  # (52,), for each coefficient the index of its counterpart on the other side
+        BLENDSHAPES.index(name.replace("Left", "*").replace("Right", "Left").replace("*", "Right"))
+        for name in BLENDSHAPES
+    ]
+)
 
 
 @dataclass(frozen=True, eq=False)
 class HeadPose:
-    """Where the head is and how it is turned: canonical head -> picture is `scale_px * rotation @ x + centre_px`.
+    """Head position, size and orientation: canonical head -> image is `scale_px * rotation @ x + centre_px`.
 
-    Axes of both frames: x to the right of the picture, y down, z away from the viewer. The canonical head
+    Axes of both coordinate frames: x to the right of the image, y down, z away from the viewer. The canonical head
     looks at the viewer, its origin is midway between the ears' front edges, and its unit is the distance between the
-    outer corners of the eyes. Angles (degrees) are of `rotation`, applied yaw, then pitch, then roll.
+    outer corners of the eyes. The angles, in degrees, decompose `rotation`: yaw first, then pitch, then roll.
     """
 
-    rotation: npt.NDArray[np.float32]  # (3, 3), proper
-    centre_px: npt.NDArray[np.float32]  # (3,), the origin of the head in the picture; z relative, in pixels
+    rotation: npt.NDArray[np.float32]  # (3, 3), determinant +1
+    centre_px: npt.NDArray[np.float32]  # (3,), the origin of the head in the image; z relative, in pixels
     scale_px: float  # pixels per unit of the canonical head
-    yaw_deg: float  # > 0: turned towards the right of the picture
+    yaw_deg: float  # > 0: turned towards the right of the image
     pitch_deg: float  # > 0: looks up
-    roll_deg: float  # > 0: tilted clockwise as seen in the picture
+    roll_deg: float  # > 0: tilted clockwise as seen in the image
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,7 @@ class Face:
 
     landmarks: npt.NDArray[np.float32]  # (478, 3): x, y in pixels, 0 = centre of the first pixel; z as x, < 0 nearer
     blendshapes: npt.NDArray[np.float32]  # (52,) in [0, 1], in the order of BLENDSHAPES
-    presence: float  # [0, 1], how sure the landmark network is that this is a face
+    presence: float  # [0, 1], the landmark network's confidence that this is a face
     pose: HeadPose
 
     def __post_init__(self) -> None:
@@ -58,25 +61,26 @@ class Face:
             raise ValueError(f"a face has (478, 3) landmarks and (52,) blendshapes, got {shapes}")
 
     def shifted(self, x_px: float, y_px: float) -> Face:
-        """The same face in a picture whose origin lies elsewhere."""
+        """Return the face shifted by (x_px, y_px), as after moving the origin of the image."""
         by = np.array([x_px, y_px, 0], np.float32)
         pose = replace(self.pose, centre_px=self.pose.centre_px + by)
         return replace(self, landmarks=self.landmarks + by, pose=pose)
 
     def moved(self, origin_px: npt.NDArray[np.float32], to_px: npt.NDArray[np.float32], times: float) -> Face:
-        """Return the same face `times` as large about a point (3,), which goes to another."""
+        """Return the face scaled by `times` about `origin_px` (3,), which is moved to `to_px` (3,)."""
 
         def place(points: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            """Scale and shift (..., 3) points."""
             return np.asarray((points - origin_px) * np.float32(times) + to_px, np.float32)
 
         pose = replace(self.pose, centre_px=place(self.pose.centre_px), scale_px=self.pose.scale_px * times)
         return replace(self, landmarks=place(self.landmarks), pose=pose)
 
     def scaled(self, times: float) -> Face:
-        """Return the same face in a picture scaled by `times`."""
+        """Return the face in the coordinates of the image scaled by `times`."""
         corner = np.array([-0.5, -0.5, 0], np.float32)  # pixel centres are whole numbers
         return self.moved(corner, corner, times)
 
     def blendshape(self, name: str) -> float:
-        """One expression coefficient in [0, 1] by its name."""
+        """Return one expression coefficient, in [0, 1], by its name."""
         return float(self.blendshapes[BLENDSHAPES.index(name)])

@@ -1,14 +1,14 @@
-"""Compute the canonical head from pictures of neutral, frontal faces: `python -m avatar.tracking.fit_canonical`.
+"""Compute the canonical head from images of neutral, frontal faces: `python -m avatar.tracking.fit_canonical`.
 
-The mean face has to come from the landmark network itself, since its depth is its own guess and not metric. Each
-face is brought to a common frame (generalized Procrustes analysis, Gower 1975), faces that look aside or make a face
-are left out, and the mean is made symmetric, so that yaw and roll of a face that looks straight ahead are zero.
+The mean face has to come from the landmark network itself, because the network's depth is not metric. The faces are
+aligned to each other (generalized Procrustes analysis, Gower 1975), faces that look aside or make a face are left
+out, and the mean is made symmetric, so that yaw and roll of a face that looks straight ahead are zero.
 
 The numbers that ship come from the 90 people of the Face Research Lab London Set (DeBruine and Jones 2017, CC BY 4.0,
-doi 10.6084/m9.figshare.5047666), whose pictures are taken straight from the front.
+doi 10.6084/m9.figshare.5047666), whose photographs were taken straight from the front.
 
-Weights say how rigid a point is: the inverse variance of what a neutral and a smiling picture of one person disagree
-on after alignment, over points that lie on bone (forehead, temples, bridge of the nose, cheek-bones).
+The weight of a point measures its rigidity: the inverse variance of its displacement between a neutral and a smiling
+image of the same person after alignment, over points that lie on bone (forehead, temples, nose bridge, cheekbones).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from avatar.tracking.face import LANDMARKS
 from avatar.tracking.pose import angles_deg, fit_similarity, rotation_from_angles
 from avatar.tracking.tracker import FaceTracker
 
-# Candidates for rigid points. Left out: lids, brows, lips, nostrils, chin and the jaw line, which expression moves.
+# Candidates for rigid points. Lids, brows, lips, nostrils, chin and jaw line are left out: expression moves them.
 RIGID = {
     "forehead": (10, 338, 297, 332, 284, 109, 67, 103, 54, 151, 337, 299, 333, 108, 69, 104, 9, 8),
     "temples": (251, 389, 356, 21, 162, 127, 301, 368, 71, 139, 264, 34),
@@ -35,13 +35,13 @@ RIGID = {
     "cheek-bones": (454, 234, 447, 227, 345, 116, 372, 143, 340, 111, 323, 93),
     "eye corners": (33, 263, 133, 362),
 }
-MAX_CROOKED = 0.05  # mean distance of a point from its partner's mirror image, over that from the middle
+MAX_CROOKED = 0.05  # mean distance between a point and its mirrored partner, over its mean distance from the centroid
 _EAR, _OTHER_EAR = 234, 454
 _EYE, _OTHER_EYE = 33, 263
 
 
 def generalized_procrustes(shapes: Sequence[FloatArray], rounds: int = 5) -> npt.NDArray[np.float64]:
-    """Mean of (478, 3) shapes after each is brought onto it by a similarity (Gower 1975)."""
+    """Return the (478, 3) mean of (478, 3) shapes, each aligned to it by a similarity (Gower 1975)."""
     weights = np.ones(len(shapes[0]))
     mean = np.asarray(shapes[0], np.float64)
     for _ in range(rounds):
@@ -52,16 +52,18 @@ def generalized_procrustes(shapes: Sequence[FloatArray], rounds: int = 5) -> npt
 def align(
     shape: npt.NDArray[np.floating], onto: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
-    """`shape` moved by the weighted similarity that brings it nearest to `onto`."""
+    """Align (N, 3) `shape` to (N, 3) `onto` by the least-squares similarity with weights (N,)."""
     scale, rotation, shift = fit_similarity(shape, onto, weights)
     return scale * shape @ rotation.T + shift
 
 
 def find_mirror(face: npt.NDArray[np.floating], rounds: int = 10) -> npt.NDArray[np.int64]:
-    """(478,) index of each point's partner on the other side, by laying a face onto its own mirror image.
+    """Pair left and right points by aligning a face to its own mirror image.
 
     Args:
         face: (478, 3), roughly frontal and nearly symmetric.
+    Returns:
+        (478,) int64 index of each point's partner on the other side.
     """
     from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
@@ -79,13 +81,20 @@ def find_mirror(face: npt.NDArray[np.floating], rounds: int = 10) -> npt.NDArray
 
 
 def symmetric(mean: npt.NDArray[np.floating], mirror: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """The mean of a face and its mirror image, turned so that its plane of symmetry is x = 0."""
+    """Average a (478, 3) face with its mirror image and rotate it so that its plane of symmetry is x = 0.
+
+    Args:
+        mean: (478, 3).
+        mirror: (478,) from `find_mirror`.
+    Returns:
+        (478, 3) float64; the unit is the distance between the outer eye corners.
+    """
     flipped = mean[mirror] * (-1, 1, 1)
     both = (mean + align(flipped, mean, np.ones(len(mean)))) / 2
     across = (both - both[mirror])[mean[:, 0] > mean[mirror, 0]].sum(axis=0)
     normal = across / np.linalg.norm(across)
     x_axis = np.array([1.0, 0, 0])
-    # Least rotation that takes the normal to the x axis (Rodrigues); pitch stays what the pictures say.
+    # Smallest rotation that takes the normal to the x axis (Rodrigues); it leaves pitch unchanged.
     axis = np.cross(normal, x_axis)
     skew = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
     turned = both @ (np.eye(3) + skew + skew @ skew / (1 + normal @ x_axis)).T
@@ -97,7 +106,14 @@ def symmetric(mean: npt.NDArray[np.floating], mirror: npt.NDArray[np.int64]) -> 
 def rigid_weights(
     pairs: Sequence[tuple[FloatArray, FloatArray]], mirror: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float64]:
-    """(478,) weights, sum 1: inverse variance of a point between two expressions, reweighted until it settles."""
+    """Compute rigidity weights: the inverse variance of a point between two expressions, iteratively reweighted.
+
+    Args:
+        pairs: (478, 3) landmarks of a neutral and of a smiling face.
+        mirror: (478,) from `find_mirror`.
+    Returns:
+        (478,) float64, sum 1.
+    """
     candidates = np.array([index for indices in RIGID.values() for index in indices])
     candidates = np.union1d(candidates, mirror[candidates])
     weights = np.zeros(len(mirror))
@@ -105,13 +121,14 @@ def rigid_weights(
     for _ in range(10):
         errors = [_relative_error(first, second, weights) for first, second in pairs]
         variance = np.mean(np.square(errors), axis=0)[candidates]
-        share = 1 / (variance + np.median(variance))  # the median keeps a few points from carrying everything
+        share = 1 / (variance + np.median(variance))  # the median keeps a few points from dominating
         weights[candidates] = share / share.sum()
         weights = (weights + weights[mirror]) / 2
     return weights
 
 
 def _relative_error(first: FloatArray, second: FloatArray, weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the (N,) distances between two aligned (N, 3) shapes, in distances between the outer eye corners."""
     size = np.linalg.norm(second[_EYE] - second[_OTHER_EYE])
     return np.asarray(np.linalg.norm(align(first, second, weights) - second, axis=1) / size)
 
@@ -119,13 +136,19 @@ def _relative_error(first: FloatArray, second: FloatArray, weights: npt.NDArray[
 def levelled(
     points: npt.NDArray[np.floating], faces: Sequence[FloatArray], weights: npt.NDArray[np.floating]
 ) -> npt.NDArray[np.float64]:
-    """The canonical head nodded so that the faces it was made from look neither up nor down on average."""
+    """Pitch the canonical head so that the faces it was made from look neither up nor down on average.
+
+    Args:
+        points: (478, 3), the canonical head.
+        faces: (478, 3) each.
+        weights: (478,) rigidity weights.
+    """
     pitch = np.mean([angles_deg(fit_similarity(points, face, weights)[1])[1] for face in faces])
     return np.asarray(points @ rotation_from_angles(0, float(pitch), 0).T, np.float64)
 
 
 def fit(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> dict[str, npt.NDArray[np.generic]]:
-    """Numbers of the canonical head from (neutral, smiling) landmarks of one person each.
+    """Compute the canonical head from pairs of (478, 3) landmarks, neutral and smiling, of one person each.
 
     Returns:
         points (478, 3) float32 and weights (478,) float32 as in `CanonicalFace`, mirror (478,) int32.
@@ -144,7 +167,7 @@ def fit(pairs: Sequence[tuple[FloatArray, FloatArray]]) -> dict[str, npt.NDArray
 
 
 def read_pairs(folder: Path, tracker: FaceTracker) -> list[tuple[FloatArray, FloatArray]]:
-    """Landmarks of every NAME_neutral.jpg and NAME_smiling.jpg in a folder."""
+    """Track every NAME_neutral.jpg and NAME_smiling.jpg in a folder; returns pairs of (478, 3) landmarks."""
     pairs = []
     for path in sorted(folder.glob("*_neutral.jpg")):
         files = path, path.with_name(path.name.replace("_neutral", "_smiling"))

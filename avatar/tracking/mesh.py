@@ -1,4 +1,4 @@
-"""The landmark and blendshape networks: one region in, 478 points and 52 coefficients out."""
+"""The landmark and blendshape networks: 478 landmarks and 52 coefficients for one region of an image."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ BLENDSHAPE_POINTS = np.array([
 
 
 def find_landmarks(network: Network, rgb: RgbImage, region: Region) -> tuple[FloatArray, float]:
-    """Place the mesh in one region.
+    """Run the landmark network on one region of an (H, W, 3) uint8 RGB image.
 
     Returns:
-        (478, 3) landmarks as in `Face`, and the presence in [0, 1]: how sure the network is that it saw a face.
+        (478, 3) float32 landmarks as in `Face`, and the presence in [0, 1]: the network's confidence in a face.
     """
     values = region.crop(rgb, MESH_SIZE)[None].astype(np.float32)
     values *= np.float32(1 / 255)
     points, logit = network.run(values)
     presence = 1 / (1 + math.exp(-min(max(float(logit.reshape(-1)[0]), -50.0), 50.0)))
-    return region.to_picture(points.reshape(LANDMARKS, 3), MESH_SIZE), presence
+    return region.to_image(points.reshape(LANDMARKS, 3), MESH_SIZE), presence
 
 
 def read_blendshapes(network: Network, landmarks: FloatArray) -> FloatArray:
-    """(52,) expression coefficients in [0, 1] of (478, 3) landmarks in pixels."""
+    """Compute (52,) expression coefficients in [0, 1] from (478, 3) landmarks in pixels."""
     (values,) = network.run(np.ascontiguousarray(landmarks[None, BLENDSHAPE_POINTS, :2]))
     return np.clip(values.reshape(-1), 0, 1)

@@ -1,7 +1,7 @@
 """The three networks of Google's face_landmarker.task, and the two runtimes that can run them.
 
-The file is a plain zip of TensorFlow Lite models. Its members are handed to the runtime from memory, so nothing
-is unpacked to disk. LiteRT is the faster of the two; OpenCV's dnn module is there for machines without a LiteRT wheel.
+The file is a plain zip of TensorFlow Lite models. Its members are loaded from memory, so nothing is unpacked to disk.
+LiteRT is the faster of the two; OpenCV's dnn module serves machines without a LiteRT wheel.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from avatar.errors import WeightsError
-from avatar.foreign_text import first_line
 from avatar.frames import FloatArray
-from avatar.limits import MAX_FACE_NETWORK_BYTES, megabytes
+from avatar.system.foreign_text import first_line
+from avatar.system.limits import MAX_FACE_NETWORK_BYTES, megabytes
+from avatar.system.message import Message
 from avatar.tracking.quiet import without_notes
 
 DETECTOR_SIZE = 128  # side of the detector's input, pixels
@@ -35,14 +36,18 @@ OUTPUTS = {
     BLENDSHAPES: ("StatefulPartitionedCall:0",),  # (52,) in [0, 1]
 }
 _INPUTS = {DETECTOR: (1, DETECTOR_SIZE, DETECTOR_SIZE, 3), MESH: (1, MESH_SIZE, MESH_SIZE, 3), BLENDSHAPES: (1, 146, 2)}
-_NUMBERS = {DETECTOR: (896 * 16, 896), MESH: (478 * 3, 1), BLENDSHAPES: (52,)}  # in each of OUTPUTS
+_NUMBERS = {DETECTOR: (896 * 16, 896), MESH: (478 * 3, 1), BLENDSHAPES: (52,)}  # element counts of OUTPUTS
 
 
 class Network(Protocol):
     """One network on one runtime; used from one thread at a time."""
 
     def run(self, values: FloatArray) -> list[FloatArray]:
-        """Compute the outputs named in OUTPUTS, in that order, for one float32 input of the network's shape."""
+        """Compute the float32 outputs named in OUTPUTS, in that order.
+
+        Args:
+            values: float32 input, (1, 128, 128, 3), (1, 256, 256, 3) or (1, 146, 2): see `FaceNetworks`.
+        """
         ...
 
 
@@ -72,7 +77,7 @@ class OpenCvNetwork:
     def __init__(self, model: bytes, outputs: tuple[str, ...], threads: int) -> None:
         from avatar.cv import cv2
 
-        del threads  # OpenCV has one pool for the whole process; whoever owns the process sets it
+        del threads  # OpenCV has one thread pool per process, which the program sets
         buffer = np.frombuffer(model, np.uint8)
         # OpenCV 5's new engine loses all outputs but the first of these files.
         classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
@@ -107,7 +112,7 @@ def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -
 
     Args:
         task: the file, a zip of .tflite members.
-        threads: threads per network, where the runtime lets us choose.
+        threads: threads per network, where the runtime supports it.
         runtime: "litert" or "opencv"; None takes LiteRT where it is installed.
     Raises:
         WeightsError: the file is missing, is not such a zip, or its members cannot be loaded.
@@ -120,7 +125,7 @@ def open_networks(task: Path, *, threads: int = 2, runtime: str | None = None) -
         for name, network in networks.items():
             _try(name, network)
     except Exception as error:  # both runtimes raise bare RuntimeError, ValueError or cv2.error
-        what = f"The face networks in {task} cannot be loaded: {first_line(error)}."
+        what = Message("The face networks in {task} cannot be loaded: {why}.", task=task, why=first_line(error))
         raise WeightsError(what, remedy=_PULL_AGAIN) from error
     return FaceNetworks(networks[DETECTOR], networks[MESH], networks[BLENDSHAPES], runtime)
 
@@ -129,10 +134,10 @@ _PULL_AGAIN = "Fetch the file again: python run.py models pull face-landmarker"
 
 
 def _try(name: str, network: Network) -> None:
-    """Run a network once: a file may be sound as a container and hold another network, or none that can run.
+    """Run a network once, since a valid file may hold another network, or one that cannot run.
 
     Raises:
-        ValueError and others: it does not run, or answers something else than it should.
+        ValueError and others: it does not run, or its outputs have the wrong size or are not finite.
     """
     count = math.prod(_INPUTS[name])
     outputs = network.run(np.linspace(0, 1, count, dtype=np.float32).reshape(_INPUTS[name]))
@@ -145,13 +150,18 @@ def _read_members(task: Path) -> dict[str, bytes]:
         with zipfile.ZipFile(task) as archive:
             if any(archive.getinfo(name).file_size > MAX_FACE_NETWORK_BYTES for name in OUTPUTS):
                 limit = megabytes(MAX_FACE_NETWORK_BYTES)
-                raise WeightsError(f"The face model {task} holds more than {limit}.", remedy=_PULL_AGAIN)
+                raise WeightsError(
+                    Message("The face model {task} holds more than {limit}.", task=task, limit=limit),
+                    remedy=_PULL_AGAIN,
+                )
             return {name: archive.read(name) for name in OUTPUTS}
     except FileNotFoundError as error:
-        raise WeightsError(f"The face model {task} is missing.", remedy=_PULL_AGAIN) from error
+        raise WeightsError(Message("The face model {task} is missing.", task=task), remedy=_PULL_AGAIN) from error
     # RuntimeError: encrypted members, and NotImplementedError among them
     except (OSError, zipfile.BadZipFile, KeyError, RuntimeError, ValueError, EOFError, zlib.error) as error:
-        raise WeightsError(f"The face model {task} is damaged or of the wrong kind.", remedy=_PULL_AGAIN) from error
+        raise WeightsError(
+            Message("The face model {task} is damaged or of the wrong kind.", task=task), remedy=_PULL_AGAIN
+        ) from error
 
 
 def _has_litert() -> bool:

@@ -1,4 +1,4 @@
-"""Head pose from landmarks: a similarity between a canonical head and the points that expression leaves alone."""
+"""Head pose from landmarks: a similarity between a canonical head and the points that expression does not move."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Float64Array = npt.NDArray[np.float64]
 def fit_similarity(
     source: npt.NDArray[np.floating], target: npt.NDArray[np.floating], weights: npt.NDArray[np.floating]
 ) -> tuple[float, Float64Array, Float64Array]:
-    """Scale, rotation and shift with `target ~ scale * rotation @ source + shift`, weighted least squares.
+    """Fit `target ~ scale * rotation @ source + shift` by weighted least squares.
 
     Umeyama 1991, Eq. 40-42, with weights. Works in any dimension.
 
@@ -24,6 +24,8 @@ def fit_similarity(
         source: (N, D).
         target: (N, D).
         weights: (N,), >= 0, not all 0.
+    Returns:
+        scale, rotation (D, D) and shift (D,).
     """
     share = np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64)
     source_mean, target_mean = share @ source, share @ target
@@ -40,7 +42,7 @@ def fit_similarity(
 
 
 def angles_deg(rotation: npt.NDArray[np.floating]) -> tuple[float, float, float]:
-    """Yaw, pitch, roll of a rotation, in the order and the signs of `HeadPose`."""
+    """Decompose a (3, 3) rotation into yaw, pitch and roll in degrees, in the order and signs of `HeadPose`."""
     pitch = math.asin(min(max(float(rotation[2, 1]), -1.0), 1.0))
     yaw = math.atan2(-float(rotation[2, 0]), float(rotation[2, 2]))
     roll = math.atan2(-float(rotation[0, 1]), float(rotation[1, 1]))
@@ -48,7 +50,7 @@ def angles_deg(rotation: npt.NDArray[np.floating]) -> tuple[float, float, float]
 
 
 def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> FloatArray:
-    """(3, 3) rotation of a head turned by yaw, then pitch, then roll, in the signs of `HeadPose`."""
+    """Compose the (3, 3) float32 rotation of yaw, then pitch, then roll, in the signs of `HeadPose`."""
     yaw, pitch, roll = math.radians(-yaw_deg), math.radians(-pitch_deg), math.radians(roll_deg)
     about_y = np.array([[math.cos(yaw), 0, math.sin(yaw)], [0, 1, 0], [-math.sin(yaw), 0, math.cos(yaw)]])
     about_x = np.array([[1, 0, 0], [0, math.cos(pitch), -math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
@@ -59,13 +61,13 @@ def rotation_from_angles(yaw_deg: float, pitch_deg: float, roll_deg: float) -> F
 def pose_of_angles(
     yaw_deg: float, pitch_deg: float, roll_deg: float, centre_px: FloatArray, scale_px: float
 ) -> HeadPose:
-    """The pose of a head turned by yaw, then pitch, then roll, whose origin lies at `centre_px` (3,)."""
+    """Build the pose of a head turned by yaw, then pitch, then roll, with its origin at `centre_px` (3,)."""
     rotation = rotation_from_angles(yaw_deg, pitch_deg, roll_deg)
     return HeadPose(rotation, np.asarray(centre_px, np.float32), scale_px, yaw_deg, pitch_deg, roll_deg)
 
 
 def head_pose(landmarks: FloatArray, canonical: FloatArray, weights: FloatArray) -> HeadPose:
-    """Pose of (478, 3) landmarks against a canonical head (478, 3) with one weight per point."""
+    """Fit a (478, 3) canonical head to (478, 3) landmarks, with weights (478,)."""
     used = np.flatnonzero(weights)
     scale, rotation, centre = fit_similarity(canonical[used], landmarks[used], weights[used])
     yaw, pitch, roll = angles_deg(rotation)

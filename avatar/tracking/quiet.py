@@ -1,4 +1,4 @@
-"""Keeps a runtime quiet: LiteRT writes start-up notes past Python, and no setting of its own stops them."""
+"""Filter for LiteRT's start-up notes: it writes them straight to file descriptor 2, and has no setting to stop them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import threading
 from collections.abc import Iterator
 
 STDERR = 2
-_ONE_AT_A_TIME = threading.Lock()  # the process has one standard error: two that change it would lose it
+_ONE_AT_A_TIME = threading.Lock()  # standard error is shared: two threads redirecting it at once would lose it
 
 
 @contextlib.contextmanager
 def without_notes(start: bytes = b"INFO: ") -> Iterator[None]:
-    """Hold back what the process writes to its standard error; lines that begin otherwise appear at the end.
+    """Buffer the process's standard error and drop lines that begin with `start`; the others are written on exit.
 
-    Made for the milliseconds in which a network is loaded. Without a standard error (a program without a console) or
-    room for a temporary file nothing is held back.
+    Meant for the milliseconds in which a network is loaded. Does nothing where there is no standard error (a program
+    without a console) or no room for a temporary file.
     """
     with _ONE_AT_A_TIME, contextlib.ExitStack() as opened:
         try:

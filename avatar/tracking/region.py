@@ -1,4 +1,4 @@
-"""Rotated square regions of a picture: what a network gets to see, and how its answers go back."""
+"""Rotated square regions of an image: cropping for a network, and mapping its output back to image pixels."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy.typing as npt
 from avatar.cv import cv2
 from avatar.frames import FloatArray, RgbImage
 
-DETECTION_SCALE = 1.5  # the detector's box holds the face without forehead and chin
+DETECTION_SCALE = 1.5  # the detector's box leaves out forehead and chin
 LANDMARK_SCALE = 1.5
-_SMOOTH_SHRINK = 2.0  # bilinear sampling alone aliases when it shrinks by more
-MIN_TILE_PX = 128  # a smaller tile would show the detector nothing that a larger one does not
+_SMOOTH_SHRINK = 2.0  # bilinear sampling alone aliases beyond this downscaling factor
+MIN_TILE_PX = 128  # the detector's input size; smaller tiles add no detail
 MAX_TILES = 256
-_WARP_LIMIT = 32_000  # OpenCV's warp refuses pictures with a side of 32767 pixels or more
+_WARP_LIMIT = 32_000  # OpenCV's warp refuses images with a side of 32767 pixels or more
 
 
 @dataclass(frozen=True)
 class Region:
-    """A rotated rectangle in a picture; pixels, 0 = centre of the first pixel."""
+    """A rotated rectangle in an image; pixels, 0 = centre of the first pixel."""
 
     x: float  # centre
     y: float
     width: float
     height: float
-    angle_rad: float  # clockwise as seen in the picture
+    angle_rad: float  # clockwise as seen in the image
 
     def matrix(self, size: int) -> npt.NDArray[np.float64]:
-        """(2, 3) affine from pixels of the `size` x `size` crop to pixels of the picture."""
+        """Return the (2, 3) affine map from pixels of the `size` x `size` crop to image pixels."""
         cos, sin = math.cos(self.angle_rad), math.sin(self.angle_rad)
         sx, sy = self.width / size, self.height / size
         linear = np.array([[cos * sx, -sin * sy], [sin * sx, cos * sy]])
@@ -38,17 +38,17 @@ class Region:
         return np.hstack([linear, offset[:, None]])
 
     def touches(self, width_px: int, height_px: int) -> bool:
-        """Whether the centre lies in a picture of this size, give or take half the region."""
+        """Return whether the centre lies within half the region's size of an image of this size."""
         reach = max(self.width, self.height) / 2
         return -reach < self.x < width_px + reach and -reach < self.y < height_px + reach
 
     def surroundings(self, times: float) -> Region:
-        """An upright square round the same centre, `times` as wide."""
+        """Return an upright square around the same centre, `times` as wide."""
         side = max(self.width, self.height) * times
         return Region(self.x, self.y, side, side, 0.0)
 
     def crop(self, rgb: RgbImage, size: int, *, border: int = cv2.BORDER_REPLICATE) -> RgbImage:
-        """Sample the region as a (size, size, 3) picture; outside the picture `border` decides."""
+        """Sample the region of an (H, W, 3) image as a (size, size, 3) image; `border`: an OpenCV border mode."""
         matrix = self.matrix(size)
         shrink = max(1, int(max(self.width, self.height) / (size * _SMOOTH_SHRINK)))
         if shrink > 1 or max(rgb.shape) > _WARP_LIMIT:
@@ -57,8 +57,8 @@ class Region:
             cv2.warpAffine(rgb, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=border)
         )
 
-    def to_picture(self, points: FloatArray, size: int) -> FloatArray:
-        """Carry (N, 2 or 3) points from crop pixels to the picture; depth is scaled by the region's width."""
+    def to_image(self, points: FloatArray, size: int) -> FloatArray:
+        """Map (N, 2) or (N, 3) points from crop pixels to image pixels; depth is scaled by the region's width."""
         matrix = self.matrix(size).astype(np.float32)
         out = np.empty_like(points)
         out[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
@@ -70,7 +70,14 @@ class Region:
 def _shrunk(
     rgb: RgbImage, matrix: npt.NDArray[np.float64], size: int, shrink: int
 ) -> tuple[RgbImage, npt.NDArray[np.float64]]:
-    """Average blocks of `shrink` x `shrink` pixels over the part of the picture that the crop looks at."""
+    """Average blocks of `shrink` x `shrink` pixels over the part of the image that the crop covers.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        matrix: (2, 3), as `Region.matrix`.
+    Returns:
+        The (h, w, 3) downscaled part and the (2, 3) matrix that refers to it.
+    """
     corners = matrix @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]], np.float64)
     height, width = rgb.shape[:2]
     left, top = (np.floor(corners.min(axis=1)).astype(int) - shrink).clip(0, (width - 1, height - 1)).tolist()
@@ -87,18 +94,18 @@ def _shrunk(
 
 
 def letterbox(width_px: int, height_px: int) -> Region:
-    """The smallest upright square region that holds a whole picture, centred on it."""
+    """Return the smallest upright square region that holds a whole image, centred on it."""
     side = float(max(width_px, height_px))
     return Region(width_px / 2, height_px / 2, side, side, 0.0)
 
 
 def tiles(width_px: int, height_px: int, parts: int) -> list[Region]:
-    """Upright squares, half overlapping, that together cover a picture: for faces too small to be seen in the whole.
+    """Cover an image with half-overlapping upright squares, to find faces too small for a pass over the whole.
 
     Args:
-        parts: how many of them, side by side, are as long as the longer side of the picture.
+        parts: longer side of the image over the side of a square.
     Returns:
-        The squares; none if they would be too small or too many to be worth looking at.
+        The squares; none if they would be smaller than MIN_TILE_PX or more than MAX_TILES.
     """
     side = max(width_px, height_px) / parts
     columns, rows = _stops(width_px, side), _stops(height_px, side)
@@ -108,7 +115,7 @@ def tiles(width_px: int, height_px: int, parts: int) -> list[Region]:
 
 
 def _stops(length: int, side: float) -> list[float]:
-    """Centres of squares of `side`, at most half a side apart, that cover `length`."""
+    """Return the centres of squares of `side`, at most half a side apart, that cover `length`."""
     if length <= side:
         return [length / 2]
     count = math.ceil((length - side) / (side / 2)) + 1
@@ -116,7 +123,13 @@ def _stops(length: int, side: float) -> list[float]:
 
 
 def from_box(box: FloatArray, eye: FloatArray, other_eye: FloatArray, scale: float) -> Region:
-    """Region round a detector's box (left, top, right, bottom), level with the line from `eye` to `other_eye`."""
+    """Return the region around a detector's box, aligned with the line between the eyes.
+
+    Args:
+        box: (4,) left, top, right, bottom.
+        eye, other_eye: (2,).
+        scale: size of the region over that of the box.
+    """
     left, top, right, bottom = (float(value) for value in box)
     return Region(
         (left + right) / 2, (top + bottom) / 2, (right - left) * scale, (bottom - top) * scale, _angle(eye, other_eye)
@@ -124,7 +137,7 @@ def from_box(box: FloatArray, eye: FloatArray, other_eye: FloatArray, scale: flo
 
 
 def from_landmarks(landmarks: FloatArray) -> Region:
-    """Square region round (478, 3) landmarks, level with the outer corners of the eyes, for the next frame."""
+    """Return the square region around (478, 3) landmarks, aligned with the outer eye corners, for the next frame."""
     low, high = landmarks[:, :2].min(axis=0), landmarks[:, :2].max(axis=0)
     x, y = (low + high) / 2
     side = float((high - low).max()) * LANDMARK_SCALE
@@ -132,4 +145,5 @@ def from_landmarks(landmarks: FloatArray) -> Region:
 
 
 def _angle(start: FloatArray, end: FloatArray) -> float:
+    """Return the angle of the line between two (2,) or (3,) points in the image plane, in radians."""
     return math.atan2(float(end[1] - start[1]), float(end[0] - start[0]))

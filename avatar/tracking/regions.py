@@ -1,4 +1,4 @@
-"""Which points of the 478-point face mesh belong to which part of the face.
+"""Point indices of the 478-point face mesh, by part of the face.
 
 "Right" and "left" are the subject's own. Contours run from corner to corner, and the n-th point of an upper contour
 lies opposite the n-th point of the lower one.
@@ -15,6 +15,7 @@ Indices = npt.NDArray[np.intp]
 
 
 def _points(*indices: int) -> Indices:
+    """Create a read-only index array (N,)."""
     array = np.array(indices, dtype=np.intp)
     array.setflags(write=False)
     return array
@@ -44,7 +45,7 @@ class EyeRegion:
 
     @property
     def corners(self) -> list[int]:
-        """Outer and inner corner."""
+        """The indices of the outer and the inner corner."""
         return [self.outer, self.inner]
 
     @property

@@ -1,4 +1,4 @@
-"""One-Euro filter: steady when things are still, quick when they move.
+"""One-Euro filter: strong smoothing at rest, low lag in motion.
 
 Casiez, Roussel, Vogel 2012 (1 Euro Filter): a low-pass filter whose cut-off rises with the speed of the signal.
 """
@@ -26,8 +26,9 @@ _LIVELY = np.array([
     78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415,
 ])  # fmt: skip
 
+
 class OneEuroFilter:
-    """Filters arrays of one shape over time."""
+    """Temporal filter for arrays of one shape."""
 
     def __init__(
         self,
@@ -35,12 +36,12 @@ class OneEuroFilter:
         beta: float | FloatArray,
         derivative_cutoff_hz: float | FloatArray = DERIVATIVE_CUTOFF_HZ,
     ) -> None:
-        """Set what is constant.
+        """Create a filter; each parameter is a scalar or an array that broadcasts to the signal.
 
         Args:
-            min_cutoff_hz: cut-off of a signal at rest; less is steadier. A scalar, or an array that broadcasts.
-            beta: how fast the cut-off rises, in Hz per (unit of the signal per second), after `unit` below.
-            derivative_cutoff_hz: cut-off of the speed itself; more answers a sudden start sooner.
+            min_cutoff_hz: cut-off of a signal at rest; lower is steadier.
+            beta: slope of the cut-off, in Hz per (`unit` of the signal per second).
+            derivative_cutoff_hz: cut-off of the speed itself; higher reacts to a sudden start sooner.
         """
         self._min_cutoff_hz, self._beta = min_cutoff_hz, beta
         self._derivative_cutoff_hz = derivative_cutoff_hz
@@ -54,12 +55,12 @@ class OneEuroFilter:
         self._speed: FloatArray | None = None
 
     def filter(self, values: FloatArray, time_s: float, unit: float = 1.0) -> FloatArray:
-        """The filtered values at `time_s`.
+        """Filter the values at `time_s`.
 
         Args:
             values: float32, always of one shape.
-            time_s: of these values; the same time again returns the last result, an earlier one starts afresh, as
-                when a clip begins again.
+            time_s: time of these values; the same time again returns the last result, an earlier one resets the
+                filter, as when a clip is rewound.
             unit: length in `values` that counts as 1 for the speed, such as the size of a face in pixels.
         """
         if self._time_s is not None and time_s < self._time_s:
@@ -79,7 +80,7 @@ class OneEuroFilter:
 
 
 def landmark_filter() -> OneEuroFilter:
-    """A filter for (478, 3) landmarks, whose `unit` is the distance between the outer eye corners in pixels.
+    """Create a filter for (478, 3) landmarks, whose `unit` is the distance between the outer eye corners in pixels.
 
     Tuned on webcam clips with the tracker's own noise added: at rest a third to a half of the noise is left, blinks
     keep 98 % of their depth, and a slowly turning head lags by 20 ms.
@@ -91,6 +92,6 @@ def landmark_filter() -> OneEuroFilter:
 
 
 def _alpha(cutoff_hz: float | npt.NDArray[np.floating], step_s: float) -> FloatArray:
-    """Weight of the newest value in an exponential filter (paper, Eq. 2 and 6)."""
+    """Return the weight of the newest value in an exponential filter (paper, Eq. 2 and 6), shaped as `cutoff_hz`."""
     turns = np.asarray(cutoff_hz, np.float32) * np.float32(2 * math.pi * step_s)
     return np.asarray(turns / (turns + 1))

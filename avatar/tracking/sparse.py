@@ -1,7 +1,7 @@
-"""From a few points of a face, such as the 68 that older face trackers give, to the 478 points of the face mesh.
+"""Fitting of the 478-point face mesh to a few points of a face, such as the 68 that older face trackers give.
 
-The mean face is turned and scaled until it fits (a similarity seen from far away), then bent smoothly so that it
-passes near the points. Depth comes from the mean face alone.
+The mean face is fitted by a similarity under scaled orthographic projection, then bent by a smoothing thin-plate
+spline. Depth comes from the mean face alone.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _LOWER_LIP_ROWS = (  # from the inner edge outwards
 )
 _LIPS_APART = (0.1, 0.075, 0.05)  # eye distances, by row
 _JAW, _BROWS, _NOSE, _EYES, _LIPS = slice(0, 17), slice(17, 27), slice(27, 36), slice(36, 48), slice(48, 68)
-_HELD = 1.0  # stiffness of points that nobody marked
-_FACE_ROUNDS = 200  # of a few microseconds each; a face turned by 45 degrees needs about 100
+_HELD = 1.0  # stiffness of points that were not marked
+_FACE_ROUNDS = 200  # iterations of a few microseconds; a face turned by 45 degrees needs about 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +40,16 @@ class SparseFit:
     """A mesh fitted to a few points."""
 
     landmarks: FloatArray  # (478, 3) as in `Face`
-    misfit: float  # how far off the rigid fit leaves the points, in distances between the outer eye corners
+    misfit: float  # residual of the rigid fit, in distances between the outer eye corners
 
 
 def mesh_from_68(points: npt.NDArray[np.floating], canonical: CanonicalFace, *, stiffness: float = 0.05) -> SparseFit:
     """Fit the mesh to 68 points of a face.
 
     Args:
-        points: (68, 2), pixels of the picture, in the order of the 300-W annotation.
+        points: (68, 2), image pixels, in the order of the 300-W annotation.
         canonical: the head to start from.
-        stiffness: 0 passes through the points exactly; more follows them less and smooths their errors away.
+        stiffness: 0 interpolates the points; higher values smooth their errors away.
     """
     return mesh_from_points(MESH_OF_68, points, _trust(), canonical, stiffness=stiffness)
 
@@ -66,12 +66,12 @@ def mesh_from_points(
     """Fit the mesh to points of a face.
 
     Args:
-        mesh: (N,), which points of the mesh they are.
-        points: (N, 2), pixels of the picture.
-        trust: (N,) > 0, how much each point says about the head.
+        mesh: (N,), their indices in the mesh.
+        points: (N, 2), image pixels.
+        trust: (N,) > 0, the weight of each point.
         canonical: the head to start from.
-        stiffness: of a point with trust 1; 0 passes through it exactly.
-        held: points of the mesh that nobody marked: the bend leaves them about where the head alone puts them.
+        stiffness: that of a point with weight 1; 0 interpolates it.
+        held: (M,) indices of points that were not marked and that the spline keeps near the rigid fit.
     """
     head = canonical.points.astype(np.float64)
     scale, rotation, shift = _fit_from_afar(head[mesh], np.asarray(points, np.float64), trust)
@@ -88,7 +88,7 @@ def mesh_from_points(
 
 
 def _open_mouthed(head: Float64Array) -> Float64Array:
-    """The head with its lips apart: a smooth bend cannot part points that lie on each other."""
+    """Return the (478, 3) head with its lips apart: a smooth spline cannot separate points that coincide."""
     parted = head.copy()
     for row, gap in zip(_LOWER_LIP_ROWS, _LIPS_APART, strict=True):
         parted[list(row), 1] += gap
@@ -96,7 +96,7 @@ def _open_mouthed(head: Float64Array) -> Float64Array:
 
 
 def _trust() -> Float64Array:
-    """How much each of the 68 points says about the head; jaw points slide along it when it turns."""
+    """Return the (68,) weights of the points; those on the jaw are low because they slide when the head turns."""
     trust = np.ones(len(MESH_OF_68))
     trust[_JAW], trust[_BROWS], trust[_LIPS] = 0.2, 0.5, 0.5
     return trust
@@ -105,9 +105,13 @@ def _trust() -> Float64Array:
 def _fit_from_afar(
     head: Float64Array, points: Float64Array, trust: npt.NDArray[np.floating]
 ) -> tuple[float, Float64Array, Float64Array]:
-    """Similarity whose first two rows bring (N, 3) `head` nearest to (N, 2) `points`, by turns with the unseen depth.
+    """Fit (N, 3) `head` to (N, 2) `points` under scaled orthographic projection, with weights `trust` (N,).
 
-    Given the depth the fit is closed, given the fit the depth is; each step can only bring the points nearer.
+    Alternates between the similarity for a given depth and the depth for a given similarity. Both are closed-form, so
+    the error never rises.
+
+    Returns:
+        scale, rotation (3, 3) and shift (3,).
     """
     depth = np.zeros(len(points))
     for _ in range(_FACE_ROUNDS):
@@ -118,13 +122,15 @@ def _fit_from_afar(
 
 
 def _spline(knots: Float64Array, values: Float64Array, places: Float64Array, stiffness: Float64Array) -> Float64Array:
-    """Smoothing thin-plate spline in space: kernel r plus an affine part (Wahba 1990, section 2.4).
+    """Evaluate a smoothing thin-plate spline in 3-D: kernel r plus an affine part (Wahba 1990, section 2.4).
 
     Args:
         knots: (N, 3).
-        values: (N, D) to be followed at the knots.
+        values: (N, D) at the knots.
         places: (M, 3) to evaluate at.
-        stiffness: (N,), how little each knot is followed.
+        stiffness: (N,), the smoothing at each knot.
+    Returns:
+        (M, D) float64.
     """
     count = len(knots)
     kernel = -np.linalg.norm(knots[:, None] - knots[None], axis=-1) + np.diag(stiffness)

@@ -1,4 +1,4 @@
-"""Follows a face through a video and finds the faces of a still."""
+"""Face tracker: follows one face through a video and finds all faces in a still image."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from avatar.tracking.region import Region, from_landmarks, letterbox, tiles
 from avatar.tracking.smoothing import landmark_filter
 
 MIN_PRESENCE = 0.5
-SURE_PRESENCE = 0.95  # of a further face in a still: the closer look also sees faces in folds and badges
-UNSURE_SCORE = 0.1  # of the detector, for guesses
+SURE_PRESENCE = 0.95  # required of further faces in a still: at tile scale, folds and badges look like faces
+UNSURE_SCORE = 0.1  # detector score for candidates
 MAX_GUESSES = 3
-MIN_SIDE_PX = 8.0  # below this a region is a few pixels wide and says nothing
-PATIENCE = 30  # frames for which we wait for a lost face before we follow another one
-SMALL_FACE = 0.25  # of the picture's longer side; of faces whose region is smaller the first look misses many
-NEARBY = 3.0  # where a face was just lost, this many of its regions' widths are looked at closely
-TILES_EVERY = 5  # frames between two close looks at everything while no face is in sight; one costs some 10 ms
-STILL_PARTS = (4, 8, 16, 32, 64)  # how finely a still is cut while no face is found; 16 and up for panoramas
-FINE_PARTS = (4, 8)  # how finely a frame is cut at most: 150 squares, of 480 pixels in 4K
-TILES_A_FRAME, TILES_A_LIVE_FRAME = 8, 4  # squares of those per frame; saved up for one round at most
-FINDABLE = (1.2, 12.0)  # sides of a square over the width of a face's region, for which it may be found in it
-LARGER = 2.5  # times as wide as a face found in a square: another one that takes its place
-LARGER_EVERY = 15  # frames between two looks for such a one
-FRAME_S = 1 / 30  # assumed where the caller gives no times
+MIN_SIDE_PX = 8.0  # smaller regions carry no information
+LOST_FRAMES = 30  # wait for a lost face before following another one
+SMALL_FACE = 0.25  # region width over the image's longer side below which the whole-image pass misses many faces
+NEARBY = 3.0  # search window around a lost face, in widths of its region
+TILES_EVERY = 5  # frames between two tiled searches while no face is in sight; one costs some 10 ms
+STILL_PARTS = (4, 8, 16, 32, 64)  # tilings tried on a still while no face is found; 16 and up for panoramas
+FINE_PARTS = (4, 8)  # finest tilings of a frame: 150 tiles, of 480 pixels in 4K
+TILES_A_FRAME, TILES_A_LIVE_FRAME = 8, 4  # budget of those tiles per frame; accumulates up to one full sweep
+FINDABLE = (1.2, 12.0)  # range of tile side over face region width in which the face can be detected
+LARGER = 2.5  # a face this many times as wide as one found in a tile replaces it
+LARGER_EVERY = 15  # frames between two searches for such a face
+FRAME_S = 1 / 30  # frame interval assumed where the caller gives no times
 
 
 @dataclass(frozen=True, eq=False)
 class _Mesh:
     landmarks: FloatArray  # (478, 3)
     presence: float
-    next_region: Region  # where to look in the next frame
+    next_region: Region  # crop for the next frame
 
 
 class FaceTracker:
-    """Landmarks, expression and head pose of faces; opened, used and closed on one thread."""
+    """Tracker for landmarks, expression and head pose; opened, used and closed on one thread."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class FaceTracker:
         Args:
             model: a face_landmarker.task.
             smoothing: filter the landmarks over time in `track`; meant for live use.
-            live: spend little on each frame while no face is in sight; small ones are then found later.
+            live: limit the search per frame while no face is in sight; small faces are then found later.
             threads: threads per network.
             canonical: the head that poses refer to; None takes the one that ships.
             runtime: "litert" or "opencv"; None takes LiteRT where it is installed.
@@ -74,20 +74,20 @@ class FaceTracker:
         self._filter = landmark_filter() if smoothing else None
         self._region: Region | None = None  # where the followed face is expected
         self._last_region: Region | None = None  # where it was before it was lost
-        self._lost = 0  # frames since then
+        self._lost = 0  # frames since it was lost
         self._frames = 0
-        self._sweep: list[Region] = []  # squares still to be looked at
+        self._sweep: list[Region] = []  # tiles left in the current sweep
         self._swept_size = (0, 0)
         self._live = live
-        self._credit = float("inf")  # squares that may be looked at now; the first round is free
-        self._distant = False  # the followed face was found in such a square
+        self._credit = float("inf")  # tiles that may be searched now; the first sweep is unlimited
+        self._distant = False  # the followed face was found in a tile
 
     def track(self, rgb: RgbImage, time_s: float | None = None) -> Face | None:
         """Follow one face: the largest at first, then the same one for as long as it is in sight.
 
         Args:
             rgb: (H, W, 3) uint8 RGB, of any size.
-            time_s: of this picture, for smoothing; None counts 30 pictures a second.
+            time_s: time of this frame, for smoothing; None assumes 30 frames a second.
         """
         rgb = _checked(rgb)
         self._frames += 1
@@ -106,24 +106,34 @@ class FaceTracker:
         return self._face(mesh.presence, self._smoothed(mesh.landmarks, time_s))
 
     def detect(self, rgb: RgbImage) -> list[Face]:
-        """All faces of a still, largest first; tiny ones are looked for only where there is no larger one."""
+        """Find all faces in a still image, largest first; tiny ones are searched for only where there is no larger one.
+
+        Args:
+            rgb: (H, W, 3) uint8 RGB, of any size.
+        """
         rgb = _checked(rgb)
         height_px, width_px = rgb.shape[:2]
         meshes = self._search(rgb, _ever_closer(width_px, height_px))
-        if meshes:  # the look that showed the largest may have been too coarse for the others
+        if meshes:  # the pass that found the largest may have been too coarse for the others
             closer = self._search(rgb, [_closer(width_px, height_px)])
             meshes = _distinct([*meshes, *(mesh for mesh in closer if mesh.presence >= SURE_PRESENCE)])
             meshes.sort(key=lambda mesh: -mesh.next_region.width)
         return [self._face(mesh.presence, mesh.landmarks) for mesh in meshes]
 
     def guess_boxes(self, rgb: RgbImage) -> list[FloatArray]:
-        """(4,) left, top, right, bottom of what may be faces though `detect` was not sure; likeliest first."""
+        """Return face candidates below the threshold of `detect`, most likely first.
+
+        Args:
+            rgb: (H, W, 3) uint8 RGB.
+        Returns:
+            Up to MAX_GUESSES boxes (4,): left, top, right, bottom in pixels.
+        """
         rgb = _checked(rgb)
         found = self._detector.detect(rgb, [letterbox(rgb.shape[1], rgb.shape[0])], UNSURE_SCORE)
         return [detection.box for detection in sorted(found, key=lambda detection: -detection.score)[:MAX_GUESSES]]
 
     def reset(self) -> None:
-        """Forget the followed face; the next picture starts afresh."""
+        """Forget the followed face; the next frame starts a new search."""
         self._region = self._last_region = None
         self._lost = self._frames = 0
         self._sweep, self._distant = [], False
@@ -133,10 +143,11 @@ class FaceTracker:
             self._filter.reset()
 
     def close(self) -> None:
-        """Forget everything; safe to call twice."""
+        """Reset the tracker; safe to call twice."""
         self.reset()
 
     def _search_again(self, rgb: RgbImage) -> _Mesh | None:
+        """Search an (H, W, 3) uint8 frame in which no face is followed; None if none is found."""
         if self._filter:
             self._filter.reset()
         height_px, width_px = rgb.shape[:2]
@@ -151,7 +162,7 @@ class FaceTracker:
         return found[0] if found else self._sweep_on(rgb)
 
     def _sweep_on(self, rgb: RgbImage) -> _Mesh | None:
-        """Look at some more small squares of the picture, as many as there is credit for."""
+        """Search the next tiles of an (H, W, 3) uint8 frame, as many as the budget allows."""
         height_px, width_px = rgb.shape[:2]
         if not self._sweep or self._swept_size != (width_px, height_px):
             self._sweep, self._swept_size = self._squares(width_px, height_px), (width_px, height_px)
@@ -165,15 +176,15 @@ class FaceTracker:
         return found[0] if found else None
 
     def _squares(self, width_px: int, height_px: int) -> list[Region]:
-        """Small squares in which a face may be found that the whole picture does not show; the lost one, if any."""
+        """Return the tiles for faces too small for the whole-frame pass; near the size of the lost face, if any."""
         squares = [region for parts in FINE_PARTS for region in tiles(width_px, height_px, parts)]
-        if self._last_region is None or self._lost >= PATIENCE:
+        if self._last_region is None or self._lost >= LOST_FRAMES:
             return squares
         low, high = (times * self._last_region.width for times in FINDABLE)
         return [region for region in squares if low < region.width < high]
 
     def _larger(self, rgb: RgbImage, mesh: _Mesh) -> _Mesh | None:
-        """A far larger face than the small one that is followed: somebody has come in front of it."""
+        """Return a far larger face in an (H, W, 3) uint8 frame than the followed small one, if there is one."""
         if self._frames % LARGER_EVERY:
             return None
         least_px = LARGER * mesh.next_region.width
@@ -184,8 +195,8 @@ class FaceTracker:
         return found[0] if found else None
 
     def _may_be_lost_one(self, detection: Detection) -> bool:
-        """False for another face while we still wait for the lost one; the longer ago, the further it may have gone."""
-        if self._last_region is None or self._lost >= PATIENCE:
+        """Return whether a detection can be the lost face; the search radius grows with the time since it was lost."""
+        if self._last_region is None or self._lost >= LOST_FRAMES:
             return True
         region, last = detection.region(), self._last_region
         reach = last.width * (1 + self._lost / 5)
@@ -194,9 +205,14 @@ class FaceTracker:
     def _search(
         self, rgb: RgbImage, looks: Iterable[Sequence[Region]], accept: Callable[[Detection], bool] = lambda _: True
     ) -> list[_Mesh]:
-        """Faces, largest first. Each look is a few squares of the picture; the first to show a face is the last.
+        """Search passes over an (H, W, 3) image in order until one finds a face; returns faces largest first.
 
-        Only where the first look shows nothing but small faces, of which it misses many, the second has a say as well.
+        If the first pass finds only small faces, of which it misses many, the second pass is run as well.
+
+        Args:
+            rgb: (H, W, 3) uint8.
+            looks: the regions of each pass.
+            accept: a filter for detections.
         """
         best: list[_Mesh] = []
         for number, regions in enumerate(looks):
@@ -208,35 +224,39 @@ class FaceTracker:
         return best
 
     def _settled(self, rgb: RgbImage, detection: Detection) -> _Mesh | None:
-        """A second pass starts from landmarks, as tracking does: a face sits in a still as it will in a video."""
+        """Run the landmark network twice on (H, W, 3), so that the crop comes from landmarks, as in tracking."""
         first = self._mesh(rgb, detection.region())
         return first and (self._mesh(rgb, first.next_region) or first)
 
     def _mesh(self, rgb: RgbImage, region: Region) -> _Mesh | None:
+        """Run the landmark network on one region of an (H, W, 3) image; None below MIN_PRESENCE."""
         if not (min(region.width, region.height) >= MIN_SIDE_PX and region.touches(rgb.shape[1], rgb.shape[0])):
             return None
         landmarks, presence = find_landmarks(self._networks.mesh, rgb, region)
         return _Mesh(landmarks, presence, from_landmarks(landmarks)) if presence >= MIN_PRESENCE else None
 
     def _smoothed(self, landmarks: FloatArray, time_s: float | None) -> FloatArray:
+        """Filter (478, 3) landmarks over time, where smoothing is on."""
         if self._filter is None:
             return landmarks
         unit_px = self._canonical.pose(landmarks).scale_px
         return self._filter.filter(landmarks, self._frames * FRAME_S if time_s is None else time_s, unit_px)
 
     def _face(self, presence: float, landmarks: FloatArray) -> Face:
+        """Add blendshapes and pose to (478, 3) landmarks."""
         shapes = read_blendshapes(self._networks.blendshapes, landmarks)
         return Face(landmarks, shapes, presence, self._canonical.pose(landmarks))
 
 
 def _checked(rgb: RgbImage) -> RgbImage:
+    """Validate an (H, W, 3) uint8 image and make it contiguous."""
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or 0 in rgb.shape:
         raise ValueError(f"rgb must be (H, W, 3) uint8, got {rgb.shape} {rgb.dtype}")
     return np.ascontiguousarray(rgb)  # OpenCV takes no mirrored views
 
 
 def _ever_closer(width_px: int, height_px: int) -> Iterator[list[Region]]:
-    """What to look at in a still: all of it, then whole and in quarters, then ever smaller parts."""
+    """Yield the search passes for a still: the whole, then whole and quarters, then ever finer tilings."""
     yield [letterbox(width_px, height_px)]
     yield _closer(width_px, height_px)
     for parts in STILL_PARTS:
@@ -244,12 +264,12 @@ def _ever_closer(width_px: int, height_px: int) -> Iterator[list[Region]]:
 
 
 def _closer(width_px: int, height_px: int) -> list[Region]:
-    """The whole picture, and its quarters at twice the scale."""
+    """Return the whole image and its quarters at twice the scale."""
     return [letterbox(width_px, height_px), *tiles(width_px, height_px, 2)]
 
 
 def _distinct(meshes: Iterable[_Mesh]) -> list[_Mesh]:
-    """Drop meshes that settled on a face which an earlier one already holds."""
+    """Drop meshes that converged to the same face as an earlier one."""
     kept: list[Region] = []
     distinct = []
     for mesh in meshes:

@@ -1,13 +1,13 @@
-"""Which way up a picture is, by its face: cameras and chat programs lose the note that says how one was held.
+"""Orientation of an image from its face, because cameras and chat programs lose the orientation metadata.
 
-The landmark network draws an upright face on a chin and a forehead too, so one look cannot tell. The picture is looked
-at in all four positions: the true one is seen more surely, and a face that lies on its side is found from several.
+The landmark network fits an upright face to an upside-down one too, so one detection cannot tell. Faces are detected
+in all four orientations: the true one gets the highest confidence, and a face on its side is found from several.
 
     turn_deg = how_turned(rgb, tracker)     # a still
-    if turn_deg is None: ...                # too little of a face that is not upright: do as if there were none
+    if turn_deg is None: ...                # ambiguous: treat the image as one without a face
     rgb = turned(rgb, turn_deg)
 
-For a clip, add up `weigh_turns` of some frames and ask `likeliest_turn` about the sum divided by their number.
+For a clip, average `weigh_turns` over some frames and pass the mean to `likeliest_turn`.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from avatar.tracking.face import Face
 from avatar.tracking.tracker import FaceTracker
 
 TURNS_DEG = (0, 90, 180, 270)
-MAX_TILT_DEG = 60.0  # people tilt their heads by up to 45 degrees; a picture is turned for more than this only
-FAINT_TILT_DEG = 30.0  # what is seen faintly and tilted further than that is an ear or a collar
-SURE = 8.0  # weight below which nothing is turned: wallpaper and ears reach 6
-CERTAIN = 18.5  # above this one look is enough: of 498 faces seen the wrong way up the surest reached 17.1
-UPRIGHT_BONUS = 1.0  # in doubt a picture is as it should be
-AGAIN = 0.5  # what a look counts that is not the surest one
+MAX_TILT_DEG = 60.0  # people tilt their heads by up to 45 degrees; only larger angles rotate the image
+FAINT_TILT_DEG = 30.0  # low-confidence faces tilted further than this are false detections such as ears or collars
+SURE = 8.0  # minimum weight for a rotation: wallpaper and ears reach 6
+CERTAIN = 18.5  # above this one detection suffices: the maximum over 498 faces in a wrong orientation was 17.1
+UPRIGHT_BONUS = 1.0  # prior in favour of leaving the image as it is
+AGAIN = 0.5  # weight of every further detection of the same orientation
 
 
 def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
-    """Say by how much a still has to be turned for its largest face to be upright.
+    """Determine the rotation that brings the largest face of a still upright.
 
     Args:
         rgb: (H, W, 3) uint8.
-        tracker: what it follows is left alone.
+        tracker: its tracking state is not used or changed.
     Returns:
-        0, 90, 180 or 270, degrees clockwise, for `turned`; 0 where no face is found in any position; None: there
-        are traces of one that is not upright, too faint to turn a picture for, and a face found in it as it is
-        would be a false one.
+        0, 90, 180 or 270, degrees clockwise, for `turned`; 0 where no face is found in any orientation; None where
+        a face that is not upright is found with too little confidence to rotate the image, so that a face detected
+        without rotation would be a false one.
     """
     first = tracker.detect(rgb)
     if is_surely_upright(first):
@@ -51,17 +51,19 @@ def how_turned(rgb: RgbImage, tracker: FaceTracker) -> int | None:
 
 
 def is_surely_upright(faces: Sequence[Face]) -> bool:
-    """Say whether what `detect` found in a picture as it is leaves no doubt that it is upright."""
+    """Return whether the faces that `detect` found in an image leave no doubt that it is upright."""
     return bool(faces) and abs(faces[0].pose.roll_deg) < MAX_TILT_DEG and _logit(faces[0].presence) > CERTAIN
 
 
 def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | None = None) -> FloatArray:
-    """Return what speaks for each of TURNS_DEG, as (4,) numbers from 0 (nothing) to about 50 (no doubt).
+    """Compute the evidence for each of TURNS_DEG.
 
     Args:
         rgb: (H, W, 3) uint8.
-        tracker: what it follows is left alone.
-        upright: what `detect` found in the picture as it is, where that is known.
+        tracker: its tracking state is not used or changed.
+        upright: the result of `detect` on the image without rotation, if known.
+    Returns:
+        (4,) float32 from 0 (none) to about 50 (no doubt).
     """
     found: list[list[float]] = [[] for _ in TURNS_DEG]
     for turn_deg in TURNS_DEG:
@@ -75,7 +77,7 @@ def weigh_turns(rgb: RgbImage, tracker: FaceTracker, upright: Sequence[Face] | N
 
 
 def likeliest_turn(weights: FloatArray) -> int | None:
-    """Return the turn, as in `how_turned`, that weights of `weigh_turns` speak for."""
+    """Return the rotation, as in `how_turned`, with the most evidence in (4,) weights of `weigh_turns`."""
     best = int(np.argmax(weights))
     if weights[best] <= 0 or (weights[best] <= weights[0] + UPRIGHT_BONUS and weights[0] > 0):
         return 0
@@ -83,12 +85,12 @@ def likeliest_turn(weights: FloatArray) -> int | None:
 
 
 def turned(values: npt.NDArray[np.uint8], turn_deg: int) -> npt.NDArray[np.uint8]:
-    """Turn (H, W) or (H, W, C) clockwise by a multiple of 90 degrees."""
+    """Rotate (H, W) or (H, W, C) values clockwise by a multiple of 90 degrees."""
     return values if turn_deg % 360 == 0 else np.ascontiguousarray(np.rot90(values, -turn_deg // 90))
 
 
 def _needed(degrees: float) -> int:
-    """The turn for a face that is upright after one by `degrees`."""
+    """Round the rotation that brings a face upright to a multiple of 90; 0 for a tilt up to MAX_TILT_DEG."""
     rest = (degrees + 180) % 360 - 180
     return 0 if abs(rest) <= MAX_TILT_DEG else round(rest / 90) * 90 % 360
 
@@ -99,6 +101,6 @@ def _weight(logits: list[float]) -> float:
 
 
 def _logit(presence: float) -> float:
-    """How sure the network is, on a scale that does not end; at least a little more than nothing."""
+    """Return the logit of a presence in [0, 1], at least 0.1."""
     share = min(max(presence, 1e-12), 1 - 1e-12)
     return max(math.log(share / (1 - share)), 0.1)

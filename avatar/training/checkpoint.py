@@ -1,4 +1,4 @@
-"""The whole state of a training run in parts of at most 16 MB, from which a later run goes on exactly."""
+"""Checkpoints: the complete training state in parts of at most 16 MB, from which a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from avatar.errors import TrainingError
-from avatar.foreign_text import first_line
-from avatar.small_files import read_json
+from avatar.system.foreign_text import first_line
+from avatar.system.message import Message
+from avatar.system.small_files import read_json
 from avatar.training.trainer import Trainer
 
 PART_BYTES = 16_000_000
@@ -22,7 +23,7 @@ MANIFEST = "checkpoint.json"
 
 
 def save_state(trainer: Trainer, folder: Path) -> None:
-    """Write every weight, average and optimiser's memory; the folder before stays until this one is whole.
+    """Save all weights, the EMA and the optimiser states; the previous checkpoint is kept until this one is complete.
 
     Raises:
         TrainingError: the disk is full or the folder cannot be written.
@@ -51,13 +52,13 @@ def save_state(trainer: Trainer, folder: Path) -> None:
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise TrainingError(
-            f"The checkpoint {folder} cannot be written: {error.strerror or error}.",
+            Message("The checkpoint {folder} cannot be written: {why}.", folder=folder, why=error.strerror or error),
             remedy="Make room, or name another --output; the checkpoint before is still there.",
         ) from error
 
 
 def load_state(trainer: Trainer, folder: Path) -> None:
-    """Go on where a run stopped.
+    """Restore the state of an interrupted run.
 
     Raises:
         TrainingError: there is no checkpoint, a part is missing or damaged, or it is of another recipe.
@@ -66,7 +67,7 @@ def load_state(trainer: Trainer, folder: Path) -> None:
     from safetensors.torch import load
 
     if not (folder / MANIFEST).is_file():
-        folder = folder.with_name(folder.name + ".old")  # a run was cut off between two renamings
+        folder = folder.with_name(folder.name + ".old")  # a run was interrupted between the two renames
     try:
         manifest = read_json(folder / MANIFEST)
         parts = [_part(folder, entry) for entry in manifest["parts"]]
@@ -74,7 +75,8 @@ def load_state(trainer: Trainer, folder: Path) -> None:
         step = int(manifest["step"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise TrainingError(
-            f"There is no checkpoint to go on from in {folder}: {error}.", remedy="Start without --resume."
+            Message("There is no checkpoint to resume from in {folder}: {error}.", folder=folder, error=error),
+            remedy="Start without --resume.",
         ) from error
     _fill(trainer, tensors, folder)
     trainer.step = step
@@ -88,6 +90,7 @@ def _part(folder: Path, entry: dict[str, Any]) -> bytes:
 
 
 def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors of the training state, of any shape, with their names."""
     for owner, net in _nets(trainer).items():
         for name, x in net.state_dict().items():
             yield f"{owner}/{name}", x
@@ -98,6 +101,7 @@ def _tensors(trainer: Trainer) -> Iterator[tuple[str, Tensor]]:
 
 
 def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Load tensors of any shape, by the names of `_tensors`, into the networks and optimisers."""
     try:
         for owner, net in _nets(trainer).items():
             net.load_state_dict(_under(tensors, f"{owner}/"))
@@ -109,15 +113,22 @@ def _fill(trainer: Trainer, tensors: dict[str, Tensor], folder: Path) -> None:
             optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
     except (RuntimeError, ValueError, KeyError) as error:
         raise TrainingError(
-            f"The checkpoint in {folder} is of another recipe: {first_line(error)}.",
-            remedy="Resume with the recipe it was made by, or start without --resume.",
+            Message("The checkpoint in {folder} is of another recipe: {why}.", folder=folder, why=first_line(error)),
+            remedy="Resume with the recipe it was made with, or start without --resume.",
         ) from error
 
 
 def _nets(trainer: Trainer) -> dict[str, torch.nn.Module]:
-    nets = {"model": trainer.model, "average": trainer.average, "reader": trainer.reader, "critic": trainer.critic}
+    """Return the networks by their names in checkpoints, which must not change because existing files contain them."""
+    nets = {
+        "model": trainer.model,
+        "average": trainer.ema,
+        "reader": trainer.landmark_net,
+        "critic": trainer.discriminator,
+    }
     return {name: net for name, net in nets.items() if net is not None}
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Select the tensors of any shape whose names begin with `prefix`, and remove it."""
     return {name.removeprefix(prefix): x for name, x in tensors.items() if name.startswith(prefix)}

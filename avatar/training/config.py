@@ -1,4 +1,4 @@
-"""A recipe: what to train on, which networks, how long, and how much each loss counts. Read from YAML."""
+"""Training recipes, read from YAML: the data, the networks, the schedule and the weights of the losses."""
 
 from __future__ import annotations
 
@@ -11,78 +11,79 @@ from typing import Any
 from avatar.errors import TrainingError
 from avatar.fomm.config import ModelConfig
 from avatar.fomm.layout import from_layout
-from avatar.foreign_text import quoted
-from avatar.yaml_file import read_yaml
+from avatar.system.foreign_text import quoted
+from avatar.system.message import Message
+from avatar.system.yaml_file import read_yaml
 
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the pictures are. Folders are relative to the recipe, or to --data."""
+    """The data section. Folders are relative to the recipe, or to --data."""
 
     clips: tuple[str, ...] = ()  # folders of video files, GIFs and frame folders; one identity each, see `identity_of`
-    stills: tuple[str, ...] = ()  # folders of pictures, one identity each
-    pairs: tuple[str, ...] = ()  # folders of pictures; those that share a name up to the last "_" are one identity
-    hold_out: tuple[str, ...] = ()  # beginnings of names that are never trained on
-    hold_out_every: int = 0  # besides, every n-th identity of stills and of pairs; 0: none
-    crop: str = "face"  # "face": a square around the tracked face, fixed per clip; "none": the middle square
+    stills: tuple[str, ...] = ()  # folders of images, one identity each
+    pairs: tuple[str, ...] = ()  # folders of images; those that share a name up to the last "_" are one identity
+    hold_out: tuple[str, ...] = ()  # prefixes of names that are held out
+    hold_out_every: int = 0  # additionally holds out every n-th identity of stills and of pairs; 0: none
+    crop: str = "face"  # "face": a square around the tracked face, fixed per clip; "none": the central square
 
 
 @dataclass(frozen=True)
-class TeacherConfig:
-    """The warp engine's part: stills and pairs, moved."""
+class SyntheticConfig:
+    """The teacher section: the synthetic data generator, which animates stills and pairs with the warp engine."""
 
-    frames: int = 0  # per identity; 0: no teacher
-    turn_deg: float = 22.0  # spread of the extra turn of the head, yaw; pitch and roll less
-    workers: int = 0  # processes; 0: one less than there are cores
+    frames: int = 0  # frames per identity; 0: no synthetic data
+    turn_deg: float = 22.0  # twice the standard deviation of the added yaw; pitch and roll vary less
+    workers: int = 0  # processes; 0: the number of cores minus one
 
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights of the losses; 0 leaves one out."""
+    """Weights of the losses; 0 disables one."""
 
     pixels: float = 10.0  # L1 at four scales
-    edges: float = 10.0  # L1 of differences between neighbours, at two scales
+    edges: float = 10.0  # L1 of differences between neighbouring pixels, at two scales
     structure: float = 0.0  # 1 - SSIM
-    deformed: float = 5.0  # L1 of the source, merely deformed, where the occlusion map shows it
+    deformed: float = 5.0  # L1 of the warped source, where the occlusion map shows it
     equivariance_value: float = 10.0
     equivariance_jacobian: float = 10.0
-    separation: float = 0.0  # keypoints apart from one another: without anchors they begin as one
-    anchors: float = 0.0  # keypoints on tracked landmarks
-    features: float = 0.0  # of the reader, a network that learns to find landmarks meanwhile
-    landmarks: float = 0.0  # where the reader sees them in the prediction
-    adversarial: float = 0.0  # least squares, patches
-    matching: float = 0.0  # features of the discriminator
-    attention: float = 0.0  # how much more pixels around the anchors count
-    moving: float = 0.0  # how much more pixels count where source and driving frame differ
+    separation: float = 0.0  # repulsion of keypoints: without anchors they start at the same place
+    anchors: float = 0.0  # L1 of the first keypoints to tracked landmarks
+    features: float = 0.0  # feature distance in the landmark network, which is trained alongside
+    landmarks: float = 0.0  # L1 of the landmarks that this network finds in the prediction
+    adversarial: float = 0.0  # least-squares GAN on patches
+    matching: float = 0.0  # feature matching in the discriminator
+    attention: float = 0.0  # additional weight of pixels around the anchors
+    moving: float = 0.0  # additional weight of pixels where source and driving frame differ
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole recipe."""
+    """A complete recipe."""
 
     name: str
     model: ModelConfig
-    size: int = 256  # sides of the pictures, pixels
-    batch: int = 32  # over all devices
+    size: int = 256  # side of the images, pixels
+    batch: int = 32  # batch size over all devices
     steps: int = 10_000
     learning_rate: float = 2e-4
     warm_up: int = 100  # steps
-    cool_down: float = 0.4  # share of the steps over which the learning rate falls to 2 %
+    cool_down: float = 0.4  # fraction of the steps over which the learning rate falls to 2 %
     clip_norm: float = 10.0
-    average: float = 0.998  # per step, of the weights that are kept
-    adversarial_from: float = 0.2  # share of the steps
+    average: float = 0.998  # decay of the EMA of the weights, per step
+    adversarial_from: float = 0.2  # fraction of the steps after which the adversarial losses start
     seed: int = 0
-    shares: tuple[float, float, float] = (0.4, 0.1, 0.5)  # of a batch: clips, pairs, teacher
+    shares: tuple[float, float, float] = (0.4, 0.1, 0.5)  # sampling weights of clips, pairs and synthetic frames
     flip: float = 0.5
-    jitter: float = 0.1  # of brightness, contrast and colours
-    zoom: float = 0.08  # of source and driving frame apart: how far they may be shifted, zoomed and turned
-    anchors: tuple[int, ...] = ()  # landmarks on which the first keypoints are kept
+    jitter: float = 0.1  # strength of the jitter of brightness, contrast and colours
+    zoom: float = 0.08  # strength of random shift, zoom and rotation, for source and driving frame separately
+    anchors: tuple[int, ...] = ()  # landmarks that the first keypoints are trained to follow
     data: DataConfig = field(default_factory=DataConfig)
-    teacher: TeacherConfig = field(default_factory=TeacherConfig)
+    teacher: SyntheticConfig = field(default_factory=SyntheticConfig)
     loss: LossConfig = field(default_factory=LossConfig)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"\w[\w .-]{0,79}", self.name):  # a folder in runs/ is called so
+        if not re.fullmatch(r"\w[\w .-]{0,79}", self.name):  # also names a folder in runs/
             raise ValueError(f"the name {quoted(self.name)} is not one that a folder can have")
         _check("size", self.size, 16, 1024)
         _check("batch", self.batch, 1, 4096)
@@ -94,18 +95,19 @@ class TrainConfig:
 
 
 def read_recipe(path: Path) -> TrainConfig:
-    """Read a recipe. Raises TrainingError for anything else, with the line's name."""
+    """Read a recipe. Raises TrainingError if the file is not one, naming the faulty entry."""
     try:
         return from_mapping(read_yaml(path))
     except (OSError, ValueError, TypeError, RecursionError, OverflowError) as error:
         why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
         raise TrainingError(
-            f"{path} is not a recipe: {why}.", remedy="See recipes/face.yaml for one that works."
+            Message("{path} is not a recipe: {why}.", path=path, why=why),
+            remedy="See recipes/face.yaml for one that works.",
         ) from error
 
 
 def from_mapping(content: object) -> TrainConfig:
-    """Build a recipe of nested mappings; what they leave out is as above. Raises ValueError."""
+    """Build a recipe from nested mappings; missing entries take their defaults. Raises ValueError."""
     if not isinstance(content, dict):
         raise ValueError("it is not a set of names and values")
     values = dict(content)
@@ -115,7 +117,7 @@ def from_mapping(content: object) -> TrainConfig:
     return config
 
 
-_PARTS = {"data": DataConfig, "teacher": TeacherConfig, "loss": LossConfig}
+_PARTS = {"data": DataConfig, "teacher": SyntheticConfig, "loss": LossConfig}
 
 
 def _record(kind: Any, values: object, where: str) -> Any:

@@ -1,9 +1,9 @@
-"""A category made in code: a jointed figure that walks on the spot and waves, in colours of its own.
+"""A procedural category: articulated figures that walk on the spot and wave, each in its own colours.
 
     python -m avatar.training.figures FOLDER [--clips N] [--frames N] [--size PX]
 
-For trying the trainer without anybody's pictures, and as an example of a category for which nobody has marked a point:
-the keypoints must find hands, knees and head by themselves (recipes/figure.yaml).
+For trying the trainer without images of people. It is also an example of a category without annotations: the
+keypoints must find hands, knees and head unsupervised (recipes/figure.yaml).
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from pathlib import Path
 import numpy as np
 
 from avatar.cv import cv2
-from avatar.foreign_text import MOST_OF_SENTENCE, shown
 from avatar.frames import RgbImage
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
 
-FINER = 4  # drawn at so many times the size, for smooth edges
+FINER = 4  # supersampling factor, for smooth edges
 RATE = Fraction(12)
-# Lengths as shares of the picture's side.
+# Lengths as fractions of the image's side.
 TORSO, NECK, HEAD, ARM, LEG = 0.24, 0.035, 0.075, 0.13, 0.16
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One identity: its colours, its build, and what it does."""
+    """One identity: colours, build and motion."""
 
     skin: tuple[int, int, int]
     shirt: tuple[int, int, int]
     trousers: tuple[int, int, int]
-    ground: tuple[tuple[int, int, int], tuple[int, int, int]]  # above and below
-    spots: tuple[tuple[float, float, float, tuple[int, int, int]], ...]  # of the wall behind: x, y, radius, colour
-    size: float  # 1 = as above
-    width: float  # of the limbs
-    place: tuple[float, float]  # of the hips
+    ground: tuple[tuple[int, int, int], tuple[int, int, int]]  # background gradient, top and bottom
+    spots: tuple[tuple[float, float, float, tuple[int, int, int]], ...]  # on the background: x, y, radius, colour
+    size: float  # scale of the lengths above
+    width: float  # width of the limbs
+    place: tuple[float, float]  # position of the hips
     pace: float  # steps per second
-    wave: float  # of the raised arm, per second
+    wave: float  # waves of the raised arm per second
     phase: float
-    lean: float  # radians, how far the body sways
+    lean: float  # amplitude of the body's sway, radians
 
 
 def random_figure(random: np.random.Generator) -> Figure:
-    """An identity; the same for the same state of the generator."""
+    """Sample an identity; deterministic for a given generator state."""
 
     def colour(low: int = 30, high: int = 255) -> tuple[int, int, int]:
         red, green, blue = random.integers(low, high, size=3).tolist()
@@ -67,14 +67,14 @@ def random_figure(random: np.random.Generator) -> Figure:
 
 
 def joints(figure: Figure, time_s: float) -> dict[str, tuple[float, float]]:
-    """Where its joints are, in shares of the picture's side."""
+    """Compute the (x, y) of every joint at a time, as fractions of the image's side."""
     turn = 2 * math.pi
     step = math.sin(turn * figure.pace * time_s + figure.phase)
     wave = math.sin(turn * figure.wave * time_s + 2 * figure.phase)
     lean = figure.lean * math.sin(turn * 0.5 * figure.pace * time_s + figure.phase)
 
     def beyond(start: tuple[float, float], length: float, angle: float) -> tuple[float, float]:
-        """`length` away, at an angle from straight down."""
+        """Return the point at a distance of `length`, at an angle from straight down."""
         return start[0] + figure.size * length * math.sin(angle), start[1] + figure.size * length * math.cos(angle)
 
     hips = (figure.place[0] + 0.02 * step, figure.place[1])
@@ -97,7 +97,7 @@ def joints(figure: Figure, time_s: float) -> dict[str, tuple[float, float]]:
 
 
 def draw(figure: Figure, time_s: float, size: int) -> RgbImage:
-    """(size, size, 3): the figure at a time."""
+    """Render the figure at a time, as (size, size, 3) uint8 RGB."""
     side = FINER * size
     ramp = np.linspace(0, 1, side)[:, None, None]
     rgb = np.ascontiguousarray(
@@ -126,8 +126,8 @@ def draw(figure: Figure, time_s: float, size: int) -> RgbImage:
 
 
 def write_clips(folder: Path, clips: int, frames: int, size: int, seed: int = 0) -> None:
-    """Write each identity as a folder of PNG frames, figure-000 and so on."""
-    from avatar.images import save_png
+    """Write each identity as a folder of PNG frames: figure-000, figure-001, ..."""
+    from avatar.images.load import save_png
 
     for number in range(clips):
         figure = random_figure(np.random.default_rng([seed, number]))
@@ -138,7 +138,7 @@ def write_clips(folder: Path, clips: int, frames: int, size: int, seed: int = 0)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write the clips of the command line."""
+    """Run the command line: write clips."""
     parser = argparse.ArgumentParser(prog="python -m avatar.training.figures", description="Draw a category.")
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.add_argument("--clips", type=int, default=240, help="identities (default: 240)")

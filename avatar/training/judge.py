@@ -1,9 +1,9 @@
-"""What a trained model is worth on the pictures of a pack that were held out, by the face tracker's judgement.
+"""Evaluation of a trained face model on the held-out part of a packed dataset, with the face tracker.
 
     python -m avatar.training.judge MODEL PACK [--pairs N] [--json FILE]
 
-Each identity's first picture is driven by its others. Reported beside copying the source, which moves nothing, and
-beside the driving frame seen at half the size and enlarged again, which is what plain upscaling leaves of detail.
+Each identity's first image is driven by its other images. Two baselines are reported: the source returned unchanged,
+and the driving frame downscaled to half size and upscaled again, which bounds the sharpness of plain upscaling.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class Verdict:
     """Means over the held-out pairs."""
 
     pairs: int
-    l1: float  # mean absolute difference to the driving frame, of 255
-    copy_l1: float  # the same of the source itself
-    ratio: float
-    keypoints_px: float  # average keypoint distance: 478 landmarks in the result and in the driving frame
+    l1: float  # mean absolute difference to the driving frame, in levels of 255
+    copy_l1: float  # l1 of the source returned unchanged
+    ratio: float  # l1 / copy_l1
+    keypoints_px: float  # average keypoint distance (AKD) between result and driving frame, over 478 landmarks
     copy_keypoints_px: float
-    lost: int  # results in which the tracker sees no face
-    sharpness: float  # mean absolute Laplacian, over that of the driving frame
-    half_sharpness: float  # the same of the driving frame at half the size, enlarged
+    lost: int  # results in which the tracker finds no face
+    sharpness: float  # mean absolute Laplacian, relative to that of the driving frame
+    half_sharpness: float  # sharpness of the driving frame downscaled to half size and upscaled again
 
 
 def judge(model: FirstOrderModel, pack: Pack, most: int = PAIRS) -> Verdict:
-    """Measure a model on what a pack held out. Raises WeightsError where the face model is missing."""
+    """Evaluate a model on the held-out groups of a pack. Raises WeightsError if the face model is missing."""
     from avatar.tracking import open_tracker
 
     rows: list[tuple[float, ...]] = []
@@ -53,12 +53,12 @@ def judge(model: FirstOrderModel, pack: Pack, most: int = PAIRS) -> Verdict:
     per = max(1, most // max(1, len(groups)))
     with contextlib.closing(open_tracker()) as tracker:
         for group in groups:
-            source = pack.picture(group.start)
+            source = pack.image(group.start)
             places = np.unique(np.linspace(1, group.count - 1, min(per, group.count - 1)).round().astype(int))
             for place in places:
-                driving = pack.picture(group.start + int(place))
+                driving = pack.image(group.start + int(place))
                 result = animate(model, source, driving)
-                seen = [next(iter(tracker.detect(picture)), None) for picture in (result, driving, source)]
+                seen = [next(iter(tracker.detect(image)), None) for image in (result, driving, source)]
                 if seen[0] is None or seen[1] is None or seen[2] is None:
                     lost += seen[0] is None and seen[1] is not None
                     continue
@@ -75,28 +75,31 @@ def judge(model: FirstOrderModel, pack: Pack, most: int = PAIRS) -> Verdict:
 
 
 def animate(model: FirstOrderModel, source: RgbImage, driving: RgbImage) -> RgbImage:
-    """The source with the driving frame's pose and expression: absolute motion, as in training."""
+    """Animate (H, W, 3) uint8 images with absolute motion, as in training."""
     tensors = [torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255 for rgb in (source, driving)]
     prediction = model.generate(tensors[0], model.detect(tensors[0]), model.detect(tensors[1]))
     return np.ascontiguousarray((prediction[0] * 255).round().clamp(0, 255).byte().permute(1, 2, 0).numpy())
 
 
 def _l1(one: RgbImage, other: RgbImage) -> float:
+    """Compute the mean absolute difference of two (H, W, 3) uint8 images, in levels."""
     return float(np.abs(one.astype(np.float32) - other).mean())
 
 
 def _sharpness(rgb: RgbImage) -> float:
+    """Compute the mean absolute Laplacian of an (H, W, 3) uint8 image, in grey levels."""
     return float(np.abs(cv2.Laplacian(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32), cv2.CV_32F)).mean())
 
 
 def _halved(rgb: RgbImage) -> RgbImage:
+    """Downscale (H, W, 3) uint8 to half size and upscale it again."""
     small = cv2.resize(rgb, (rgb.shape[1] // 2, rgb.shape[0] // 2), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, rgb.shape[1::-1], interpolation=cv2.INTER_CUBIC))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the model of the command line."""
-    parser = argparse.ArgumentParser(prog="python -m avatar.training.judge", description="Judge a trained model.")
+    """Run the command line: evaluate a model."""
+    parser = argparse.ArgumentParser(prog="python -m avatar.training.judge", description="Evaluate a trained model.")
     parser.add_argument("model", metavar="MODEL", type=Path)
     parser.add_argument("pack", metavar="PACK", type=Path)
     parser.add_argument("--pairs", type=int, default=PAIRS, help=f"at most (default: {PAIRS})")

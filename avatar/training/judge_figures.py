@@ -1,11 +1,10 @@
-"""Whether keypoints that nobody marked sit on the moving parts of the figures that `figures` draws.
+"""Evaluation of unsupervised keypoints on the figures that `figures` renders.
 
     python -m avatar.training.judge_figures MODEL [--size PX]
 
-The joints are known, since they were drawn. A linear map from keypoints to joints is fitted on some new figures and
-asked about others (as Thewlis, Bilen and Vedaldi, "Unsupervised learning of object landmarks by factorized spatial
-embeddings", ICCV 2017, judge theirs). A joint that the keypoints know nothing about is read off no better than by its
-mean place.
+The true joints are known. A linear map from keypoints to joints is fitted on some new figures and evaluated on others,
+as in Thewlis, Bilen and Vedaldi, "Unsupervised learning of object landmarks by factorized spatial embeddings",
+ICCV 2017. For a joint that the keypoints do not follow, the map is no better than the joint's mean position.
 """
 
 from __future__ import annotations
@@ -32,20 +31,20 @@ RIDGE = 1e-3
 
 @dataclass(frozen=True)
 class JointVerdict:
-    """How well one joint is read off the keypoints of figures that the map was not fitted on."""
+    """Accuracy of one joint, predicted from the keypoints of figures that the map was not fitted on."""
 
     name: str
-    error_px: float  # mean distance
-    mean_place_px: float  # the same of the joint's mean place
-    follows: float  # correlation of its motion since the clip's first frame, as read and as drawn
+    error_px: float  # mean distance to the true joint
+    mean_place_px: float  # the same for the joint's mean position
+    follows: float  # correlation of predicted and true motion since the clip's first frame
 
 
 def judge(detect: Callable[[RgbImage], FloatArray], size: int) -> list[JointVerdict]:
-    """Ask about every joint.
+    """Evaluate every joint.
 
     Args:
-        detect: gives the keypoints of an (H, W, 3) picture, (K, 2) in [-1, 1].
-        size: sides of the pictures, pixels.
+        detect: maps an (H, W, 3) uint8 image to its keypoints, (K, 2) in [-1, 1].
+        size: side of the images, pixels.
     """
     names: list[str] = []
     seen, drawn = [], []  # (figures, frames, 2 K) and (figures, frames, J, 2)
@@ -74,17 +73,19 @@ def judge(detect: Callable[[RgbImage], FloatArray], size: int) -> list[JointVerd
 
 
 def _motion(places: Places) -> Places:
+    """Flatten the displacements since the first frame of (N, FRAMES, 2) positions."""
     return (places - places[:, :1]).ravel()
 
 
 def _correlation(one: Places, other: Places) -> float:
+    """Return the correlation of two (N,) vectors; 0 if either is constant."""
     if one.std() < 1e-9 or other.std() < 1e-9:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge the model of the command line and print a table."""
+    """Run the command line: evaluate a model and print a table."""
     about = __doc__.splitlines()[0]
     parser = argparse.ArgumentParser(prog="python -m avatar.training.judge_figures", description=about)
     parser.add_argument("model", metavar="MODEL", type=Path)
@@ -98,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise SystemExit(str(error)) from error
 
     def detect(rgb: RgbImage) -> FloatArray:
+        """Detect the keypoints, (K, 2) in [-1, 1], of an (H, W, 3) uint8 image."""
         tensor = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
         return np.asarray(model.detect(tensor).value[0])
 

@@ -1,4 +1,4 @@
-"""What a face model is trained with and does not keep: a reader of landmarks and a discriminator of patches."""
+"""Auxiliary networks used in training only: a landmark network and a patch discriminator."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-READER_WIDTHS = (32, 64, 128, 192, 256)
+LANDMARK_WIDTHS = (32, 64, 128, 192, 256)
 PATCH_WIDTHS = (48, 96, 192, 256)
 
 
-class LandmarkReader(nn.Module):
-    """Finds landmarks in face crops, and lends its features.
+class LandmarkNetwork(nn.Module):
+    """Landmark regressor for face crops, whose features also serve as a perceptual loss.
 
-    It learns on real pictures only, while the generator learns; what it sees differently in a prediction and in
-    the driving frame is what a viewer would call another expression. It stands in for features of a network trained
-    on ImageNet, which are not ours to ship.
+    It is trained on real images only, alongside the generator. A difference between its features for the prediction
+    and for the driving frame indicates another expression. It replaces the features of a network trained on ImageNet,
+    whose weights cannot be shipped.
     """
 
     def __init__(self, size: int, points: int) -> None:
         super().__init__()
-        widths = (3, *READER_WIDTHS)
+        widths = (3, *LANDMARK_WIDTHS)
         self.stages = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(a, b, 3, stride=2, padding=1), nn.GroupNorm(8, b), nn.SiLU(),
@@ -30,11 +30,11 @@ class LandmarkReader(nn.Module):
             )
             for a, b in pairwise(widths)
         )  # fmt: skip
-        self.squeeze = nn.Conv2d(READER_WIDTHS[-1], 64, 1)
-        self.head = nn.Linear(64 * (size >> len(READER_WIDTHS)) ** 2, 2 * points)
+        self.squeeze = nn.Conv2d(LANDMARK_WIDTHS[-1], 64, 1)
+        self.head = nn.Linear(64 * (size >> len(LANDMARK_WIDTHS)) ** 2, 2 * points)
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of every stage, and (B, points, 2) landmarks in [-1, 1], of (B, 3, H, W) images in [0, 1]."""
+        """Compute the features of every stage, and (B, points, 2) landmarks in [-1, 1], for (B, 3, H, W) in [0, 1]."""
         features, x = [], 2 * image - 1
         for stage in self.stages:
             x = stage(x)
@@ -44,18 +44,16 @@ class LandmarkReader(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Says of every patch whether it is a photograph's or a prediction's (Isola et al. 2017, PatchGAN)."""
+    """Discriminator of real and predicted patches (Isola et al. 2017, PatchGAN)."""
 
     def __init__(self) -> None:
         super().__init__()
         widths = (3, *PATCH_WIDTHS)
-        self.stages = nn.ModuleList(
-            spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(widths)
-        )
+        self.stages = nn.ModuleList(spectral_norm(nn.Conv2d(a, b, 4, stride=2, padding=1)) for a, b in pairwise(widths))
         self.head = spectral_norm(nn.Conv2d(PATCH_WIDTHS[-1], 1, 3, padding=1))
 
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Features of every stage, and (B, 1, h, w) opinions: 1 photograph, 0 prediction."""
+        """Compute the features of every stage, and (B, 1, h, w) logits (1 real, 0 predicted), for (B, 3, H, W)."""
         features, x = [], 2 * image - 1
         for stage in self.stages:
             x = F.leaky_relu(stage(x), 0.2)

@@ -1,4 +1,4 @@
-"""Several processes that train one model, each on its share of a batch: `torchrun --nproc-per-node N run.py train`."""
+"""Data-parallel training with several processes: `torchrun --nproc-per-node N run.py train`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Team:
-    """The processes; alone unless torchrun started several."""
+    """The process group; a single process unless torchrun started several."""
 
     rank: int = 0
     size: int = 1
 
     @staticmethod
     def join(device: torch.device) -> Team:
-        """Meet the others where torchrun says so."""
+        """Join the process group that torchrun started, if any."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return Team()
@@ -28,11 +28,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes the files."""
+        """True in the process that writes the files."""
         return self.rank == 0
 
     def share_gradients(self, net: nn.Module) -> None:
-        """Replace every gradient by its mean over the team."""
+        """Average the gradients over all processes."""
         if self.size == 1:
             return
         gradients = [p.grad for p in net.parameters() if p.grad is not None]
@@ -43,7 +43,7 @@ class Team:
             gradient.copy_(mean.view_as(gradient))
 
     def share_statistics(self, net: nn.Module) -> None:
-        """Replace the statistics of batch-norms, which each process gathers alone, by their mean."""
+        """Average the batch-norm statistics, which each process accumulates separately."""
         if self.size == 1:
             return
         for buffer in net.buffers():
@@ -52,7 +52,10 @@ class Team:
                 buffer.div_(self.size)
 
     def agree(self, *wishes: bool) -> tuple[bool, ...]:
-        """Of each wish, whether any of the team has it: clocks differ, and what all take part in all must begin."""
+        """Return for each flag whether it is set in any process.
+
+        Clocks differ, and collective operations must be started by all processes.
+        """
         if self.size == 1:
             return wishes
         counted = torch.tensor([float(wish) for wish in wishes], device=_place())
@@ -60,7 +63,7 @@ class Team:
         return tuple(bool(count > 0) for count in counted.tolist())
 
     def follow(self, number: int) -> int:
-        """The number that the leading process has."""
+        """Return the number of the leading process, in every process."""
         if self.size == 1:
             return number
         told = torch.tensor(number, device=_place())
@@ -68,7 +71,7 @@ class Team:
         return int(told)
 
     def leave(self) -> None:
-        """Part; safe to call alone."""
+        """Leave the process group; does nothing in a single process."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 

@@ -1,4 +1,6 @@
-"""A training run: fill the bank, step until the steps or the time are used up, and leave behind what it came to."""
+"""The training loop: fill the dataset, train until the steps or the time are used up, then save the model,
+checkpoint and metrics.
+"""
 
 from __future__ import annotations
 
@@ -17,105 +19,109 @@ import torch
 
 from avatar.errors import TrainingError
 from avatar.fomm.convert import save_model
+from avatar.system.message import Message
 from avatar.tracking import canonical_face
 from avatar.tracking.regions import EYES, FACE_OVAL, LOWER_LIP, MOUTH_CORNERS, NOSE_TIP, UPPER_LIP
-from avatar.training.bank import FrameBank
 from avatar.training.checkpoint import load_state, save_state
 from avatar.training.config import TrainConfig
+from avatar.training.dataset import FrameDataset
 from avatar.training.pack import Pack, load_pack
 from avatar.training.parallel import Team
 from avatar.training.showcase import Showcase
-from avatar.training.teacher import Lesson, Teacher
+from avatar.training.synthetic import SyntheticClip, SyntheticGenerator
 from avatar.training.trainer import Trainer
 
 MODEL, CHECKPOINT, METRICS, SHEETS, BOARD = "model.safetensors", "checkpoint", "metrics.jsonl", "sheets", "tensorboard"
-SPARE = 0.015  # of the minutes, so that the last step comes before their end
-LOOK_EVERY = 50  # steps between two looks at the losses: each waits for the device
+SPARE = 0.015  # fraction of the minutes kept in reserve, so that the last step ends in time
+LOG_EVERY = 50  # steps between two readings of the losses, each of which synchronises with the device
 Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run is made, apart from its recipe."""
+    """Options of a run that are not part of its recipe."""
 
     output: Path
     device: torch.device
-    half: bool = False  # bfloat16 where it does no harm
-    minutes: float | None = None  # after which it stops, with a checkpoint
-    fit: bool = False  # choose the number of steps so that the recipe's schedule ends with the minutes
+    bf16: bool = False  # mixed precision with bfloat16
+    minutes: float | None = None  # time limit; the run then saves a checkpoint and stops
+    fit: bool = False  # choose the number of steps so that the learning-rate schedule ends at the time limit
     resume: bool = False
-    teacher_first: bool = False  # wait for all lessons: only then does a resumed run repeat an unbroken one exactly
+    synthetic_first: bool = False  # generate all synthetic data first: required for exact resumption
     sheet_every_s: float = 180.0
     save_every_s: float = 300.0
-    compiled: bool = False  # torch.compile for encoder and decoder
+    compiled: bool = False  # use torch.compile for encoder and decoder
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What came of a run."""
+    """Result of a run."""
 
     steps: int
     seconds: float
-    losses: dict[str, float]  # of the last look
-    held_out: dict[str, float]
+    losses: dict[str, float]  # as last read
+    held_out: dict[str, float]  # metrics on the held-out set
 
 
 def train(config: TrainConfig, path: Path, options: RunOptions, say: Say = print) -> RunResult:
-    """Train on the pack in `path`, and write model, checkpoint, metrics and sheets into `options.output`.
+    """Train on the pack in `path`, and write model, checkpoint, metrics and contact sheets to `options.output`.
 
     Raises:
-        TrainingError: nothing to train on, a loss that is no number, a checkpoint that does not fit, a full disk.
+        TrainingError: there is no training data, a loss is not finite, a checkpoint does not fit, or the disk is full.
     """
     pack = load_pack(path)
     points, mirror = known_points(config, pack)
     with contextlib.ExitStack() as opened:
-        teacher = None
+        synthetic = None
         if config.teacher.frames and pack.is_tracked and config.shares[2] > 0:
-            teacher = Teacher(path, pack, config.teacher, config.seed)
-            opened.callback(teacher.close)
+            synthetic = SyntheticGenerator(path, pack, config.teacher, config.seed)
+            opened.callback(synthetic.close)
         _prefer_speed(options.device)
         team = Team.join(options.device)
         opened.callback(team.leave)
-        bank = FrameBank(config.size, points, mirror, options.device)
-        held_out = FrameBank(config.size, points, mirror, options.device)
-        bank.add_pack(pack)
+        dataset = FrameDataset(config.size, points, mirror, options.device)
+        held_out = FrameDataset(config.size, points, mirror, options.device)
+        dataset.add_pack(pack)
         held_out.add_pack(pack, held_out=True)
-        trainer = Trainer(config, options.device, len(points), team, half=options.half)
+        trainer = Trainer(config, options.device, len(points), team, bf16=options.bf16)
         if options.resume:
             load_state(trainer, options.output / CHECKPOINT)
         if options.compiled:
             trainer.encode, trainer.decode = torch.compile(trainer.encode), torch.compile(trainer.decode)
-        run = _Run(options, trainer, bank, Showcase(pack, held_out, options.device), teacher, say)
+        run = _Run(options, trainer, dataset, Showcase(pack, held_out, options.device), synthetic, say)
         try:
             return run.go()
         except OSError as error:
             raise TrainingError(
-                f"The training stopped: {error}.",
-                remedy=f"Make room for {options.output}, or name another --output; --resume goes on from a checkpoint.",
+                Message("The training stopped: {error}.", error=error),
+                remedy=Message(
+                    "Free space for {output}, or name another --output; --resume continues from a checkpoint.",
+                    output=options.output,
+                ),
             ) from error
 
 
 class _Run:
-    """The loop; one per call of `train`."""
+    """State of the training loop; one per call of `train`."""
 
     def __init__(
         self,
         options: RunOptions,
         trainer: Trainer,
-        bank: FrameBank,
+        dataset: FrameDataset,
         showcase: Showcase,
-        teacher: Teacher | None,
+        synthetic: SyntheticGenerator | None,
         say: Say,
     ) -> None:
-        self._options, self._trainer, self._bank = options, trainer, bank
-        self._showcase, self._teacher, self._say = showcase, teacher, say
+        self._options, self._trainer, self._dataset = options, trainer, dataset
+        self._showcase, self._synthetic, self._say = showcase, synthetic, say
         self._began_s, self._began_step = time.monotonic(), trainer.step
-        self._marked = (trainer.step, 0.0)  # step and seconds when the rate was last measured
+        self._marked = (trainer.step, 0.0)  # step and seconds at the last measurement of the rate
         self._losses: dict[str, float] = {}
         self._held_out: dict[str, float] = {}
 
     def go(self) -> RunResult:
-        self._fill_bank()
+        self._fill_dataset()
         trainer, options, found = self._trainer, self._options, dict[str, torch.Tensor]()
         sheet_s = saved_s = time.monotonic()
         with self._board() as note:
@@ -126,9 +132,9 @@ class _Run:
                 if save:
                     saved_s = time.monotonic()
                     self._save(trainer)
-                self._take_lessons()
-                found = trainer.train(self._bank)
-                if trainer.step % LOOK_EVERY == 0 or trainer.step == 1:
+                self._take_synthetic()
+                found = trainer.train(self._dataset)
+                if trainer.step % LOG_EVERY == 0 or trainer.step == 1:
                     self._look(trainer.check(found), note)
                     self._fit()
                 if time.monotonic() - sheet_s > options.sheet_every_s:
@@ -140,37 +146,37 @@ class _Run:
         self._save(trainer)
         return RunResult(trainer.step, time.monotonic() - self._began_s, self._losses, self._held_out)
 
-    def _fill_bank(self) -> None:
-        if self._teacher is None:
+    def _fill_dataset(self) -> None:
+        if self._synthetic is None:
             return
-        wait = self._options.teacher_first or self._bank.count == 0
-        for lesson in self._teacher.lessons() if wait else ():
-            self._add(lesson)
+        wait = self._options.synthetic_first or self._dataset.count == 0
+        for clip in self._synthetic.clips() if wait else ():
+            self._add(clip)
 
-    def _take_lessons(self) -> None:
-        """What the teacher has drawn by now, if anything is still to come."""
-        while self._teacher is not None:
+    def _take_synthetic(self) -> None:
+        """Add the synthetic clips that are ready."""
+        while self._synthetic is not None:
             try:
-                lesson = self._teacher.ready()
+                clip = self._synthetic.ready()
             except StopIteration:
-                self._say(f"The teacher drew {self._bank.count} pictures in all by step {self._trainer.step}.")
-                self._teacher = None
+                self._say(f"The dataset is complete with {self._dataset.count} images at step {self._trainer.step}.")
+                self._synthetic = None
                 return
-            if lesson is None:
+            if clip is None:
                 return
-            self._add(lesson)
+            self._add(clip)
 
-    def _add(self, lesson: Lesson) -> None:
-        self._bank.add(lesson.pictures, lesson.landmarks, [("teacher", 0, len(lesson.pictures))])
+    def _add(self, clip: SyntheticClip) -> None:
+        self._dataset.add(clip.images, clip.landmarks, [("synthetic", 0, len(clip.images))])
 
     def _out_of_time(self) -> bool:
         minutes = self._options.minutes
         return minutes is not None and time.monotonic() - self._began_s > 60 * minutes
 
     def _fit(self) -> None:
-        """Set how many steps there will be by how long they have taken so far; until the learning rate falls."""
+        """Set the total number of steps from the measured rate; no longer once the learning rate falls."""
         trainer, minutes = self._trainer, self._options.minutes
-        if not self._options.fit or minutes is None or trainer.step < LOOK_EVERY:
+        if not self._options.fit or minutes is None or trainer.step < LOG_EVERY:
             return
         elapsed_s, steps = time.monotonic() - self._began_s, 0
         if elapsed_s < 60 * minutes * (1 - trainer.config.cool_down):
@@ -204,11 +210,11 @@ class _Run:
             return
         self._options.output.mkdir(parents=True, exist_ok=True)
         save_state(trainer, self._options.output / CHECKPOINT)
-        save_model(trainer.average, self._options.output / MODEL)
+        save_model(trainer.ema, self._options.output / MODEL)
 
     @contextlib.contextmanager
     def _board(self) -> Iterator[Callable[[dict[str, float]], None]]:
-        """Where numbers are noted: a line of JSON each time, and TensorBoard where it is installed."""
+        """Open the metrics log: a line of JSON per entry, and TensorBoard if it is installed."""
         if not self._trainer.team.leads:
             yield lambda values: None
             return
@@ -233,8 +239,10 @@ class _Run:
 
 
 def known_points(config: TrainConfig, pack: Pack) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Which landmarks are kept of every picture, the anchors first, and the place of each one's mirror image.
+    """Select the landmarks that are kept for every image.
 
+    Returns:
+        (P,) landmark indices, the anchors first, and (P,) positions of their mirrored counterparts.
     Raises:
         TrainingError: the recipe has anchors, and the pack no landmarks.
     """

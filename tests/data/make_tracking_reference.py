@@ -1,4 +1,4 @@
-"""Write tracking-reference.npz: what Google's own runtime makes of a photograph and a few clips.
+"""Write tracking-reference.npz: results of Google's own runtime on a photograph and a few clips.
 
 Not part of the test run. Once, in an environment of its own (it wants an older NumPy than ours):
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import mediapipe
@@ -47,7 +48,7 @@ def open_landmarker(model: Path, mode: RunningMode) -> FaceLandmarker:
     )
 
 
-def to_arrays(result, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+def to_arrays(result: Any, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     points = np.array([(point.x, point.y, point.z) for point in result.face_landmarks[0]])
     points *= (width, height, width)  # depth is relative to the picture's width
     shapes = np.array([category.score for category in result.face_blendshapes[0]])
@@ -86,7 +87,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("tracking-reference.npz"))
     options = parser.parse_args()
-    arrays = photograph(options.model)
+    arrays: dict[str, Any] = photograph(options.model)
     for name, every in CLIPS.items():
         indices, landmarks, blendshapes = clip(options.model, options.data / name, every)
         arrays |= {f"{name}/frames": np.array(indices, np.int16)}

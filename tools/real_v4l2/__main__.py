@@ -1,8 +1,8 @@
-"""Try the virtual camera on real kernel modules: `python tools/real_v4l2 [FOLDER ...]`, about five minutes a module.
+"""Test the virtual camera on real kernel modules: `python tools/real_v4l2 [FOLDER ...]`, about five minutes a module.
 
 Each FOLDER holds the source of one v4l2loopback (a checkout, or what v4l2loopback-dkms puts into /usr/src); without one
 it is Debian's. Needs Debian and the PACKAGES of machine.py; no KVM, and nothing is loaded or installed here.
-Not part of CI, which tests against the stand-in tests/v4l2_shim.c.
+Not part of CI, which tests against the stand-in tests/support/v4l2_shim.c.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    """Boot once for each module; 1 if a case failed."""
+    """Boot once for each module; returns 1 if a case failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", type=Path, metavar="FOLDER", help="source of a v4l2loopback")
     parser.add_argument("--tree", type=Path, default=HERE.parent.parent, help="the checkout to try")
@@ -40,11 +40,11 @@ def main() -> int:
 
 
 def _try(work: Path, kernel: Path, release: str, source: Path, tree: Path, only: str) -> bool:
-    """Whether a case failed, or none ran."""
+    """Test one module; returns whether a case failed, or none ran."""
     began_s = time.monotonic()
     command = [sys.executable, str(HERE / "cases.py"), "--only", only]
     # our own stand-ins too: the tree that is tried may be older than they are
-    path = ":".join(str(each) for each in (tree, tree / "tests", HERE.parent.parent / "tests"))
+    path = ":".join(str(each) for each in (tree, tree / "tests" / "support", HERE.parent.parent / "tests" / "support"))
     image = make_initramfs(work, kernel, build_module(work, source, release), path, command)
     print(f"{source.name}, kernel {release}, {tree}", flush=True)
     ran = failed = 0

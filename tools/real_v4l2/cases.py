@@ -1,6 +1,6 @@
-"""What is tried inside the machine; prints a line of JSON for each case. Works as root of that machine only.
+"""Test cases that run inside the virtual machine; prints a line of JSON for each. Needs root of that machine.
 
-Every case runs in a process of its own, forked once everything is imported: importing takes longest there.
+Every case runs in a process forked after all imports, because importing is slow there.
 """
 
 from __future__ import annotations
@@ -32,9 +32,8 @@ from avatar.cv import cv2
 from avatar.doctor import devices as doctor
 from avatar.errors import AvatarError
 from avatar.frames import Frame
-from avatar.outputs import loopback
-from avatar.outputs.canvas import CanvasOptions
-from avatar.outputs.virtual_camera import VirtualCamera
+from avatar.outputs.live import loopback
+from avatar.outputs.live.virtual_camera import VirtualCamera
 from avatar.sources.camera_list import list_cameras
 
 MODULES = Path("/run/modules")
@@ -42,7 +41,7 @@ OURS = "/dev/video10"
 RECOMMENDED = " ".join(shlex.split(loopback.OPTIONS)[1:])  # what README tells people to type
 NOT_EXCLUSIVE = "video_nr=10 exclusive_caps=0 card_label=Other"
 CASE_S = 100
-SMALL, OTHER = CanvasOptions(320, 180, label=False), CanvasOptions(640, 360, label=False)
+SMALL, OTHER = (320, 180), (640, 360)
 SIZES = ((320, 180), (640, 360), (426, 240))
 QUERYCTRL, S_CTRL, NEXT_CTRL = 0xC0445624, 0xC008561C, 0x80000000
 
@@ -52,7 +51,7 @@ Case = Callable[[], str]
 
 
 class WrongError(Exception):
-    """What was seen instead."""
+    """An unexpected result."""
 
 
 def case(name: str, options: str = RECOMMENDED) -> Callable[[Case], Case]:
@@ -69,7 +68,7 @@ def case(name: str, options: str = RECOMMENDED) -> Callable[[Case], Case]:
 
 
 def read_frames(device: int, pipe: Any) -> None:
-    """Be a call: open the device when told and read, tell what is seen when asked, until it is closed."""
+    """Act as a calling app: open the device on request, read frames, and report them until the pipe is closed."""
     pipe.send("here")
     if pipe.recv() == "close":
         return
@@ -89,7 +88,7 @@ def read_frames(device: int, pipe: Any) -> None:
 
 @contextlib.contextmanager
 def beside(function: Callable[..., None], *arguments: Any) -> Iterator[Any]:
-    """Another program; its end of a pipe."""
+    """Run another program; yields the end of a pipe to it."""
     ours, theirs = fork.Pipe()
     process = fork.Process(target=run_another, args=(function, *arguments, theirs), daemon=True)
     process.start()
@@ -107,7 +106,7 @@ def beside(function: Callable[..., None], *arguments: Any) -> Iterator[Any]:
 
 
 def run_another(function: Callable[..., None], *arguments: Any) -> None:
-    """In the other program: without what it inherited, which would keep our devices open."""
+    """Run a function in the child process, after closing inherited files, which would keep our devices open."""
     for link in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):
             if link.readlink().name.startswith("video"):
@@ -116,7 +115,7 @@ def run_another(function: Callable[..., None], *arguments: Any) -> None:
 
 
 def look(reader: Any) -> None:
-    """Have a call that was started, before our threads were, open the device."""
+    """Make a reader, forked before our threads were started, open the device."""
     reader.send("open")
     if not (reader.poll(30) and reader.recv()):
         raise WrongError("the call does not get a picture")
@@ -129,7 +128,7 @@ def seen(pipe: Any) -> tuple[int, list[int] | None]:
 
 
 def send_raw(size: tuple[int, int], pipe: Any) -> None:
-    """Another program that sends, as pyvirtualcam alone does: without STREAMON."""
+    """Send frames as another program that uses pyvirtualcam alone: without STREAMON."""
     camera = pyvirtualcam.Camera(*size, 30, device=OURS)
     told = False
     while not pipe.poll():
@@ -142,7 +141,7 @@ def send_raw(size: tuple[int, int], pipe: Any) -> None:
 
 
 def send_for_ever(pipe: Any) -> None:
-    """Masque, until it is killed."""
+    """Send frames as Masque does, until the process is killed."""
     camera = VirtualCamera(SMALL)
     camera.repeat()
     pipe.send(os.getpid())
@@ -152,7 +151,7 @@ def send_for_ever(pipe: Any) -> None:
 
 
 def leave_stuck() -> None:
-    """Write one frame without STREAMON and go: 0.12.7 then neither captures nor takes."""
+    """Write one frame without STREAMON and exit, which leaves the device of 0.12.7 without either capability."""
     camera = pyvirtualcam.Camera(320, 180, 30, device=OURS)
     camera.send(np.zeros((180, 320, 3), np.uint8))
     camera.close()
@@ -161,16 +160,16 @@ def leave_stuck() -> None:
 # what cases do
 
 
-def send_some(canvas: CanvasOptions, colour: tuple[int, int, int] = (200, 40, 20), count: int = 8) -> None:
-    with contextlib.closing(VirtualCamera(canvas)) as camera:
+def send_some(size: tuple[int, int], colour: tuple[int, int, int] = (200, 40, 20), count: int = 8) -> None:
+    with contextlib.closing(VirtualCamera(size)) as camera:
         for number in range(count):
-            camera.send(Frame(np.full((canvas.height_px, canvas.width_px, 3), colour, np.uint8), number, 0))
+            camera.send(Frame(np.full((size[1], size[0], 3), colour, np.uint8), number, 0))
             time.sleep(0.03)
 
 
 @contextlib.contextmanager
 def sending(camera: VirtualCamera) -> Iterator[None]:
-    """Send meanwhile; the camera stays open."""
+    """Send frames in the background; the camera stays open."""
     stopping = threading.Event()
 
     def send() -> None:
@@ -253,7 +252,7 @@ def killed() -> str:
 
 
 def window_sending() -> WindowOutputs:
-    return WindowOutputs(Path("/run/tmp/rig"), (SMALL.width_px, SMALL.height_px))
+    return WindowOutputs(Path("/run/tmp/rig"), SMALL)
 
 
 def switch_on(window: WindowOutputs) -> None:
@@ -506,7 +505,7 @@ def wait_for(true: Callable[[], bool]) -> None:
 
 
 def run(function: Case, pipe: Any) -> None:
-    """In the child: do it and tell."""
+    """Run a case in the child process and report its result."""
     try:
         pipe.send((True, function()))
     except WrongError as wrong:

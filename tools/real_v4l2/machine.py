@@ -43,7 +43,7 @@ poweroff -f
 
 
 class RigError(Exception):
-    """Something that this machine lacks; says what to do."""
+    """A missing requirement of the host, with its remedy."""
 
 
 def kernel_release() -> str:
@@ -57,7 +57,7 @@ def kernel_release() -> str:
 
 
 def unpack_kernel(work: Path, release: str) -> Path:
-    """Download Debian's kernel and unpack what is needed of it; the folder that holds boot/ and lib/."""
+    """Download Debian's kernel and unpack the needed parts; returns the folder that holds boot/ and lib/."""
     folder = work / release
     if not (folder / "boot" / f"vmlinuz-{release}").exists():
         package = download(work, f"linux-image-{release}")
@@ -71,7 +71,7 @@ def unpack_kernel(work: Path, release: str) -> Path:
 
 
 def debian_source(work: Path) -> Path:
-    """Return the v4l2loopback that this Debian has."""
+    """Return the source folder of this Debian's v4l2loopback."""
     package = download(work, "v4l2loopback-dkms")
     folder = work / package.stem
     subprocess.run(["dpkg", "-x", str(package), str(folder)], check=True)
@@ -87,7 +87,7 @@ def download(work: Path, name: str) -> Path:
 
 
 def build_module(work: Path, source: Path, release: str) -> Path:
-    """Compile v4l2loopback.ko out of a folder, which stays as it is."""
+    """Compile v4l2loopback.ko from a source folder without changing it."""
     folder = work / f"build-{source.name}"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns(".git"))
@@ -101,7 +101,7 @@ def build_module(work: Path, source: Path, release: str) -> Path:
 
 
 def make_initramfs(work: Path, kernel: Path, loopback: Path, path: str, command: list[str]) -> Path:
-    """Make a first root that mounts the host's and runs a command there.
+    """Create an initramfs that mounts the host's root and runs a command there.
 
     Modules are listed in the order in which they have to be loaded: /run/modules/videodev.order and so on.
     """
@@ -131,7 +131,7 @@ def make_initramfs(work: Path, kernel: Path, loopback: Path, path: str, command:
 
 
 def _in_loading_order(name: str, found: dict[str, Path]) -> Iterator[str]:
-    """A module after those that it depends on; built-in ones are no files."""
+    """Yield a module after its dependencies; built-in modules are not files."""
     if name not in found:
         return
     told = re.search(rb"\0depends=([^\0]*)\0", found[name].read_bytes())
@@ -141,7 +141,7 @@ def _in_loading_order(name: str, found: dict[str, Path]) -> Iterator[str]:
 
 
 def boot(kernel: Path, initramfs: Path, *, memory_mb: int = 3072, log: Path | None = None) -> Iterator[str]:
-    """Run the machine to its end; yields the lines of its console. Raises: RigError."""
+    """Run the machine until it shuts down; yields the lines of its console. Raises RigError."""
     if shutil.which("qemu-system-x86_64") is None:
         raise RigError(f"QEMU is missing. Type: apt-get install {PACKAGES}")
     command = [

@@ -1,0 +1,1 @@
+"""Engines: a portrait and a driving frame in, an avatar frame out."""

@@ -1,0 +1,1 @@
+"""Eyes: lids that close, irises that follow the gaze."""

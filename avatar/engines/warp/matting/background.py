@@ -1,0 +1,256 @@
+"""Filling of the background behind the person, and estimation of the person's foreground colours along the matte.
+
+Large structures are continued under the person and dissolve there (inpaint.py); fine texture is mirrored across the
+outline and fades to grain further inside. Only pixels that certainly belong to the background are used; a rim of hair
+colour or sharpening along the outline is assigned to the person, so that the head leaves no halo when it moves away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engines.warp.fields import (
+    Mask,
+    as_unit,
+    blurred,
+    distance_to,
+    masked_blur,
+    smooth_fill,
+    strongest,
+    times,
+    typical,
+)
+from avatar.engines.warp.headroom import Head, shrunk
+from avatar.engines.warp.matting.backdrop import Backdrop
+from avatar.engines.warp.matting.guided import enlarged
+from avatar.engines.warp.matting.inpaint import continued
+from avatar.frames import FloatArray, RgbImage
+
+WORK_SIDE = 640  # px; working resolution of the smooth part
+_GRAIN = 10.0  # levels: smaller differences are noise, those above twice that are not
+_STRIP_ROWS = 128  # a large image is processed in strips to bound the memory
+_PERSON = (0.02, 0.06)  # matte above which a pixel is not used as background: on a plain, on a busy background
+_MARGIN = 0.02  # additional margin around the person, in head sizes
+_FINE = 0.012  # grain up to this size, in head sizes, is not continued as lines
+_MIRROR_DEPTH = 0.4  # distance from the outline at which mirrored texture has faded, in head sizes
+_TEXTURE = 1.5  # limit of the texture in typical deviations: larger differences would be visible as mirror images
+
+
+def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> RgbImage:
+    """Remove the person from an image.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        matte: (H, W) in [0, 1], 1 on the person.
+        landmarks: (478, 3) pixels; the head size sets the scale of structures.
+    Returns:
+        (H, W, 3) uint8, equal to the image where the matte is 0, except for a margin. Compositing over this background
+        needs the matte of `widened_matte` to reproduce the image.
+    """
+    head = Head.of(landmarks)
+    rows, columns = head.box(rgb.shape)
+    part, part_matte = rgb[rows, columns], np.ascontiguousarray(matte[rows, columns])
+    filled = rgb.copy()
+    plan = _plan(np.ascontiguousarray(part), part_matte, head.size)
+    if plan is None:
+        return filled
+    random = np.random.default_rng(0)  # deterministic grain
+    hole = _columns(plan, part.shape[1])
+    for top in range(0, len(part) if hole.stop > hole.start else 0, _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, len(part)))
+        colours = _filled_strip(part, plan, strip, hole, random)
+        filled[rows, columns][strip, hole] = np.round(255 * colours)
+    return filled
+
+
+def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> FloatArray:
+    """Widen the matte to all pixels that the background alone does not explain.
+
+    These lie along the outline, where the matte misses fine hair or sharpening has left a halo.
+
+    Args:
+        rgb: (H, W, 3) uint8, the image.
+        matte: (H, W) in [0, 1].
+        background: (H, W, 3) uint8, from `fill_background`.
+    Returns:
+        (H, W) in [0, 1], the smallest matte >= `matte` for which a foreground in 0 to 255 reproduces the image
+        (Smith and Blinn, "Blue Screen Matting", 1996), except for grain.
+    """
+    wide = np.empty_like(matte)
+    for top in range(0, len(rgb), _STRIP_ROWS):
+        strip = slice(top, top + _STRIP_ROWS)
+        image, behind = rgb[strip], background[strip]
+        room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
+        apart = cv2.absdiff(image, behind)
+        share = cv2.divide(apart, room, dtype=cv2.CV_32F) * np.clip(apart / np.float32(_GRAIN) - 1, 0, 1)
+        wide[strip] = np.maximum(matte[strip], strongest(share))
+    return wide
+
+
+def foreground_colors(
+    rgb: RgbImage, matte: FloatArray, background: RgbImage, part: tuple[slice, slice] | None = None
+) -> RgbImage:
+    """Solve the compositing equation for the foreground: (I - (1 - alpha) B) / alpha.
+
+    Args:
+        rgb: (H, W, 3) uint8, the image.
+        matte: (H, W) in [0, 1], from `widened_matte`.
+        background: (H, W, 3) uint8, from `fill_background`.
+        part: the rows and columns that are wanted; None: all.
+    Returns:
+        That part, (h, w, 3) uint8; matte * foreground + (1 - matte) * background reproduces the image. Where the matte
+        is 0, the person's colours are extrapolated for the sake of resampling.
+    """
+    small, _ = shrunk(rgb, WORK_SIDE)
+    size_small = (small.shape[1], small.shape[0])
+    alpha_small = cv2.resize(matte, size_small, interpolation=cv2.INTER_AREA)
+    solid = (alpha_small > 0.97).astype(np.float32) + 0.05 * (alpha_small > 0.8)
+    expected = smooth_fill(small.astype(np.float32), np.minimum(solid, 1))
+    size = (rgb.shape[1], rgb.shape[0])
+    rows, columns = part or (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
+    colours = np.empty((rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
+    for top in range(rows.start, rows.stop, _STRIP_ROWS):
+        strip = slice(top, min(top + _STRIP_ROWS, rows.stop))
+        image, alpha = rgb[strip, columns].astype(np.float32), matte[strip, columns]
+        prior = enlarged(expected, size, top, strip.stop - top)[:, columns]
+        missing = image - times(prior, alpha) - times(background[strip, columns].astype(np.float32), 1 - alpha)
+        # Least squares, regularised towards the expected colour, which dominates where alpha is close to 0.
+        solved = prior + times(missing, alpha / (alpha * alpha + np.float32(1e-4)))
+        cv2.copyTo(image, (alpha > 0.995).astype(np.uint8), solved)
+        colours[top - rows.start : strip.stop - rows.start] = np.round(np.clip(solved, 0, 255))
+    return colours
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Plan for the fill, on a downscaled image (h, w); colours in [0, 1]."""
+
+    smooth: FloatArray  # (h, w, 3), the background without its texture
+    known: FloatArray  # (h, w) in [0, 1], 1 where the image shows it
+    mirror: FloatArray  # (h, w, 2), offset to the source of a filled pixel's texture, pixels of the image
+    mirrored: FloatArray  # (h, w) in [0, 1], weight of that texture
+    texture: FloatArray  # (h, w), limit of its difference from the smooth part
+    grain: FloatArray  # (h, w), standard deviation of the grain
+    scale: float  # downscaled pixels per pixel
+
+
+def _plan(rgb: RgbImage, matte: FloatArray, size: float) -> _Plan | None:
+    """Plan the fill on a downscaled image; None if there is no background to learn from.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        matte: (H, W) in [0, 1].
+        size: size of the head, pixels.
+    """
+    small, scale = shrunk(rgb, WORK_SIDE)
+    image = as_unit(small)
+    alpha = cv2.resize(matte, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+    size *= scale
+    reach = max(1, round(_MARGIN * size))
+    covered = _grown(alpha > _PERSON[0], reach)
+    if covered.size - covered.sum() < 16 or min(covered.shape) < 4:
+        return None
+    backdrop = Backdrop.learn(image, ~covered, size)
+    # On a busy background the matte takes parts of it for hair; as holes they would be blurred unnecessarily.
+    person = alpha > _PERSON[1] + (_PERSON[0] - _PERSON[1]) * backdrop.plain
+    covered = _grown(person, reach)
+    weight = (~covered).astype(np.float32)
+    smooth = masked_blur(image, weight, _FINE * size)
+    smooth += backdrop.plain[..., None] * (backdrop.colour - smooth)  # where it is plain, outliers are ignored too
+    smooth = continued(smooth, ~covered, size)
+    mirror, valid = _mirror(covered, reach, size)
+    seen = cv2.remap(weight, *_at(mirror), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    mirrored = valid * blurred(cv2.erode(np.asarray(seen), np.ones((3, 3), np.uint8)), 0.015 * size)
+    tile = max(8, round(0.3 * size))
+    grain = typical(_roughness(rgb, alpha.shape), ~covered, tile, 50)
+    texture = _TEXTURE * typical(strongest(cv2.absdiff(image, smooth)), ~covered, tile, 50) + np.float32(1 / 255)
+    # Blend back to the image within the margin, so that the rim is thin and structures do not move with the head.
+    known = np.clip((distance_to(person) - 0.5 * reach) / (0.5 * reach + 1), 0, 1).astype(np.float32)
+    return _Plan(smooth, known, mirror / np.float32(scale), mirrored, texture, grain, scale)
+
+
+def _grown(mask: Mask, reach: int) -> Mask:
+    """Dilate an (H, W) mask by a disc of radius `reach`."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), disc).astype(np.bool_))
+
+
+def _mirror(covered: Mask, reach: int, size: float) -> tuple[FloatArray, FloatArray]:
+    """Compute offsets that mirror covered pixels across the nearest outline, and their validity.
+
+    The signed distance is smoothed first, so that the offsets are smooth even for a jagged outline.
+
+    Args:
+        covered: (H, W).
+        reach: margin, pixels.
+        size: size of the head, pixels.
+    Returns:
+        (H, W, 2) offsets and (H, W) weights in [0, 1].
+    """
+    depth = distance_to(~covered)
+    signed = blurred(depth - distance_to(covered), 0.08 * size)
+    down, across = np.gradient(signed)
+    steepness = np.hypot(down, across)
+    step = -2 * (np.maximum(signed, depth) + reach)
+    mirror = np.dstack([across, down]) * (step / np.maximum(steepness, 1e-3))[..., None]
+    # On the medial axis of the hole the distance has a ridge, and the mirror images of two sides clash.
+    valid = np.clip((steepness - 0.6) / 0.3, 0, 1) * np.clip((_MIRROR_DEPTH - depth / size) / 0.25, 0, 1)
+    return mirror.astype(np.float32), valid.astype(np.float32)
+
+
+def _at(step: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Convert offsets (H, W, 2) to absolute (H, W) positions x and y, for `cv2.remap`."""
+    height, width = step.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return x + step[..., 0], y + step[..., 1]
+
+
+def _roughness(rgb: RgbImage, shape: tuple[int, int]) -> FloatArray:
+    """Estimate the standard deviation of the grain, in [0, 1], on an image of `shape` (h, w).
+
+    White noise loses a ninth of its variance when its 3 x 3 mean is subtracted; mean |x| of a normal x is 0.8 sigma.
+    """
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    fine = cv2.absdiff(grey, cv2.blur(grey, (3, 3)))
+    small = cv2.resize(fine.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(small * np.float32(1.06 / 0.8 / 255), np.float32)
+
+
+def _columns(plan: _Plan, width: int) -> slice:
+    """Return the columns of an image of this width in which something is filled."""
+    unknown = np.flatnonzero((plan.known < 1).any(axis=0))
+    if not len(unknown):
+        return slice(0, 0)
+    scale = width / plan.known.shape[1]
+    return slice(max(int(scale * (unknown[0] - 1)), 0), min(int(np.ceil(scale * (unknown[-1] + 2))), width))
+
+
+def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, columns: slice, random: np.random.Generator) -> FloatArray:
+    """Compute some rows and columns of the filled (H, W, 3) image: (rows, columns, 3) in [0, 1]."""
+    height, width = rgb.shape[:2]
+    size, rows = (width, height), strip.stop - strip.start
+    known, mirrored, limit, grain = (
+        enlarged(each, size, strip.start, rows)[:, columns]
+        for each in (plan.known, plan.mirrored, plan.texture, plan.grain)
+    )
+    smooth = enlarged(plan.smooth, size, strip.start, rows)[:, columns]
+    mirror = enlarged(plan.mirror, size, strip.start, rows)[:, columns]
+    x = mirror[..., 0] + np.arange(columns.start, columns.stop, dtype=np.float32)
+    y = mirror[..., 1] + np.arange(strip.start, strip.stop, dtype=np.float32)[:, None]
+    half = np.float32(0.5 * plan.scale - 0.5)
+    texture = _sampled(rgb, x, y) / np.float32(255)
+    texture -= _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
+    excess = np.maximum(limit, strongest(np.abs(texture)))
+    texture = times(texture, np.asarray(mirrored * limit / excess, np.float32))
+    noise = random.standard_normal((rows, width), np.float32)[:, columns] * grain * (1 - mirrored)
+    made = np.clip(smooth + texture + cv2.merge([noise] * 3), 0, 1)
+    return np.asarray(made + times(as_unit(rgb[strip, columns]) - made, known), np.float32)
+
+
+def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Sample an (H, W, C) image bilinearly at (h, w) positions; (h, w, C)."""
+    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return np.asarray(sampled, np.float32)

@@ -1,0 +1,1 @@
+"""The inside of the mouth: teeth, tongue and light."""

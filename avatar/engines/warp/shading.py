@@ -1,0 +1,189 @@
+"""Shading of a smile: folds beside the nose, paler lips, brighter cheeks; and its reverse as a smile relaxes.
+
+A warp takes along the light that the skin has in the portrait. How light changes with a smile was measured on pairs of
+photographs (`tools.fit_shading`): one field of log gains over the mean face per unit of smile, one for the reverse.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engines.warp.grid import Grid
+from avatar.engines.warp.look_up import Box, CellMap, LookUp
+from avatar.engines.warp.matting.scattered import thin_plate_values
+from avatar.engines.warp.relief import MESH_POINTS
+from avatar.engines.warp.scene import Scene
+from avatar.frames import FloatArray, RgbImage
+from avatar.tracking.canonical import canonical_face
+from avatar.tracking.face import BLENDSHAPES, Face
+from avatar.tracking.regions import FACE_OVAL, Indices
+
+STEP = 1 / 64  # spacing of the fields, canonical units
+LEFT, TOP = -50 * STEP, -42 * STEP  # their first column and row
+COLUMNS, ROWS = 101, 113
+LEAST, MOST = 0.02, 1.8  # of a smile, as a multiple of the average one: less is not seen, more is not trusted
+OWN_SMILE = 0.54  # blendshape of a portrait that smiles by one unit
+ACROSS = 0.08  # width over which the two sides of the face blend, canonical units
+_COARSE = 3  # every n-th point of the texture is mapped to the mean face exactly
+_SMILES = [BLENDSHAPES.index(name) for name in ("mouthSmileRight", "mouthSmileLeft")]
+
+
+@dataclass(frozen=True, eq=False)
+class SmileFields:
+    """Measure of a smile, and the change of the light with it."""
+
+    points: tuple[Indices, Indices]  # (N,) landmarks around the mouth's right and left corner (of the person)
+    directions: tuple[FloatArray, FloatArray]  # (N, 3) their displacement by one unit, canonical frame
+    smiling: FloatArray  # (ROWS, COLUMNS, 3) log gains of R, G, B per unit
+    relaxing: FloatArray  # the same per unit of a smile that goes
+
+    def amounts(self, expression: FloatArray) -> FloatArray:
+        """Return (2,) units of smile on the right and the left, of (478, 3) displacements in the canonical frame."""
+        return np.array(
+            [
+                float(np.sum(expression[at] * unit)) / float(np.sum(unit**2))
+                for at, unit in zip(self.points, self.directions, strict=True)
+            ],
+            np.float32,
+        )
+
+
+@functools.cache
+def smile_fields() -> SmileFields:
+    """Load the fields that ship with the program.
+
+    Raises:
+        WeightsError: this copy of the program lacks them.
+    """
+    from safetensors.numpy import load
+
+    from avatar.weights import own_weights
+
+    held = load(own_weights("smile-shading").read_bytes())
+    points, direction = held["points"].astype(np.intp), held["direction"].astype(np.float32)
+    right = canonical_face().points[points, 0] < 0
+    return SmileFields(
+        (points[right], points[~right]),
+        (direction[right], direction[~right]),
+        held["smiling"].astype(np.float32),
+        held["relaxing"].astype(np.float32),
+    )
+
+
+def mean_face_positions(landmarks: FloatArray, queries: FloatArray) -> FloatArray:
+    """Return where on the mean face (Q, 2) points of an image lie, by the face's (478, 3) landmarks; (Q, 2)."""
+    mean = canonical_face().points[:MESH_POINTS, :2]
+    return thin_plate_values(landmarks[:MESH_POINTS, :2], mean, queries, stiffness=1e-4)
+
+
+class SmileShading:
+    """The shading of one portrait's smile."""
+
+    def __init__(self, face: Face, *, colour: float = 1.0, weight: float = 1.0) -> None:
+        """Carry the fields over to a portrait.
+
+        Args:
+            face: of the portrait.
+            colour: [0, 1], 0 for a grey image, which takes no colour.
+            weight: [0, 1], of the shading: 0 for a drawing in flat colours.
+        """
+        fields, self._pose = smile_fields(), face.pose
+        self._own = np.clip(face.blendshapes[_SMILES] / OWN_SMILE, 0, MOST)  # a smile relaxes no further than it is
+        self._step = max(1.0, float(face.pose.scale_px) * STEP)  # pixels of the portrait
+        oval = face.landmarks[FACE_OVAL, :2]
+        self._origin = oval.min(axis=0) - self._step
+        columns, rows = (np.ceil(np.ptp(oval, axis=0) / self._step).astype(int) + 3).tolist()
+        at = self._on_mean_face(face.landmarks, columns, rows)
+        left = np.clip(at[..., :1] / ACROSS + 0.5, 0, 1)
+        sides = (weight * (1 - left), weight * left)
+        self._smiling, self._relaxing = (
+            tuple(_muted(_sampled(field, at), colour) * side for side in sides)
+            for field in (fields.smiling, fields.relaxing)
+        )  # each (rows, columns, 3), for the right and the left
+
+    def _on_mean_face(self, landmarks: FloatArray, columns: int, rows: int) -> FloatArray:
+        """Return the (rows, columns, 2) positions of the texture's points on the mean face."""
+        left, top = self._origin.tolist()
+        coarse = Grid(left, top, self._step * _COARSE, -(-columns // _COARSE) + 1, -(-rows // _COARSE) + 1)
+        found = mean_face_positions(landmarks, coarse.points().reshape(-1, 2))
+        finer = np.array([[1 / _COARSE, 0, 0], [0, 1 / _COARSE, 0]], np.float32)
+        return np.asarray(
+            cv2.warpAffine(
+                found.reshape(coarse.rows, coarse.columns, 2),
+                finer,
+                (columns, rows),
+                flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            ),
+            np.float32,
+        )
+
+    def draw(self, canvas: RgbImage, scene: Scene) -> None:
+        """Shade the face on the warped portrait, in place.
+
+        Args:
+            canvas: (H, W, 3) uint8, before eyes and mouth are drawn.
+            scene: what the frame shows.
+        """
+        moved = scene.expression_px @ self._pose.rotation / np.float32(self._pose.scale_px)
+        amounts = np.clip(smile_fields().amounts(moved), -self._own, MOST)
+        if scene.look_up.face is None or np.abs(amounts).max() < LEAST:
+            return
+        height, width = canvas.shape[:2]
+        box = Box.around(scene.target[FACE_OVAL, :2], width, height).within(scene.look_up.face.around.box)
+        if box.empty:
+            return
+        sides = (
+            (self._smiling if amount > 0 else self._relaxing)[side] * abs(amount) for side, amount in enumerate(amounts)
+        )
+        gains = np.exp(sum(sides, np.float32(0)))
+        step = max(1, int(self._step))
+        at = (_positions(scene.look_up, box, step) - self._origin) * np.float32(1 / self._step)
+        seen = cv2.remap(gains, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1, 1, 1))
+        if step > 1:
+            seen = cv2.resize(seen, (seen.shape[1] * step, seen.shape[0] * step), interpolation=cv2.INTER_LINEAR)
+        part = box.view(canvas, Box(0, 0, width, height))
+        part[:] = cv2.multiply(np.ascontiguousarray(part), seen[: box.height, : box.width], dtype=cv2.CV_8U)
+
+
+def _positions(look_up: LookUp, box: Box, step: int) -> FloatArray:
+    """Return positions in the portrait at the centres of step x step pixels of a box of the frame: (h, w, 2)."""
+    face = look_up.face
+    assert face is not None
+    size = (-(-box.width // step), -(-box.height // step))
+    first = np.array([box.left, box.top], np.float32) + np.float32(0.5 * (step - 1))
+    at = _cells(face.around, first, step, size)
+    shift = (first - (face.middle_box.left, face.middle_box.top)).reshape(2, 1)
+    to_weight = np.concatenate([step * np.eye(2), shift], axis=1).astype(np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    weight = cv2.warpAffine(face.weight, to_weight, size, flags=flags, borderMode=cv2.BORDER_CONSTANT)
+    change = _cells(face.middle, first, step, size) - at
+    at += change * cv2.merge([weight * np.float32(1 / 255)] * 2)
+    return at
+
+
+def _cells(cells: CellMap, first: FloatArray, step: int, size: tuple[int, int]) -> FloatArray:
+    """Interpolate a cell map at (h, w) points `step` pixels apart from (2,) `first` on; `size` is (w, h)."""
+    grid = Grid.over_cells(cells.box.left, cells.box.top, cells.box.width, cells.box.height, cells.step)
+    shift = ((first - (grid.left, grid.top)) / grid.step).reshape(2, 1)
+    to_cells = np.concatenate([step / grid.step * np.eye(2), shift], axis=1).astype(np.float32)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(cells.positions, to_cells, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
+
+
+def _sampled(field: FloatArray, at: FloatArray) -> FloatArray:
+    """Sample a field (ROWS, COLUMNS, 3) at (h, w, 2) positions on the mean face; 0 outside."""
+    x, y = ((at[..., axis] - np.float32(start)) / np.float32(STEP) for axis, start in ((0, LEFT), (1, TOP)))
+    return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+
+
+def _muted(gains: FloatArray, colour: float) -> FloatArray:
+    """Return (h, w, 3) log gains with their differences between channels scaled by `colour`."""
+    grey = gains.mean(axis=2, keepdims=True)
+    return np.asarray(grey + np.float32(colour) * (gains - grey), np.float32)

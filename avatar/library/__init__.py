@@ -1,0 +1,1 @@
+"""The user's avatars: portraits with names, face marks and licence notes."""

@@ -1,0 +1,231 @@
+"""An engine as the pipeline uses it: driven by the motion source, idling while no face is seen."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engines.base import (
+    Arrival,
+    DistantEngine,
+    Driving,
+    Engine,
+    EngineConfig,
+    ImageEngine,
+    LayeredEngine,
+    Portrait,
+)
+from avatar.engines.crop import FACE_MESH, Framing
+from avatar.engines.registry import create_engine
+from avatar.errors import AvatarError
+from avatar.frames import PortraitLayers, RgbImage
+from avatar.live.config import LiveConfig
+from avatar.live.events import EngineReady
+from avatar.live.idle_images import IdleImages, builtin_idle_images
+from avatar.live.motion_source import CATCH_S, EASE_S, DrivingState
+from avatar.motion.smoothstep import smoothstep
+from avatar.outputs.canvas import size_on_canvas
+from avatar.portrait.check import check_portrait
+from avatar.portrait.source import PortraitSource
+from avatar.settings import MotionSettings
+from avatar.tracking import open_tracker
+from avatar.tracking.face import Face
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """A portrait as the engine prepared it."""
+
+    portrait: Any
+    avatar: str
+    face: tuple[float, float] | None  # centre of the face at rest, in [0, 1] of width and height
+    face_size: tuple[float, float]  # likewise
+
+
+@dataclass(frozen=True, eq=False)
+class _Fade:
+    """Cross-fade from the last frame of the previous reference, because images cannot be blended as faces can."""
+
+    before: RgbImage
+    began_s: float
+    length_s: float
+
+
+class NothingNewError(Exception):
+    """An engine that draws elsewhere has no new frame yet."""
+
+
+class LiveEngine:
+    """Owner of an engine; created on the preparation thread, then used on the engine thread."""
+
+    def __init__(self, engine: Engine, motion: MotionSettings, idle: IdleImages | None = None) -> None:
+        """Take ownership of an open engine.
+
+        Args:
+            engine: the engine; closed by `close`.
+            motion: the motion settings that it was opened with.
+            idle: drives engines that draw from images while no face is seen; None: the last frame stays.
+        """
+        self.engine = engine
+        self._motion, self._idle = motion, idle
+        self._reference: Face | RgbImage | None = None  # reference that the engine was calibrated with
+        self._shown: RgbImage | None = None
+        self._fade: _Fade | None = None
+        self._prepared: _Prepared | None = None  # that is on
+        self.arrival: Arrival | None = None  # the frame drawn last, if it was drawn elsewhere
+
+    @property
+    def needs_face(self) -> bool:
+        """True if the engine idles while no face is seen."""
+        return self.engine.wants.needs_face
+
+    @property
+    def follows_faces(self) -> bool:
+        """True if the engine depends on the position of the face."""
+        return self.engine.wants.follows_faces
+
+    @property
+    def framing(self) -> Framing:
+        """The square around a driver's face that the engine expects."""
+        return self.engine.framing if isinstance(self.engine, ImageEngine) else FACE_MESH
+
+    @property
+    def ready(self) -> EngineReady:
+        """Event that describes the open engine."""
+        facts = self.engine.facts
+        return EngineReady(facts.engine, facts.device, facts.precision, facts.why)
+
+    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool = True) -> _Prepared:
+        """Prepare a portrait at the size at which the canvas shows it; may run on another thread.
+
+        Raises:
+            AvatarError: the portrait cannot be animated.
+        """
+        report = check_portrait(source.rgb, source.faces)
+        if self.needs_face:
+            report.raise_if_refused()
+        height, width = source.rgb.shape[:2]
+        size_px = config.size or _size_drawn(width, height, config)
+        portrait = Portrait(source.rgb, report.face, source.alpha)
+        prepared = self.engine.prepare(portrait, size_px, use_second_core=use_second_core)
+        return _Prepared(prepared, config.avatar, *_place_of(report.face, width, height))
+
+    def show(self, prepared: _Prepared) -> None:
+        """Draw this portrait from the next frame on."""
+        self.engine.show(prepared.portrait)
+        self._prepared = prepared
+        self._shown = self._fade = None
+
+    def set_motion(self, motion: MotionSettings) -> None:
+        """Change the motion transfer from the next frame on."""
+        if motion != self._motion:
+            self._motion = motion
+            self.engine.set_motion(motion)
+
+    def draw(self, state: DrivingState, frame_width_px: int, time_s: float) -> RgbImage:
+        """Draw the portrait, (H, W, 3) uint8, a new array.
+
+        Raises:
+            NothingNewError: the last frame stays, because none has come from elsewhere.
+            EngineError, and any exception of the engine.
+        """
+        if self.engine.wants.is_image:
+            return self._draw_by_image(state, time_s)
+        if state.reference is not self._reference:
+            self._reference = state.reference
+            self.engine.calibrate(Driving(face=state.reference, frame_width_px=frame_width_px))
+        driving = Driving(face=state.face, frame_width_px=frame_width_px, captured_ns=state.captured_ns)
+        if isinstance(self.engine, DistantEngine):
+            self.arrival = self.engine.draw_newest(driving)
+            if self.arrival is None:
+                raise NothingNewError
+            return self.arrival.rgb
+        return self.engine.draw(driving)
+
+    def layers(self, *, with_matte: bool) -> PortraitLayers:
+        """Return the layers of the portrait in the last frame.
+
+        Args:
+            with_matte: include the matte, which another background needs.
+        """
+        prepared = self._prepared
+        assert prepared is not None
+        layers = PortraitLayers(prepared.avatar, prepared.face, face_size=prepared.face_size)
+        if isinstance(self.engine, LayeredEngine):
+            matte = self.engine.matte() if with_matte else None
+            layers = replace(layers, background=self.engine.background(), matte=matte)
+        return layers
+
+    def close(self) -> None:
+        """Release everything; safe to call twice."""
+        self.engine.close()
+
+    def _draw_by_image(self, state: DrivingState, time_s: float) -> RgbImage:
+        """Draw from the driver's image or the idle image; (H, W, 3) uint8, a new array."""
+        image, reference = state.image, state.reference_image
+        speaks = state.following and image is None and reference is None  # a voice, which comes without images
+        if self._idle is not None and (speaks or not state.following):
+            image = self._idle.drawn(state.face) if speaks else self._idle.at(time_s)
+            reference = self._idle.reference
+        if image is None and self._shown is not None:
+            return self._faded(self._shown, time_s).copy()
+        if image is None or reference is None:  # no driver yet: the portrait at rest
+            image = reference = np.full((64, 64, 3), 128, np.uint8) if image is None else image
+        if reference is not self._reference:
+            self._reference = reference
+            moment = state.reference_moment if reference is state.reference_image else ()
+            self.engine.calibrate(Driving(face=state.reference, image=reference, moment=moment))
+            if self._shown is not None:
+                self._fade = _Fade(self._shown, time_s, CATCH_S if state.following else EASE_S)
+        self._shown = self.engine.draw(Driving(face=state.face, image=image))
+        return self._faded(self._shown, time_s)
+
+    def _faded(self, rgb: RgbImage, time_s: float) -> RgbImage:
+        """Cross-fade (H, W, 3) uint8 from the previous reference's last frame."""
+        if self._fade is None or self._fade.before.shape != rgb.shape:
+            return rgb
+        share = float(smoothstep((time_s - self._fade.began_s) / self._fade.length_s))
+        if share >= 1:
+            self._fade = None
+            return rgb
+        return np.asarray(cv2.addWeighted(rgb, share, self._fade.before, 1 - share, 0.0))
+
+
+def _size_drawn(width_px: int, height_px: int, config: LiveConfig) -> int:
+    """Return the longer side at which a portrait is drawn: its size on the canvas; if zoomed in, up to its own size."""
+    shown = size_on_canvas(width_px, height_px, config.canvas)
+    return max(shown, min(round(shown * config.sharpness), max(width_px, height_px)))
+
+
+def _place_of(
+    face: Face | None, width_px: int, height_px: int
+) -> tuple[tuple[float, float] | None, tuple[float, float]]:
+    """Return centre and size of a face in [0, 1] of an image's width and height."""
+    if face is None:
+        return None, (0.0, 0.0)
+    low, high = face.landmarks[:, :2].min(axis=0), face.landmarks[:, :2].max(axis=0)
+    middle, size = (low + high) / 2, high - low
+    return (
+        (float(middle[0]) / width_px, float(middle[1]) / height_px),
+        (float(size[0]) / width_px, float(size[1]) / height_px),
+    )
+
+
+def open_live_engine(config: LiveConfig) -> LiveEngine:
+    """Open the engine of a session. Raises: EngineError, WeightsError, UsageError; SetupError: an unknown host."""
+    if config.remote:
+        from avatar.remote.engine import open_remote
+
+        return LiveEngine(open_remote(config.remote, config.motion), config.motion)
+    engine = create_engine(
+        EngineConfig(config.engine, config.model, device=config.device, motion=config.motion, render=config.render)
+    )
+    idle = None
+    if engine.wants.is_image and engine.wants.needs_face:
+        with contextlib.closing(open_tracker()) as tracker, contextlib.suppress(AvatarError):
+            idle = builtin_idle_images(tracker, engine.framing if isinstance(engine, ImageEngine) else FACE_MESH)
+    return LiveEngine(engine, config.motion, idle)

@@ -1,0 +1,1 @@
+"""Jobs that run to completion without a camera: animate, evaluate, bench."""

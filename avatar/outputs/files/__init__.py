@@ -1,0 +1,1 @@
+"""Outputs of offline jobs: video files, GIF, PNG folders, and their sound."""

@@ -1,0 +1,1 @@
+"""Outputs fed by the live pipeline: virtual camera, recording, replay, snapshot."""

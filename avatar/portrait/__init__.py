@@ -1,0 +1,1 @@
+"""Portraits: check whether an image can be animated, and choice of the part to animate."""

@@ -1,0 +1,1 @@
+"""Content Credentials: signed statements of how a recording was made."""

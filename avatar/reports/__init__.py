@@ -1,0 +1,1 @@
+"""Text for the terminal and JSON reports, without names and folders."""

@@ -1,0 +1,1 @@
+"""Operating-system functions for all packages: files, locks, devices, limits."""

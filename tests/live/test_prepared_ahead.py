@@ -1,0 +1,84 @@
+"""Portraits that are prepared before they are asked for, and kept from start to start."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from live_fakes import FakeLiveEngine, Rig
+
+from avatar.images.box import Box
+from avatar.library.prepared import PreparedStore
+from avatar.live import engine_manager
+from avatar.live.config import LiveConfig
+from avatar.live.events import AvatarReady
+from avatar.portrait.source import PortraitSource
+
+
+class Keepable(FakeLiveEngine):
+    """Prepares what can be kept."""
+
+    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool) -> Box:
+        super().prepare(source, config, use_second_core=use_second_core)
+        return Box(len(config.avatar), 0, 0, 0)
+
+
+def rig_with(folder: Path, store: PreparedStore) -> Rig:
+    rig = Rig(folder)
+    for image in (rig.portrait, rig.other, rig.faceless):
+        os.utime(image, (1000, 1000))  # the rig writes them anew
+    rig.engine_kind = Keepable
+    manager = rig.pipeline._engine.manager
+    manager._store = store
+    return rig
+
+
+def prepared(rig: Rig) -> list[str]:
+    return [name for engine in rig.engines for name in engine.prepared]
+
+
+def wait(condition: Callable[[], object]) -> None:
+    deadline_s = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def test_after_a_restart_nothing_is_prepared_again(tmp_path: Path) -> None:
+    store = PreparedStore(tmp_path / "store")
+    with rig_with(tmp_path, store) as rig:
+        rig.wait_for(AvatarReady)
+        assert len(prepared(rig)) == 1
+    with rig_with(tmp_path, store) as rig:
+        rig.wait_for(AvatarReady)
+        assert prepared(rig) == []
+        rig.change(avatar=str(rig.other))
+        rig.wait_for(AvatarReady, 2)
+        assert prepared(rig) == [str(rig.other)]
+
+
+def test_those_that_come_next_are_prepared_while_nothing_else_is_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_manager, "QUIET_S", 0.05)
+    with rig_with(tmp_path, PreparedStore(tmp_path / "store")) as rig:
+        rig.wait_for(AvatarReady)
+        rig.pipeline.prepare_ahead([str(rig.faceless), "nobody", str(rig.other)])
+        wait(lambda: str(rig.other) in prepared(rig))
+        rig.change(avatar=str(rig.other))
+        ready = rig.wait_for(AvatarReady, 2)
+        assert ready.name == str(rig.other) and prepared(rig).count(str(rig.other)) == 1
+
+
+def test_four_quick_wishes_end_at_the_last(tmp_path: Path) -> None:
+    with rig_with(tmp_path, PreparedStore(tmp_path / "store")) as rig:
+        rig.wait_for(AvatarReady)
+        config = rig.pipeline.config
+        for avatar in (rig.other, rig.portrait, rig.faceless, rig.other):
+            rig.pipeline.apply(dataclasses.replace(config, avatar=str(avatar)))
+        wait(lambda: rig.pipeline._engine.manager.shown.avatar == str(rig.other))  # type: ignore[union-attr]
+        assert rig.pipeline.statistics().avatar == str(rig.other)

@@ -1,0 +1,54 @@
+"""The fit of a smile's shading."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatar.engines.warp.shading import COLUMNS, ROWS
+from avatar.frames import FloatArray
+from avatar.tracking import canonical_face
+from tools.fit_shading import POINTS, Change, fit
+
+
+def smile(amount: float) -> FloatArray:
+    """Corners that go outwards and up."""
+    side = np.sign(canonical_face().points[POINTS, 0])
+    return np.stack([0.04 * amount * side, np.full(len(POINTS), -0.05 * amount), 0 * side], axis=1).astype(np.float32)
+
+
+def changes(towards: str, gains: FloatArray, noise: float = 0.0) -> list[Change]:
+    """Build forty people who smile by 0.5 to 1.5."""
+    rng = np.random.default_rng(3)
+    sign = 1 if towards == "smiling" else -1
+    seen = np.ones((ROWS, COLUMNS), np.float32)
+    seen[:20] = 0
+    return [
+        Change(
+            towards,
+            smile(sign * amount),
+            np.where(seen[..., None] > 0, amount * gains + rng.normal(0, noise, gains.shape), 0).astype(np.float32),
+            seen,
+        )
+        for amount in np.linspace(0.5, 1.5, 40)
+    ]
+
+
+def test_the_fit_finds_the_change_of_light_under_noise() -> None:
+    rows, columns = np.mgrid[0:ROWS, 0:COLUMNS]
+    bump = np.exp(-(((rows - 70) / 8) ** 2) - ((np.abs(columns - 50) - 20) / 8) ** 2)[..., None]
+    brighter, darker = (
+        np.asarray(bump * np.array(tint), np.float32) for tint in ([0.1, 0.08, 0.05], [-0.1, -0.12, -0.1])
+    )
+    found = fit([*changes("smiling", darker, 0.1), *changes("neutral", brighter, 0.1)])
+    for name, truth in (("smiling", darker), ("relaxing", brighter)):
+        field = found[name].astype(np.float32)
+        np.testing.assert_allclose(field[70, 30], truth[70, 30], atol=0.03)
+        np.testing.assert_allclose(field, field[:, ::-1], atol=1e-6)
+        assert np.abs(field[100:]).max() < 0.03
+        np.testing.assert_array_equal(field[:15], 0)  # where nobody was seen, nothing is claimed
+
+
+def test_the_direction_is_a_smile_of_one_unit() -> None:
+    nothing = np.zeros((ROWS, COLUMNS, 3), np.float32)
+    found = fit([*changes("smiling", nothing), *changes("neutral", nothing)])
+    np.testing.assert_allclose(found["direction"], smile(1.0), atol=1e-3)

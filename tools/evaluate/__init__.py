@@ -1,0 +1,1 @@
+"""Evaluation of an engine over many clips and portraits."""

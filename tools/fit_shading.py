@@ -1,0 +1,151 @@
+"""Fit how the light on a face changes with a smile: `python -m tools.fit_shading FOLDER [--people tune] [--out FILE]`.
+
+FOLDER holds pairs of photographs as `tools.evaluate.pairs` takes them. Each photograph is drawn as the other without
+any shading; what is left between the result and the truth, as log gains over the mean face, is regressed on the amount
+of smile, through the origin and with a ridge, for smiles that come and that go. Both sides of the face count as one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avatar.cv import cv2
+from avatar.engines.warp.portrait import WarpPortrait
+from avatar.engines.warp.shading import COLUMNS, LEFT, ROWS, STEP, TOP, mean_face_positions
+from avatar.frames import FloatArray, RgbImage
+from avatar.images.load import load_image
+from avatar.motion.expression import Expression, transfer
+from avatar.motion.head import head_motion
+from avatar.tracking import Face, FaceTracker, find_faces, open_tracker
+from avatar.tracking.canonical import canonical_face
+from avatar.tracking.regions import CHEEKS, EYES, FACE_OVAL, LOWER_LIP, MOUTH_CORNERS, UPPER_LIP
+from tools.evaluate.pairs import STATES, people_in
+
+POINTS = np.unique(np.concatenate([MOUTH_CORNERS[[0, 4]], CHEEKS, [205, 425, 50, 280]]))  # corners and cheeks
+RIDGE = 4.0  # people whose change is none
+MOST = 0.35  # log gain: more is something that has moved, not light
+OFFSET = 10.0  # levels added before the logarithm, against noise in the dark
+BLUR, SMOOTH = 0.012, 1.0  # of the images, in units of the mean face; of the field, in its points
+GRID_PX = 8  # of the portrait, in which the mapping to the mean face is exact
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """One photograph drawn as another, and what light alone would have to add."""
+
+    towards: str
+    displacement: FloatArray  # (N, 3) of POINTS, canonical frame
+    gains: FloatArray  # (ROWS, COLUMNS, 3) mean log gains
+    seen: FloatArray  # (ROWS, COLUMNS) bool as float
+
+
+def changes(folder: Path, people: Sequence[str], tracker: FaceTracker) -> Iterator[Change]:
+    """Draw every person in both directions and yield what is left."""
+    for person in people:
+        images = {state: load_image(folder / f"{person}_{state}.jpg") for state in STATES}
+        faces = {state: next(iter(find_faces(image, tracker)), None) for state, image in images.items()}
+        for away, towards in (STATES, STATES[::-1]):
+            portrait, truth = faces[away], faces[towards]
+            if portrait is not None and truth is not None:
+                yield change(images[away], portrait, images[towards], truth, towards)
+
+
+def change(rgb: RgbImage, face: Face, truth_rgb: RgbImage, truth: Face, towards: str) -> Change:
+    """Draw one photograph as the other, without shading, and compare."""
+    source, driving = Expression.of(face), Expression.of(truth)
+    moved = transfer(source, source, driving) - source.shape
+    expression_px = np.asarray(moved * np.float32(face.pose.scale_px) @ face.pose.rotation.T, np.float32)
+    prepared = WarpPortrait.of(rgb, face)
+    motion = prepared.deformation.relief.bounded(head_motion(face, face, truth))
+    scene = prepared.scene(expression_px, motion)
+    drawn = prepared.layers.compose(scene.look_up)
+    prepared.layers.openings.draw(drawn, scene, shaded=False)
+
+    sigma = BLUR * face.pose.scale_px
+    before, after = (
+        np.log(cv2.GaussianBlur(each.astype(np.float32), (0, 0), sigma) + OFFSET) for each in (drawn, truth_rgb)
+    )
+    counts = _skin(scene.target, truth.landmarks, rgb.shape)
+    at = _on_mean_face(face.landmarks, scene.look_up.pixels(1))
+    gains, seen = _gathered(np.clip(after - before, -MOST, MOST), at, counts)
+    return Change(towards, moved[POINTS], gains, seen)
+
+
+def fit(found: Sequence[Change]) -> dict[str, np.ndarray]:
+    """Return what `SmileFields` reads: points, direction, smiling, relaxing."""
+    direction = np.mean([each.displacement * (1 if each.towards == "smiling" else -1) for each in found], axis=0)
+    mirror = canonical_face().mirror
+    across = np.searchsorted(POINTS, mirror[POINTS])
+    direction = 0.5 * (direction + direction[across] * [-1, 1, 1])
+    fields = {}
+    for name, towards in (("smiling", "smiling"), ("relaxing", "neutral")):
+        weighted, mass = np.zeros((ROWS, COLUMNS, 3)), np.zeros((ROWS, COLUMNS))
+        for each in found:
+            if each.towards == towards:
+                amount = abs(float(np.sum(each.displacement * direction) / np.sum(direction**2)))
+                weighted += amount * (each.gains + each.gains[:, ::-1])
+                mass += amount**2 * (each.seen + each.seen[:, ::-1])
+        weighted, mass = (cv2.GaussianBlur(sums, (0, 0), SMOOTH) for sums in (weighted, mass))
+        fields[name] = (weighted / (mass + 2 * RIDGE)[..., None]).astype(np.float16)
+    return {"points": POINTS.astype(np.int32), "direction": direction.astype(np.float32), **fields}
+
+
+def _skin(target: FloatArray, truth: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the (H, W) mask of the face without eyes and the inside of the mouth, as drawn and in truth."""
+    mask = np.zeros(shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(target[FACE_OVAL, :2]).astype(np.int32)), 1)
+    mask = cv2.erode(mask, np.ones((7, 7), np.uint8))
+    holes = np.zeros_like(mask)
+    for landmarks in (target, truth):
+        lips = np.concatenate([UPPER_LIP[3], LOWER_LIP[3][::-1]])
+        gap_px = float(np.linalg.norm(landmarks[UPPER_LIP[3][4], :2] - landmarks[LOWER_LIP[3][4], :2]))
+        outlines = [eye.contour for eye in EYES] + ([lips] if gap_px > 2 else [])
+        for outline in outlines:
+            cv2.fillPoly(holes, [np.rint(landmarks[outline, :2]).astype(np.int32)], 1)
+    mask[cv2.dilate(holes, np.ones((3, 3), np.uint8)) > 0] = 0
+    return np.asarray(mask > 0)
+
+
+def _on_mean_face(landmarks: FloatArray, positions: FloatArray) -> FloatArray:
+    """Return (H, W, 2) positions on the mean face of (H, W, 2) positions in the portrait."""
+    height, width = positions.shape[:2]
+    rows, columns = np.mgrid[0 : height + GRID_PX : GRID_PX, 0 : width + GRID_PX : GRID_PX].astype(np.float32)
+    queries = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    exact = mean_face_positions(landmarks, queries).reshape(*rows.shape, 2)
+    return np.asarray(cv2.remap(exact, positions / GRID_PX, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _gathered(values: FloatArray, at: FloatArray, counts: np.ndarray) -> tuple[FloatArray, FloatArray]:
+    """Average (H, W, 3) values over the pixels that fall on each point of a field, where (H, W) `counts` is true."""
+    column, row = np.rint((at - np.array([LEFT, TOP], np.float32)) / STEP).astype(np.intp).transpose(2, 0, 1)
+    used = counts & (column >= 0) & (column < COLUMNS) & (row >= 0) & (row < ROWS)
+    index = (row * COLUMNS + column)[used]
+    size = ROWS * COLUMNS
+    count = np.bincount(index, minlength=size)
+    sums = [np.bincount(index, values[..., channel][used], size) for channel in range(3)]
+    means = np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]
+    return means.reshape(ROWS, COLUMNS, 3).astype(np.float32), (count > 0).reshape(ROWS, COLUMNS).astype(np.float32)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write models/smile-shading.safetensors."""
+    from safetensors.numpy import save_file
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("folder", type=Path, help="of NAME_neutral.jpg and NAME_smiling.jpg")
+    parser.add_argument("--people", choices=("all", "tune", "report"), default="tune", help="which of them, by name")
+    parser.add_argument("--out", type=Path, default=Path("models/smile-shading.safetensors"))
+    options = parser.parse_args(arguments)
+    tracker = open_tracker()
+    found = list(changes(options.folder, people_in(options.folder, options.people), tracker))
+    tracker.close()
+    save_file(fit(found), options.out, metadata={"people": str(len(found) // 2)})
+
+
+if __name__ == "__main__":
+    main()

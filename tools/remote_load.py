@@ -1,0 +1,278 @@
+"""Measures drawing on a host: added latency, a bad network, and how many sessions a host holds.
+
+    python tools/remote_load.py latency              drawn here and over loopback, in alternation
+    python tools/remote_load.py link --minutes 10    2 % loss and 50 ms jitter
+    python tools/remote_load.py sessions             more and more clients, until they get less than 25 frames a second
+
+The host is a process of its own on this machine. The motion is the built-in one, or a template (--motion FILE.masque).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import multiprocessing
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from avatar.commands.serve import SWITCH_S
+from avatar.cv import cv2
+from avatar.engines.base import Driving, Portrait
+from avatar.engines.warp.engine import WarpEngine, resized
+from avatar.errors import AvatarError
+from avatar.library.library import Library
+from avatar.motion.idle import load_idle
+from avatar.motion.reference import neutral_frame
+from avatar.motion.template import load_template
+from avatar.motion.track import MotionTrack
+from avatar.portrait.source import read_portrait
+from avatar.remote.engine import RemoteEngine
+from avatar.remote.host import Host
+from avatar.remote.identity import Address, KnownHost
+from avatar.remote.link import Link, Wish, ask_host
+from avatar.remote.load import LEAST_RATE, Load
+from avatar.remote.parcel import pack_portrait
+from avatar.remote.pictures import PictureDecoder
+from avatar.remote.protocol import Picture
+from avatar.remote.trial import measure
+from avatar.settings import MotionSettings
+from avatar.tracking import open_tracker
+from tools.slow_link import Quality, SlowLink
+
+TOKEN = "the-token-of-a-measurement"
+AVATAR, SIDE_PX = "astronaut", 512
+BAD = Quality(delay_s=0.02, jitter_s=0.05, loss=0.02)
+
+
+def _host(room: int, sender: Any) -> None:
+    """Run a host until the other end of the pipe is closed; on a process of its own."""
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_S)
+    load = Load(1e-3) if room else measure(WarpEngine)  # with a given room nobody is refused for the cost
+    host = Host(Address("127.0.0.1", 0), TOKEN, WarpEngine, load, most=room or None)
+    sender.send((host.address.port, host.room(), load.frame_ms))
+    with contextlib.suppress(EOFError):
+        sender.recv()
+    host.close()
+
+
+@contextlib.contextmanager
+def running_host(room: int = 0) -> Iterator[tuple[int, int, float]]:
+    """Start a host; yield its port, its room and the cost of a frame in ms."""
+    context = multiprocessing.get_context("spawn")
+    near, far = context.Pipe()
+    process = context.Process(target=_host, args=(room, far), daemon=True)
+    process.start()
+    try:
+        yield near.recv()
+    finally:
+        near.send(None)
+        process.join(10)
+
+
+def known(port: int) -> KnownHost:
+    """Return the host at a port of this machine."""
+    return KnownHost(Address("127.0.0.1", port), TOKEN)
+
+
+def read_avatar() -> Portrait:
+    """Return the built-in portrait at the drawn size."""
+    with contextlib.closing(open_tracker()) as tracker:
+        source = read_portrait(Library().likeness(AVATAR), tracker)
+    rgb, face = resized(source.rgb, source.faces[0], SIDE_PX)
+    return Portrait(rgb, face)
+
+
+def latency(motion: MotionTrack, seconds: float) -> dict[str, Any]:
+    """Draw the same motion here and on a host, in alternation, at 15 frames a second each."""
+    portrait, here = read_avatar(), WarpEngine()
+    reference = Driving(face=motion.face(neutral_frame(motion)), frame_width_px=motion.width_px)
+    with running_host(4) as (port, _, _):
+        there = RemoteEngine(Link(known(port)))
+        here.show(here.prepare(portrait))
+        there.show(there.prepare(portrait))
+        here.calibrate(reference)
+        there.calibrate(reference)
+        there.draw(Driving(face=motion.face(0), captured_ns=time.monotonic_ns()))
+        sent, began_s, index = there._link.sent_bytes, time.monotonic(), 0
+        local_ms, remote_ms, network_ms, host_ms = [], [], [], []
+        while time.monotonic() - began_s < seconds:
+            face, index = motion.face(index % len(motion)), index + 1
+            start_ns = time.monotonic_ns()
+            here.draw(Driving(face=face))
+            local_ms.append((time.monotonic_ns() - start_ns) * 1e-6)
+            time.sleep(0.01)
+            start_ns = time.monotonic_ns()
+            there._ask(Driving(face=face, captured_ns=start_ns))
+            picture = there._link.newest(1.0)
+            while picture is not None and picture.captured_ns < start_ns:  # of the one before, which came too late
+                picture = there._link.newest(1.0)
+            if picture is not None:
+                remote_ms.append((time.monotonic_ns() - start_ns) * 1e-6)
+                network_ms.append(picture.network_ms)
+                host_ms.append(picture.host_ms)
+            time.sleep(0.03)
+        up_bytes = (there._link.sent_bytes - sent) / index
+        there.close()
+    return {
+        "frames": index, "answered": len(remote_ms), "local_ms": _middle(local_ms),
+        "remote_ms": _middle(remote_ms), "added_ms": round(_middle(remote_ms) - _middle(local_ms), 2),
+        "host_ms": _middle(host_ms), "network_ms": _middle(network_ms), "up_bytes_per_frame": round(up_bytes),
+        "up_kB_per_s_at_30": round(up_bytes * 30 / 1000, 1),
+    }  # fmt: skip
+
+
+def bad_link(motion: MotionTrack, seconds: float) -> dict[str, Any]:
+    """Follow the motion at 30 frames a second over a bad network; ages are those of the frames when they are shown."""
+    with running_host(4) as (port, _, _), contextlib.closing(SlowLink(port, BAD)) as slow:
+        engine = RemoteEngine(Link(known(slow.port)))
+        engine.show(engine.prepare(read_avatar()))
+        engine.calibrate(Driving(face=motion.face(neutral_frame(motion)), frame_width_px=motion.width_px))
+        ages_ms: list[float] = []
+        here = index = asked = 0
+        began_s = next_s = time.monotonic()
+        while time.monotonic() - began_s < seconds:
+            face, index = motion.face(index % len(motion)), index + 1
+            arrival = engine.draw_newest(Driving(face=face, captured_ns=time.monotonic_ns()))
+            asked += 1
+            if arrival is not None:
+                if arrival.network_ms is None:
+                    here += 1
+                else:
+                    ages_ms.append((time.monotonic_ns() - arrival.captured_ns) * 1e-6)
+            slow.upwards.clear()
+            next_s = max(next_s + 1 / 30, time.monotonic())
+            time.sleep(max(0.0, next_s - time.monotonic()))
+        engine.close()
+    return {
+        "minutes": round(seconds / 60, 1), "asked": asked, "shown": len(ages_ms), "idled_here": here,
+        "age_ms": _quantiles(ages_ms), "oldest_ms": round(max(ages_ms, default=0.0), 1),
+    }  # fmt: skip
+
+
+class CountingLink(Link):
+    """A client that takes pictures without decoding them, so that many fit beside the host."""
+
+    def __init__(self, host: KnownHost) -> None:
+        super().__init__(host)
+        self.ages_ms: list[float] = []
+
+    def _keep_picture(self, wire: Any, decoder: PictureDecoder, picture: Picture) -> None:
+        self.ages_ms.append((time.monotonic_ns() - picture.captured_ns) * 1e-6)
+        with self._changed:
+            wire.received = max(wire.received, picture.frame)
+
+
+def sessions(motion: MotionTrack, seconds: float, most: int) -> dict[str, Any]:
+    """Let more and more clients ask for 30 frames a second each; then ask a host that measures what it can hold."""
+    portrait, steps, held = read_avatar(), [], 0
+    for count in range(1, most + 1):
+        with running_host(most) as (port, _, _):
+            found = _crowd(known(port), portrait, motion, count, seconds)
+        steps.append({"sessions": count} | found)
+        print(json.dumps(steps[-1]), file=sys.stderr, flush=True)
+        if found["least_rate"] < LEAST_RATE:
+            break
+        held = count
+    with running_host() as (port, room, frame_ms):
+        links = _links(known(port), portrait, room)
+        refused = ""
+        try:
+            ask_host(known(port))
+        except AvatarError as error:
+            refused = error.what
+        for link in links:
+            link.close()
+    return {
+        "held": held, "steps": steps, "admitted": room, "frame_ms": round(frame_ms, 1), "one_too_many": refused,
+    }  # fmt: skip
+
+
+def _links(host: KnownHost, portrait: Portrait, count: int) -> list[CountingLink]:
+    """Connect clients and wait until the host can draw for each."""
+    assert portrait.face is not None
+    parcel = pack_portrait(portrait.rgb, portrait.face, None)
+    links = [CountingLink(host) for _ in range(count)]
+    for link in links:
+        link.start()
+        until_s = time.monotonic() + 60
+        while not link.wait_ready(link.offer(parcel), 1) and time.monotonic() < until_s:
+            time.sleep(0.05)
+    return links
+
+
+def _crowd(host: KnownHost, portrait: Portrait, motion: MotionTrack, count: int, seconds: float) -> dict[str, Any]:
+    links, stop = _links(host, portrait, count), threading.Event()
+    reference = motion.face(neutral_frame(motion))
+
+    def follow(link: CountingLink, start: int) -> None:
+        index, next_s = start, time.monotonic() + start / 300
+        while not stop.is_set():
+            face, index = motion.face(index % len(motion)), index + 1
+            number = next(iter(link._parcels))
+            link.ask(Wish(number, MotionSettings(), reference, motion.width_px, face, 1.0, time.monotonic_ns()))
+            next_s += 1 / 30
+            stop.wait(max(0.0, next_s - time.monotonic()))
+
+    threads = [threading.Thread(target=follow, args=(link, 7 * place)) for place, link in enumerate(links)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    for link in links:
+        link.ages_ms.clear()
+    began_s = time.monotonic()
+    time.sleep(seconds)
+    lasted_s = time.monotonic() - began_s
+    ages = [list(link.ages_ms) for link in links]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for link in links:
+        link.close()
+    rates = [len(each) / lasted_s for each in ages]
+    return {"least_rate": round(min(rates), 1), "age_ms": _quantiles([age for each in ages for age in each])}
+
+
+def _middle(values: Sequence[float]) -> float:
+    return round(float(np.median(values)), 2) if values else float("nan")
+
+
+def _quantiles(values: Sequence[float]) -> dict[str, float]:
+    if not values:
+        return {}
+    return {f"p{share}": round(float(np.percentile(values, share)), 1) for share in (50, 95, 99)}
+
+
+def main() -> int:
+    """Measure and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("latency", "link", "sessions"))
+    parser.add_argument("--motion", type=Path, help="a motion template (default: the built-in motion)")
+    parser.add_argument("--minutes", type=float, default=0.25)
+    parser.add_argument("--most", type=int, default=16, help="sessions at most")
+    args = parser.parse_args()
+    motion = load_idle() if args.motion is None else load_template(args.motion)
+    seconds = 60 * args.minutes
+    before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    if args.what == "latency":
+        result = latency(motion, seconds)
+    elif args.what == "link":
+        result = bad_link(motion, seconds)
+    else:
+        result = sessions(motion, seconds, args.most)
+    print(json.dumps(result | {"cores": os.cpu_count(), "load_before": before}, indent=1))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

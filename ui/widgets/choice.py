@@ -1,0 +1,76 @@
+"""A combo box with a label above it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PyQt5.QtCore import Qt, pyqtSignal
+from PyQt5.QtGui import QWheelEvent
+from PyQt5.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
+
+from ui.widgets.plain_text import PlainLabel
+
+
+class CalmCombo(QComboBox):
+    """A combo box that leaves the mouse wheel to the panel unless it has the focus."""
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
+        """Handle the wheel only while focused."""
+        if not self.hasFocus():
+            event.ignore()
+        else:
+            super().wheelEvent(event)
+
+    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+        """Open the list wide enough for its longest entry, within the screen."""
+        super().showPopup()
+        view = self.view()
+        popup, screen = view.window(), self.screen()
+        lacking = view.sizeHintForColumn(0) - view.viewport().width()
+        if lacking > 0 and screen is not None:
+            area = screen.availableGeometry()
+            width = min(popup.width() + lacking, area.width())
+            popup.setGeometry(min(popup.x(), area.right() + 1 - width), popup.y(), width, popup.height())
+
+
+class Choice(QWidget):
+    """Labelled choice of a value; `chosen` is emitted only for choices by the user."""
+
+    chosen = pyqtSignal(str)
+
+    def __init__(self, name: str, options: Sequence[tuple[str, str]] = (), parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.combo = CalmCombo(self)
+        self.combo.setAccessibleName(name)
+        self.combo.setFocusPolicy(Qt.StrongFocus)
+        self.combo.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
+        self.combo.setSizeAdjustPolicy(QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.combo.setMinimumContentsLength(8)
+        self.combo.setMaxVisibleItems(30)
+        self.combo.activated.connect(lambda row: self.chosen.emit(self.combo.itemData(row)))
+        label = PlainLabel(name, self)
+        label.setBuddy(self.combo)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(label)
+        column.addWidget(self.combo)
+        self.set_options(options)
+
+    def set_options(self, options: Sequence[tuple[str, str]]) -> None:
+        """Set the (value, text) options; the current value stays if it is among them."""
+        value = self.value()
+        self.combo.clear()
+        for each, text in options:
+            self.combo.addItem(text, each)
+        self.set_value(value)
+
+    def value(self) -> str:
+        """Return the selected value."""
+        return str(self.combo.currentData() or "")
+
+    def set_value(self, value: str) -> None:
+        """Set the value without emitting `chosen`."""
+        row = self.combo.findData(value)
+        if row >= 0:
+            self.combo.setCurrentIndex(row)

@@ -1,0 +1,27 @@
+"""The status chip in the avatar's corner: rate, latency and device, with colour and text for problems."""
+
+from __future__ import annotations
+
+from avatar.live.statistics import LiveStatistics
+from ui.look.language import tr
+from ui.session import LiveState
+
+SLOW = 0.8  # fraction of the camera's rate
+
+
+def chip(statistics: LiveStatistics, state: LiveState, wanted_device: str) -> list[tuple[str, str]]:
+    """Return the parts of the chip: (text, name of a colour)."""
+    camera, engine = statistics.camera_rate, statistics.engine_rate
+    slow = camera > 0 and engine < SLOW * camera
+    parts = [(tr("{rate:.0f} fps", rate=engine), "warning" if slow else "text")]
+    if statistics.latency is not None:
+        parts.append((tr("{ms:.0f} ms", ms=statistics.latency.p50_ms), "text"))
+    if state.engine is not None:
+        fell_back = wanted_device not in ("auto", state.engine.device.split(":")[0])
+        wrong = fell_back or state.engine_problem or slow
+        parts.append((state.engine.device.upper(), "danger" if wrong else "text"))
+        if fell_back or state.engine_problem:
+            parts.append((state.engine_problem or state.engine.why or tr("not the device you chose"), "danger"))
+    if slow:
+        parts.append((tr("slower than the camera ({rate:.0f} fps)", rate=camera), "warning"))
+    return parts
