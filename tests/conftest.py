@@ -17,15 +17,18 @@ from places import SHARED
 
 import avatar.cv  # first of all: packages that import cv2 themselves would bend Qt's plugin path
 from avatar import weights
+from avatar.engines.warp.graphics import trial as driver_trial
 from avatar.errors import WeightsError
+
+LONGEST_END_S = driver_trial.TIMEOUT_S + 15.0  # an engine that is closed does not wait for the trial of its driver
 
 
 @pytest.fixture(autouse=True)
 def no_leaked_threads() -> Iterator[None]:
-    """Fail a test that leaves a thread behind: a program that is used for hours must not gather them."""
+    """Fail a test that leaves a thread behind for good: a program that is used for hours must not gather them."""
     before = set(threading.enumerate())
     yield
-    deadline_s = time.monotonic() + 2.0
+    deadline_s = time.monotonic() + LONGEST_END_S
     while (leaked := _ours(set(threading.enumerate()) - before)) and time.monotonic() < deadline_s:
         time.sleep(0.01)
     if leaked:
@@ -36,9 +39,16 @@ def _ours(threads: set[threading.Thread]) -> list[threading.Thread]:
     return [thread for thread in threads if type(thread).__name__ != "TMonitor"]  # tqdm keeps one for all its bars
 
 
+@pytest.fixture(scope="session")
+def driver_record(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The record of drivers that passed their trial, of this run: its first engine tries the driver anew."""
+    return tmp_path_factory.mktemp("driver") / "driver.txt"
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep tests away from the user's own settings and avatars."""
+def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, driver_record: Path) -> None:
+    """Keep tests away from the user's own settings, avatars and driver record."""
+    monkeypatch.setattr(driver_trial, "record_file", lambda: driver_record)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("MASQUE_SETTINGS", str(home / "settings.toml"))
     monkeypatch.setenv("MASQUE_AVATARS", str(home / "avatars"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
 import signal
@@ -31,7 +32,7 @@ def run_trial(command: Sequence[str], timeout_s: float, *, cwd: str | None = Non
     """Run a command, of which only crashes and hanging count; without a child process there is no failure.
 
     Args:
-        command: as for `subprocess`; children of Python call `without_dialogs` first.
+        command: as for `subprocess`; children of Python call `become_child` first.
         timeout_s: the child is killed after that long.
         cwd: its folder; None: this process's.
     """
@@ -66,8 +67,12 @@ def can_try() -> bool:
     return bool(sys.executable) and not getattr(sys, "frozen", False)
 
 
-def without_dialogs() -> None:
-    """Let this process crash without a dialog on Windows, and without a core dump elsewhere."""
+def become_child(timeout_s: float) -> None:
+    """Make this process the child of a trial: crashes show no dialog (Windows) and leave no core dump (elsewhere).
+
+    It ends by itself after `timeout_s` even if foreign code hangs in it: the program may be gone by then.
+    """
+    faulthandler.dump_traceback_later(timeout_s, exit=True)
     if os.name == "nt":
         import ctypes
 

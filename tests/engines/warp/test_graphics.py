@@ -454,7 +454,7 @@ def record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
 def test_a_driver_that_crashes_does_so_in_a_child(monkeypatch: pytest.MonkeyPatch, record: Path, name: str) -> None:
-    crash = "import os, signal; from avatar.system.trial import without_dialogs; without_dialogs(); "
+    crash = "import os, signal; from avatar.system.trial import become_child; become_child(60); "
     crash += f"os.kill(os.getpid(), signal.{name})"
     monkeypatch.setattr(trial, "child_command", lambda: [sys.executable, "-c", crash])
     monkeypatch.setattr(choice, "_found", lambda: pytest.fail("the driver was opened"))
@@ -483,6 +483,12 @@ def test_a_hanging_driver_is_given_up_in_its_trial(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(trial, "TIMEOUT_S", 0.3)
     with pytest.raises(NoChipError, match=r"longer than 0\.3 s"):
         trial.check_driver()
+
+
+def test_a_hanging_trial_ends_without_its_program() -> None:
+    hanging = "import time; from avatar.system.trial import become_child; become_child(0.2); time.sleep(600)"
+    done = subprocess.run([sys.executable, "-c", hanging], cwd=IMPORT_ROOT, stderr=subprocess.DEVNULL, check=False)
+    assert done.returncode == 1
 
 
 def test_a_driver_that_works_passes_its_trial(chip: GraphicsRenderer) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from avatar.engines.warp.graphics.chip import PACKAGE, NoChipError, find_chip
 from avatar.system.installation import IMPORT_ROOT
 from avatar.system.message import Message
-from avatar.system.trial import can_try, run_trial, without_dialogs
+from avatar.system.trial import become_child, can_try, run_trial
 
 TIMEOUT_S = 30.0  # a driver may compile its own shaders at first
 
@@ -80,7 +80,7 @@ def main() -> None:
     """Open the chip and compile the shader; errors are left to the program, which meets them too."""
     from avatar.engines.warp.graphics.renderer import GraphicsRenderer
 
-    without_dialogs()
+    become_child(TIMEOUT_S + 5.0)  # the program, while it lives, ends it first
     try:
         GraphicsRenderer(find_chip()).close()
     except NoChipError:
