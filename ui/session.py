@@ -61,6 +61,7 @@ class LiveState:
     score: float | None = None  # 0..1, score of the reference frame; None: not calibrated yet
     source_problem: str = ""  # why the source does not deliver, with the remedy
     source: str = ""  # name of the source that delivers frames; empty: none
+    sends: tuple[int, int] = (0, 0)  # width and height of its pictures; zeros: not known
     face: bool = False
     engine: EngineReady | None = None
     engine_problem: str = ""  # reason why another engine than the chosen one is running
@@ -277,8 +278,8 @@ class Session(QObject):
 
     def _note_state(self, event: Event) -> None:
         match event:
-            case SourceBack(name=name):
-                self._set_state(source=name, source_problem="")
+            case SourceBack(name=name, facts=facts):
+                self._set_state(source=name, source_problem="", sends=(facts.width_px, facts.height_px))
             case SourceLost(what=what, remedy=remedy):
                 problem = " ".join(explained_text for explained_text in (tr(what), tr(remedy)) if explained_text)
                 self._set_state(source="", face=False, source_problem=problem)

@@ -506,16 +506,23 @@ class MainWindow(QMainWindow):
             self.splitter.restoreState(_bytes(window.splitters))
 
     def _sure(self) -> bool:
-        recording = self.captures.state.recording is not None
-        watched = tr("Others may be watching: the virtual camera or the browser source is on.")
-        what = tr("Masque is recording.") if recording else watched
+        what, then = self._what_closing_ends()
         box = QMessageBox(QMessageBox.Question, "Masque", what, QMessageBox.NoButton, self)
-        box.setInformativeText(tr("Close anyway? A recording is finished properly."))
+        box.setInformativeText(then)
         close = box.addButton(tr("Close"), QMessageBox.AcceptRole)
         stay = box.addButton(tr("Stay"), QMessageBox.RejectRole)
         box.setDefaultButton(stay)
         box.exec_()
         return box.clickedButton() is close
+
+    def _what_closing_ends(self) -> tuple[str, str]:
+        """Return what is on, and the question whether to close all the same."""
+        state = self.captures.state
+        if state.recording is not None:
+            return tr("Masque is recording."), tr("Close anyway? The recording is finished properly.")
+        if state.camera:
+            return tr("The virtual camera is on: others may be watching."), tr("Close anyway?")
+        return tr("The browser source is on: others may be watching."), tr("Close anyway?")
 
 
 def _text(data: QByteArray) -> str:

@@ -17,6 +17,7 @@ from avatar.sources.camera_list import CameraInfo
 from avatar.system import v4l2
 from avatar.system.message import Message, together
 
+USUAL_SIZE = (1280, 720)  # requested unless another is chosen
 FIRST_S = 6.0  # limit from opening to the first frame; slow cameras take three
 SILENT_S = 2.0  # limit between two frames
 BLACK_S = 3.0  # limit of black frames; cameras begin with a few
@@ -32,7 +33,7 @@ _SHARED = "Close other programs that use it (a call, a browser tab, another Masq
 class Camera:
     """One camera. Construction returns at once; `read` reports errors."""
 
-    def __init__(self, info: CameraInfo, *, size: tuple[int, int] = (1280, 720), rate: int = 30) -> None:
+    def __init__(self, info: CameraInfo, *, size: tuple[int, int] = USUAL_SIZE, rate: int = 30) -> None:
         """Start opening the camera.
 
         Args:
@@ -135,6 +136,8 @@ class Camera:
         *asked, rate = self._asked
         width, height = self._size
         if (width, height) != tuple(asked):
+            if tuple(asked) == USUAL_SIZE:  # nobody asked for it
+                return ()
             return (
                 Message(
                     "{name} has no {asked_width} x {asked_height}; it sends {width} x {height}.",

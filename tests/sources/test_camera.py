@@ -19,7 +19,7 @@ from avatar.cv import cv2
 from avatar.errors import CameraError
 from avatar.sources import camera as camera_module
 from avatar.sources import camera_list
-from avatar.sources.camera import Camera
+from avatar.sources.camera import USUAL_SIZE, Camera
 from avatar.sources.camera_list import CameraInfo, list_cameras, usual_camera
 from avatar.system import v4l2
 from avatar.system.v4l2 import VideoNode
@@ -70,7 +70,7 @@ class Driver:
 
 
 @pytest.fixture
-def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Driver], Camera]]:
+def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Camera]]:
     """Opens a camera over a driver, with short patience, and closes it twice."""
     cameras: list[Camera] = []
     monkeypatch.setattr(sys, "platform", "linux")
@@ -79,9 +79,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Driver], Camera
     for name, value in (("FIRST_S", 0.4), ("SILENT_S", 0.25), ("BLACK_S", 0.2), ("_FAILING_S", 0.05)):
         monkeypatch.setattr(camera_module, name, value)
 
-    def start(driver: Driver) -> Camera:
+    def start(driver: Driver, size: tuple[int, int] = (64, 48)) -> Camera:
         monkeypatch.setattr(cv2, "VideoCapture", driver)
-        cameras.append(Camera(INFO, size=(64, 48), rate=30))
+        cameras.append(Camera(INFO, size=size, rate=30))
         return cameras[-1]
 
     yield start
@@ -141,6 +141,12 @@ def test_what_the_camera_does_not_offer_is_told(
     camera = start(driver)
     assert camera.read().rgb.shape[:2] == size[::-1]
     assert " ".join(camera.facts.notes) == words
+
+
+def test_nothing_is_told_of_a_size_that_nobody_asked_for(start: Any) -> None:
+    picture = np.full((48, 64, 3), 200, np.uint8)
+    camera = start(Driver(pictures=lambda: picture), size=USUAL_SIZE)
+    assert camera.read().rgb.shape == picture.shape and camera.facts.notes == ()
 
 
 def test_an_input_without_signal_is_told_and_its_noise_is_not_read(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -602,14 +602,27 @@ def test_one_frame_is_converted_once(desk: Desk, monkeypatch: pytest.MonkeyPatch
     assert len(converted) == 1
 
 
-def test_the_close_question_defaults_to_stay(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        ({"camera": True}, "The virtual camera is on: others may be watching."),
+        ({"browser": True}, "The browser source is on: others may be watching."),
+        ({"camera": True, "recording": Path("show.mp4")}, "Masque is recording."),
+    ],
+)
+def test_the_close_question_names_what_is_on_and_defaults_to_stay(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, on: dict[str, Any], said: str
+) -> None:
+    asked = []
+
     def exec_(box: QMessageBox) -> int:
+        asked.append(box.text())
         box.defaultButton().click()
         return 0
 
     monkeypatch.setattr(QMessageBox, "exec_", exec_)
-    desk.captures.set_camera(True)
-    assert not desk.window._sure()
+    monkeypatch.setattr(desk.captures, "state", dataclasses.replace(desk.captures.state, **on))
+    assert desk.captures.live and not desk.window._sure() and asked == [said]
 
 
 def test_a_mistake_in_the_window_is_told_and_ends_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

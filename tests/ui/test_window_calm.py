@@ -15,7 +15,7 @@ from PyQt5.QtWidgets import QAbstractButton, QComboBox, QToolButton, QWidget
 from avatar.errors import OutputError
 from avatar.live.events import OutputFailed, OutputStarted
 from avatar.settings import Place
-from ui.widgets.choice import CalmCombo
+from ui.widgets.choice import CalmCombo, Choice
 
 
 @pytest.fixture
@@ -119,6 +119,24 @@ def test_lists_show_all_their_entries_in_full(spoken: Desk) -> None:
         assert view.sizeHintForColumn(0) <= view.viewport().width(), name
         assert combo.screen().availableGeometry().contains(view.window().geometry()), name
         combo.hidePopup()
+
+
+@pytest.mark.parametrize("chosen", ["0", "5"])
+def test_a_list_at_the_lower_edge_of_the_screen_opens_upwards(desk: Desk, chosen: str) -> None:
+    choice = Choice("Background", [(str(number), f"Background {number}") for number in range(6)])
+    screen = choice.combo.screen()
+    choice.set_value(chosen)
+    choice.setGeometry(0, screen.availableGeometry().bottom() - 80, 200, 70)
+    choice.show()
+    choice.combo.showPopup()
+    desk.bot.wait(20)
+    view = choice.combo.view()
+    rows = [view.visualRect(view.model().index(row, 0)) for row in range(6)]
+    assert all(view.viewport().rect().contains(row) for row in rows), rows
+    assert screen.availableGeometry().contains(view.window().geometry())
+    assert min(row.height() for row in rows) >= 28, "rows that a finger or a shaking hand meets"
+    choice.combo.hidePopup()
+    choice.deleteLater()
 
 
 def test_a_list_longer_than_the_screen_scrolls_to_its_end(desk: Desk) -> None:

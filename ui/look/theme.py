@@ -145,11 +145,12 @@ QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QSpinBox, QKeySequenceEdit {{
   min-height: 20px; selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
 QLineEdit:focus, QPlainTextEdit:focus, QTextEdit:focus, QComboBox:focus, QSpinBox:focus {{
   border: 2px solid {t.accent}; padding: 5px 8px; }}
+QComboBox {{ combobox-popup: 0; }}
 QComboBox::drop-down {{ width: 28px; border: none; }}
 QComboBox::down-arrow {{ image: url("{images}/down-{kind}.svg"); width: 16px; height: 16px; }}
-QComboBox QAbstractItemView {{ background: {t.surface}; border: 1px solid {t.border}; padding: 4px;
+QComboBox QAbstractItemView {{ background: {t.surface}; border: 1px solid {t.border}; border-radius: 0; padding: 4px;
   selection-background-color: {t.accent}; selection-color: {t.on_accent}; }}
-QComboBox QAbstractItemView::item {{ min-height: 28px; }}
+QComboBox QAbstractItemView::item {{ min-height: 20px; }}
 
 QCheckBox, QRadioButton {{ spacing: 9px; padding: 4px 2px; border: 2px solid transparent; border-radius: 6px; }}
 QCheckBox:focus, QRadioButton:focus {{ border: 2px solid {t.accent}; }}

@@ -176,4 +176,15 @@ class CameraSection(Section):
             text = tr("Your face is followed.")
         else:
             text = tr("No face found. Move so that your face is in the picture.")
-        set_note(self.status, text)
+        set_note(self.status, text + self._sent_instead(state))
+
+    def _sent_instead(self, state: LiveState) -> str:
+        """Return a remark if the camera sends another size than the chosen one."""
+        settings = self._session.settings.camera
+        is_camera = any(camera.id == settings.source for camera in self._cameras)
+        if not (is_camera and state.source and any(state.sends)):
+            return ""
+        width, height = state.sends
+        if (width, height) == (settings.width_px, settings.height_px):
+            return ""
+        return " " + tr("The camera sends {size}.", size=f"{width} × {height}")

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 
 from PyQt5.QtCore import Qt, pyqtSignal
 from PyQt5.QtGui import QWheelEvent
-from PyQt5.QtWidgets import QComboBox, QSizePolicy, QVBoxLayout, QWidget
+from PyQt5.QtWidgets import QComboBox, QSizePolicy, QStyledItemDelegate, QVBoxLayout, QWidget
 
 from ui.widgets.plain_text import PlainLabel
 
 
 class CalmCombo(QComboBox):
     """A combo box that leaves the mouse wheel to the panel unless it has the focus."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setItemDelegate(QStyledItemDelegate(self))  # the default one ignores the theme's height of rows
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
         """Handle the wheel only while focused."""
@@ -22,15 +26,16 @@ class CalmCombo(QComboBox):
             super().wheelEvent(event)
 
     def showPopup(self) -> None:  # noqa: N802 - Qt's name
-        """Open the list wide enough for its longest entry, within the screen."""
+        """Open the list wide enough for its longest entry and with all entries, within the screen."""
         super().showPopup()
         view = self.view()
-        popup, screen = view.window(), self.screen()
-        lacking = view.sizeHintForColumn(0) - view.viewport().width()
-        if lacking > 0 and screen is not None:
-            area = screen.availableGeometry()
-            width = min(popup.width() + lacking, area.width())
-            popup.setGeometry(min(popup.x(), area.right() + 1 - width), popup.y(), width, popup.height())
+        popup, area = view.window(), self.screen().availableGeometry()
+        place = popup.geometry()
+        place.setWidth(min(place.width() + max(0, view.sizeHintForColumn(0) - view.viewport().width()), area.width()))
+        place.moveRight(min(place.right(), area.right()))
+        if place.bottom() > area.bottom():
+            place.moveTop(max(area.top(), area.bottom() + 1 - place.height()))
+        popup.setGeometry(place)
 
 
 class Choice(QWidget):
