@@ -139,7 +139,10 @@ def run(seconds: float, seed: int, home: Path) -> int:
         time.sleep(0.002)
     monkey.ends_s = 0.0
     memory.append(_memory_kb())
+    closing_s = time.monotonic()
     clean = app.close()
+    if not clean:
+        print(f"Closing gave up after {time.monotonic() - closing_s:.1f} s; what still ran:", _stacks(), sep="\n")
     time.sleep(0.5)
     left = [thread.name for thread in set(threading.enumerate()) - before if type(thread).__name__ != "TMonitor"]
     grew = memory[-1] / memory[0]
@@ -160,6 +163,14 @@ def _go_on(monkey: Monkey, errors: list[str]) -> None:
     except Exception:
         errors.append(traceback.format_exc())
         monkey.ends_s = 0.0
+
+
+def _stacks() -> str:
+    """Return where each of Masque's threads is."""
+    names = {thread.ident: thread.name for thread in threading.enumerate() if thread.name.startswith("masque-")}
+    frames = sys._current_frames().items()
+    told = [(names[ident], "".join(traceback.format_stack(frame)[-12:])) for ident, frame in frames if ident in names]
+    return "\n".join(f"{name}:\n{stack}" for name, stack in told)
 
 
 def _memory_kb() -> int:

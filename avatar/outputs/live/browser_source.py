@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.errors import OutputError
@@ -37,7 +38,11 @@ PATH_BYTES = 18  # random bytes in the address
 _PAGE = Path(__file__).with_name("browser_page.html")
 _JPEG_QUALITY = 90
 _IN_FLIGHT = 2  # frames sent and not drawn yet: one in transit while the other is decoded
-_HEADER = struct.Struct("<II")  # sequence, length of the colour in bytes
+_HEADER = struct.Struct(
+    "<IIHHHH"
+)  # sequence, length of the colour in bytes, size of the frame, left and top of the part
+_INVISIBLE = 5  # alpha up to which the page draws nothing: JPEG adds as much to plain areas
+_STEP = 64  # pixels in which the part that is sent grows, so that its size rarely changes
 _DRAW_TIMEOUT_S = 10.0  # then the viewer is disconnected; its page reconnects
 _POLL_S = 0.5
 _SAMPLES = 300
@@ -184,43 +189,78 @@ class BrowserSource:
             self._viewers[inbox] = connection
             if self._shown is not None:
                 inbox.put(_Packed(self._shown))
+        flight = _Flight()
+        listening = threading.Thread(
+            target=self._take_answers, args=(connection, flight), name="masque-browser-answers", daemon=True
+        )
+        listening.start()
         try:
-            self._feed(connection, inbox)
+            self._feed(connection, inbox, flight)
         except (ConnectionClosed, OSError):
             pass  # disconnected; an open page reconnects
         finally:
             with self._lock:
                 self._viewers.pop(inbox, None)
             inbox.close()
+            with contextlib.suppress(OSError):
+                connection.close()  # which ends the other thread
+            listening.join(2)
 
-    def _feed(self, connection: ServerConnection, inbox: Latest[_Packed]) -> None:
-        flying: dict[int, int] = {}  # captured_ns by sequence
-        while not self._closing:
-            packed = None if len(flying) >= _IN_FLIGHT else inbox.take(timeout_s=_POLL_S)
+    def _feed(self, connection: ServerConnection, inbox: Latest[_Packed], flight: _Flight) -> None:
+        """Send the newest frame whenever there is room for one. Raises: ConnectionClosed."""
+        while not self._closing and flight.wait_for_room(_DRAW_TIMEOUT_S):
+            packed = inbox.take(timeout_s=_POLL_S)
             if packed is not None:
-                sequence = packed.frame.published & 0xFFFFFFFF
-                connection.send(packed.message())
-                flying[sequence] = packed.frame.captured_ns
-            self._take_answers(connection, flying)
+                message = packed.message()
+                flight.add(packed.frame.published & 0xFFFFFFFF, packed.frame.captured_ns)
+                connection.send(message)
 
-    def _take_answers(self, connection: ServerConnection, flying: dict[int, int]) -> None:
-        """Record which frames were drawn; block while too many are in flight. Raises: ConnectionClosed."""
-        while flying:
-            try:
-                answer = connection.recv(timeout=_DRAW_TIMEOUT_S if len(flying) >= _IN_FLIGHT else 0)
-            except TimeoutError:
-                if len(flying) >= _IN_FLIGHT:
-                    connection.close()
-                return
-            sequence = int.from_bytes(answer[:4], "little") if isinstance(answer, bytes) else -1
-            captured_ns = flying.pop(sequence, None)
-            if captured_ns is not None:
-                now_s = time.monotonic()
-                self._drawn_s.append(now_s)
-                self._latencies_ms.append(1000 * now_s - captured_ns * 1e-6)
-        if not flying:
-            with contextlib.suppress(TimeoutError):
-                connection.recv(timeout=0)  # raises if the viewer has disconnected
+    def _take_answers(self, connection: ServerConnection, flight: _Flight) -> None:
+        """Note which frames were drawn, as soon as the viewer says so; until it disconnects."""
+        try:
+            for answer in connection:
+                sequence = int.from_bytes(answer[:4], "little") if isinstance(answer, bytes) else -1
+                captured_ns = flight.remove(sequence)
+                if captured_ns is not None:
+                    now_s = time.monotonic()
+                    self._drawn_s.append(now_s)
+                    self._latencies_ms.append(1000 * now_s - captured_ns * 1e-6)
+        except Exception as error:  # outermost frame of the thread; what a viewer sends may be anything
+            logger.debug("A viewer's connection failed: %s", error)
+        finally:
+            flight.end()
+
+
+class _Flight:
+    """Frames that were sent to one viewer and not drawn yet; thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._captured_ns: dict[int, int] = {}  # by sequence
+        self._ended = False
+
+    def wait_for_room(self, timeout_s: float) -> bool:
+        """Wait until another frame may be sent; False: the viewer draws none in that time, or is gone."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._captured_ns) < _IN_FLIGHT or self._ended, timeout_s)
+            return len(self._captured_ns) < _IN_FLIGHT and not self._ended
+
+    def add(self, sequence: int, captured_ns: int) -> None:
+        """Note that a frame is sent."""
+        with self._changed:
+            self._captured_ns[sequence] = captured_ns
+
+    def remove(self, sequence: int) -> int | None:
+        """Note that a frame was drawn, and return when it was captured; None: it was not sent."""
+        with self._changed:
+            self._changed.notify()
+            return self._captured_ns.pop(sequence, None)
+
+    def end(self) -> None:
+        """Note that the viewer is gone."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
 
 
 class _Packed:
@@ -235,11 +275,28 @@ class _Packed:
         """Return the bytes to send: header, colour and alpha."""
         with self._lock:
             if self._message is None:
-                frame = self.frame
-                colour = _jpeg(frame.rgb[..., ::-1])
-                alpha = b"" if frame.alpha is None else _jpeg(frame.alpha)
-                self._message = _HEADER.pack(frame.published & 0xFFFFFFFF, len(colour)) + colour + alpha
+                self._message = _coded(self.frame)
             return self._message
+
+
+def _coded(frame: Frame) -> bytes:
+    """Return header, colour and alpha of the part of a frame in which anything can be seen."""
+    height, width = frame.rgb.shape[:2]
+    left, top, right, bottom = (0, 0, width, height) if frame.alpha is None else _visible_part(frame.alpha)
+    rgb = frame.rgb[top:bottom, left:right]
+    colour = _jpeg(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    alpha = b"" if frame.alpha is None else _jpeg(frame.alpha[top:bottom, left:right])
+    return _HEADER.pack(frame.published & 0xFFFFFFFF, len(colour), width, height, left, top) + colour + alpha
+
+
+def _visible_part(alpha: npt.NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the part of an (H, W) matte that is not transparent, in steps."""
+    height, width = alpha.shape
+    x, y, across, down = cv2.boundingRect(cv2.compare(alpha, _INVISIBLE, cv2.CMP_GT))
+    left, top = x // _STEP * _STEP, y // _STEP * _STEP
+    right = min(width, -(-max(x + across, left + 1) // _STEP) * _STEP)
+    bottom = min(height, -(-max(y + down, top + 1) // _STEP) * _STEP)
+    return left, top, right, bottom
 
 
 def _jpeg(image: Any) -> bytes:

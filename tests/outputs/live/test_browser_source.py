@@ -21,7 +21,7 @@ from websockets.typing import Origin
 from avatar.cv import cv2
 from avatar.errors import OutputError
 from avatar.frames import Frame
-from avatar.outputs.live.browser_source import _HEADER, MOST_VIEWERS, BrowserSource, new_path
+from avatar.outputs.live.browser_source import _HEADER, _INVISIBLE, MOST_VIEWERS, BrowserSource, _coded, new_path
 
 BLUE = (20, 60, 200)
 
@@ -51,12 +51,18 @@ def viewer(source: BrowserSource, **changes: Any) -> ClientConnection:
 
 
 def seen(message: Any) -> tuple[int, Any, Any]:
-    """Sequence, colour (H, W, 3) and alpha (H, W) or None of a message."""
-    sequence, length = _HEADER.unpack_from(message)
+    """Sequence, colour (H, W, 3) and alpha (H, W) or None of a message, of the whole frame."""
+    sequence, length, width, height, left, top = _HEADER.unpack_from(message)
     parts = message[_HEADER.size : _HEADER.size + length], message[_HEADER.size + length :]
-    colour = np.asarray(cv2.imdecode(np.frombuffer(parts[0], np.uint8), cv2.IMREAD_COLOR))[..., ::-1]
-    alpha = cv2.imdecode(np.frombuffer(parts[1], np.uint8), cv2.IMREAD_GRAYSCALE) if parts[1] else None
-    return sequence, colour, alpha
+
+    def whole(part: bytes, kind: int, shape: tuple[int, ...]) -> Any:
+        image = np.asarray(cv2.imdecode(np.frombuffer(part, np.uint8), kind))
+        canvas = np.zeros(shape, np.uint8)
+        canvas[top : top + image.shape[0], left : left + image.shape[1]] = image
+        return canvas
+
+    colour = whole(parts[0], cv2.IMREAD_COLOR, (height, width, 3))[..., ::-1]
+    return sequence, colour, whole(parts[1], cv2.IMREAD_GRAYSCALE, (height, width)) if parts[1] else None
 
 
 def answer(source: BrowserSource, path: str | None = None, **headers: str) -> http.client.HTTPResponse:
@@ -87,6 +93,51 @@ def test_a_viewer_gets_colour_and_alpha(source: BrowserSource) -> None:
         source.send(frame_at(8, 90))
         assert seen(looking.recv(timeout=10))[2] is None, "opaque frames need none"
     wait(lambda: source.viewers == 0)
+
+
+def patch_at(box: tuple[int, int, int, int], size: tuple[int, int] = (1280, 720), number: int = 1) -> Frame:
+    """A blue rectangle (left, top, right, bottom) on nothing."""
+    rgb, alpha = np.zeros((*size[::-1], 3), np.uint8), np.zeros(size[::-1], np.uint8)
+    left, top, right, bottom = box
+    rgb[top:bottom, left:right], alpha[top:bottom, left:right] = BLUE, 255
+    return Frame(rgb, number, time.monotonic_ns(), published=number, alpha=alpha)
+
+
+@pytest.mark.parametrize(
+    ("box", "sent"),
+    [
+        ((1000, 500, 1100, 600), (960, 448, 1152, 640)),
+        ((0, 0, 1, 1), (0, 0, 64, 64)),
+        ((1279, 719, 1280, 720), (1216, 704, 1280, 720)),
+        ((0, 0, 1280, 720), (0, 0, 1280, 720)),
+        ((0, 0, 0, 0), (0, 0, 64, 64)),  # nothing at all
+    ],
+)
+def test_only_the_part_with_the_avatar_is_sent(box: tuple[int, int, int, int], sent: tuple[int, int, int, int]) -> None:
+    frame = patch_at(box)
+    assert frame.alpha is not None
+    frame.alpha[frame.alpha == 0] = _INVISIBLE  # as a matte may be where nothing is
+    message = _coded(frame)
+    *_, left, top = _HEADER.unpack_from(message)
+    _, colour, alpha = seen(message)
+    where = np.argwhere(alpha > 100)
+    assert colour.shape == frame.rgb.shape and (left, top) == sent[:2]
+    if len(where):
+        (upper, first), (lower, last) = where.min(0), where.max(0)
+        assert np.abs(np.array([first, upper, last + 1, lower + 1]) - box).max() <= 1
+    length = _HEADER.unpack_from(message)[1]
+    part = cv2.imdecode(np.frombuffer(message[_HEADER.size :][:length], np.uint8), cv2.IMREAD_COLOR)
+    assert part is not None and part.shape[:2] == (sent[3] - sent[1], sent[2] - sent[0])
+
+
+def test_the_time_of_drawing_is_that_of_the_answer_not_of_the_next_frame(source: BrowserSource) -> None:
+    with viewer(source) as looking:
+        wait(lambda: source.viewers == 1)
+        source.send(frame_at(1))
+        sequence, *_ = seen(looking.recv(timeout=10))
+        looking.send(sequence.to_bytes(4, "little"))
+        wait(lambda: source.latency_ms() is not None)  # although no other frame follows
+        assert source.rate() > 0
 
 
 def test_who_comes_later_sees_what_is_shown_at_once(source: BrowserSource) -> None:
@@ -277,6 +328,22 @@ def test_a_browser_lays_the_avatar_over_what_is_behind(source: BrowserSource, tm
         shows(page, red, blue)
         show.level = 128  # opaque
         shows(page, (128, 128, 128), (128, 128, 128))
+
+
+@needs_browser
+@pytest.mark.timeout(300)
+def test_each_part_lies_in_its_place_on_a_page_of_any_shape(source: BrowserSource, tmp_path: Path) -> None:
+    with chromium(tmp_path, (640, 480)) as page:  # the frame is half as large there, below 60 empty rows
+        page.go_to(source.address)
+        wait(lambda: source.viewers == 1)
+        for left, top in ((1000, 500), (30, 20), (600, 620)):
+            source._drawn_s.clear()
+            source.send(patch_at((left, top, left + 80, top + 80), number=left))
+            wait(lambda: source._drawn_s)
+            seen = np.argwhere(np.abs(page.screenshot().astype(int) - BLUE).max(-1) < 60)
+            (upper, first), (lower, last) = seen.min(0), seen.max(0)
+            wanted = left / 2, 60 + top / 2, left / 2 + 39, 60 + top / 2 + 39
+            assert np.abs(np.array([first, upper, last, lower]) - wanted).max() <= 1.5, (left, top)
 
 
 @needs_browser
