@@ -66,6 +66,7 @@ class Portrait:
     alpha: AlphaImage | None = None  # (H, W), 255 = opaque; transparent pixels are background
     part: Box | None = None  # the part to animate, for engines that animate a part; None: the engine chooses
     outline: FloatArray | None = None  # (478, 2), landmarks that place the part, smoothed over a clip; None: the face's
+    separate: bool = False  # tell the person from the background, also where that is work of its own
 
 
 @dataclass(frozen=True)
@@ -166,9 +167,12 @@ class ImageEngine(Engine, Protocol):
 
 @runtime_checkable
 class LayeredEngine(Engine, Protocol):
-    """An engine that tells the person from the background, so that another one can be put behind."""
+    """An engine that tells the person from the background, so that another one can be put behind.
 
-    def background(self) -> RgbImage:
+    Both are None for a portrait that was not to be separated, or that shows no face and has no alpha channel.
+    """
+
+    def background(self) -> RgbImage | None:
         """Return the portrait without the person, (H, W, 3), not to be modified: one array while the portrait is on.
 
         Raises:
@@ -176,7 +180,7 @@ class LayeredEngine(Engine, Protocol):
         """
         ...
 
-    def matte(self) -> AlphaImage:
+    def matte(self) -> AlphaImage | None:
         """Return which part of the frame drawn last is the person, (H, W).
 
         Raises:
@@ -237,7 +241,6 @@ class EngineEntry:
     knows_regions: bool = False  # has regions and retargeting
     has_panels: bool = False  # supports `--show motion`
     has_renderers: bool = False  # accepts --render
-    separates_background: bool = False  # another background can be put behind the person: a `LayeredEngine`
     needs_gpu: bool = False  # takes seconds for a frame on a processor
     own_templates: bool = False  # its motion templates hold parameters of its own: a `MeasuringEngine`
     takes_clips: bool = False  # a video can be its portrait, offline: each frame is a portrait of its own

@@ -257,8 +257,10 @@ class EngineManager:
             self._tell_where()
             self._warn_before(self._engine.ready)
         ready.engine.show(ready.portrait)
-        self.shown = wanted
-        self._report(AvatarReady(wanted.avatar, 1000 * (time.monotonic() - self._asked_s), ready.notes))
+        self.shown, notes = wanted, ready.notes
+        if self.wanted.canvas.background != "own" and ready.engine.is_inseparable:
+            notes += (Message("No face was found in {name}, so its own background stays.", name=wanted.avatar),)
+        self._report(AvatarReady(wanted.avatar, 1000 * (time.monotonic() - self._asked_s), notes))
 
     def _tell_where(self) -> None:
         """Report what the engine runs on, when it is opened and whenever that changes."""

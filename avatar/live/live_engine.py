@@ -22,7 +22,7 @@ from avatar.engines.base import (
 from avatar.engines.crop import FACE_MESH, Framing
 from avatar.engines.registry import create_engine
 from avatar.errors import AvatarError
-from avatar.frames import PortraitLayers, RgbImage
+from avatar.frames import AlphaImage, PortraitLayers, RgbImage
 from avatar.live.config import LiveConfig
 from avatar.live.events import EngineReady
 from avatar.live.idle_images import IdleImages, builtin_idle_images
@@ -51,6 +51,7 @@ class _Fade:
     """Cross-fade from the last frame of the previous reference, because images cannot be blended as faces can."""
 
     before: RgbImage
+    matte: AlphaImage | None  # of that frame; None: not asked for
     began_s: float
     length_s: float
 
@@ -74,7 +75,9 @@ class LiveEngine:
         self._motion, self._idle = motion, idle
         self._reference: Face | RgbImage | None = None  # reference that the engine was calibrated with
         self._shown: RgbImage | None = None
+        self._matte: AlphaImage | None = None  # of the last frame, if it was asked for
         self._fade: _Fade | None = None
+        self._share = 1.0  # opacity of the last frame in that fade
         self._prepared: _Prepared | None = None  # that is on
         self.arrival: Arrival | None = None  # the frame drawn last, if it was drawn elsewhere
 
@@ -99,6 +102,11 @@ class LiveEngine:
         facts = self.engine.facts
         return EngineReady(facts.engine, facts.device, facts.precision, facts.why)
 
+    @property
+    def is_inseparable(self) -> bool:
+        """True if the person of the portrait that is on cannot be told from its background."""
+        return isinstance(self.engine, LayeredEngine) and self.engine.background() is None
+
     def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool = True) -> _Prepared:
         """Prepare a portrait at the size at which the canvas shows it; may run on another thread.
 
@@ -110,7 +118,7 @@ class LiveEngine:
             report.raise_if_refused()
         height, width = source.rgb.shape[:2]
         size_px = config.size or _size_drawn(width, height, config)
-        portrait = Portrait(source.rgb, report.face, source.alpha)
+        portrait = Portrait(source.rgb, report.face, source.alpha, separate=True)
         prepared = self.engine.prepare(portrait, size_px, use_second_core=use_second_core)
         return _Prepared(prepared, config.avatar, *_place_of(report.face, width, height))
 
@@ -118,7 +126,7 @@ class LiveEngine:
         """Draw this portrait from the next frame on."""
         self.engine.show(prepared.portrait)
         self._prepared = prepared
-        self._shown = self._fade = None
+        self._shown = self._fade = self._matte = None
 
     def set_motion(self, motion: MotionSettings) -> None:
         """Change the motion transfer from the next frame on."""
@@ -156,8 +164,8 @@ class LiveEngine:
         assert prepared is not None
         layers = PortraitLayers(prepared.avatar, prepared.face, face_size=prepared.face_size)
         if isinstance(self.engine, LayeredEngine):
-            matte = self.engine.matte() if with_matte else None
-            layers = replace(layers, background=self.engine.background(), matte=matte)
+            self._matte = self.engine.matte() if with_matte else None
+            layers = replace(layers, background=self.engine.background(), matte=self._faded_matte(self._matte))
         return layers
 
     def close(self) -> None:
@@ -180,19 +188,27 @@ class LiveEngine:
             moment = state.reference_moment if reference is state.reference_image else ()
             self.engine.calibrate(Driving(face=state.reference, image=reference, moment=moment))
             if self._shown is not None:
-                self._fade = _Fade(self._shown, time_s, CATCH_S if state.following else EASE_S)
+                self._fade = _Fade(self._shown, self._matte, time_s, CATCH_S if state.following else EASE_S)
         self._shown = self.engine.draw(Driving(face=state.face, image=image))
         return self._faded(self._shown, time_s)
 
     def _faded(self, rgb: RgbImage, time_s: float) -> RgbImage:
         """Cross-fade (H, W, 3) uint8 from the previous reference's last frame."""
+        self._share = 1.0
         if self._fade is None or self._fade.before.shape != rgb.shape:
             return rgb
         share = float(smoothstep((time_s - self._fade.began_s) / self._fade.length_s))
         if share >= 1:
             self._fade = None
             return rgb
+        self._share = share
         return np.asarray(cv2.addWeighted(rgb, share, self._fade.before, 1 - share, 0.0))
+
+    def _faded_matte(self, matte: AlphaImage | None) -> AlphaImage | None:
+        """Cross-fade an (H, W) matte as its frame was."""
+        if matte is None or self._share >= 1 or self._fade is None or self._fade.matte is None:
+            return matte
+        return np.asarray(cv2.addWeighted(matte, self._share, self._fade.matte, 1 - self._share, 0.0))
 
 
 def _size_drawn(width_px: int, height_px: int, config: LiveConfig) -> int:

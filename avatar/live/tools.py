@@ -18,7 +18,7 @@ from avatar.tracking import FaceTracker, open_tracker
 
 def _open_source(spec: str, size: tuple[int, int], rate: int) -> FrameSource:
     if is_voice(spec):
-        return VoiceSource(Microphone(microphone_of(spec)))
+        return VoiceSource(Microphone(microphone_of(spec), prompt=True))
     return as_upright(open_source(spec, size=size, rate=rate))
 
 

@@ -11,14 +11,14 @@ import numpy as np
 from avatar.errors import CameraError
 from avatar.frames import Frame, blank_image
 from avatar.motion.idle import RATE, SIDE_PX
-from avatar.motion.speech import HOP, RATE_HZ, Downsampler, SpeechReader
+from avatar.motion.speech import RATE_HZ, Downsampler, SpeechReader
 from avatar.motion.voice import VoiceMotion, neutral_face
 from avatar.sources.base import SourceFacts
 from avatar.sources.microphone import SoundSource
 from avatar.tracking.face import Face
 
 DEAD_S = 2.0  # without sound, not even silence
-LAG_NS = 50_000_000  # by which the mouth follows its sound: half a window, and the filter
+LAG_NS = 23_000_000  # by which the mouth follows its sound, measured: half a window, and the filter
 _PERIOD_S = 1 / RATE
 _REST_FRAMES = RATE // 2  # at first, so that the reference frame is a face at rest
 _EMPTY = blank_image(SIDE_PX, SIDE_PX)
@@ -41,6 +41,7 @@ class VoiceSource:
         self._microphone = microphone
         self._downsampler, self._reader, self._motion = Downsampler(), SpeechReader(), VoiceMotion()
         self._sequence = 0
+        self._given = 0  # samples that the reader was given
         self._heard_s = self._next_s = time.monotonic()
         self._sound_ns = time.monotonic_ns()  # when the newest analysed sound was heard
         self._stopping = threading.Event()
@@ -76,7 +77,10 @@ class VoiceSource:
     def _listen(self, now_s: float) -> None:
         for block in self._microphone.take():
             self._heard_s = now_s
+            samples = np.asarray(self._downsampler.take(block.samples))
+            self._given += len(samples)
             ends_ns = block.heard_ns + round(len(block.samples) / (RATE_HZ * Downsampler.TIMES) * 1e9)
-            self._sound_ns = max(self._sound_ns, ends_ns - round(HOP / RATE_HZ * 1e9))
-            for _, mouth in self._reader.hear(np.asarray(self._downsampler.take(block.samples))):
+            for read_s, mouth in self._reader.hear(samples):
                 self._motion.follow(mouth)
+                unread_s = self._given / RATE_HZ - read_s
+                self._sound_ns = max(self._sound_ns, ends_ns - round(unread_s * 1e9))

@@ -44,8 +44,11 @@ def drive_by_images(
     with contextlib.closing(tools.open_tracker()) as tracker:
         portrait = tools.read_portrait(source, tracker, "none", options.turn_deg)
         notes += portrait.turn_notes()
-        face = next(iter(portrait.faces), None) if wants.follows_faces else None
-        animated = Portrait(portrait.rgb, face, portrait.alpha, portrait_part(options, portrait))
+        person = next(iter(portrait.faces), None)
+        face = person if wants.follows_faces else None
+        animated = Portrait(
+            portrait.rgb, person, portrait.alpha, portrait_part(options, portrait), separate=options.separates
+        )
         height, width = portrait.rgb.shape[:2]
         with open_driving(options.driving) as driving:  # the header suffices here; the true rate needs a full pass
             planned = plan_size(options, width, height, driving.facts)

@@ -37,10 +37,12 @@ def drive_by_parameters(
     track, clip = read_template(options.driving, engine)
     with contextlib.closing(tools.open_tracker()) as tracker:
         portrait = tools.read_portrait(source, tracker, "none", options.turn_deg)
-        face = next(iter(portrait.faces), None) if engine.wants.follows_faces else None
+        person = next(iter(portrait.faces), None)
         height, width = portrait.rgb.shape[:2]
         planned = plan_size(options, width, height, clip.facts)
-        animated = Portrait(portrait.rgb, face, portrait.alpha, portrait_part(options, portrait))
+        animated = Portrait(
+            portrait.rgb, person, portrait.alpha, portrait_part(options, portrait), separate=options.separates
+        )
         engine.show(tools.prepare(engine, animated, planned.side_px))
     reference = choose_reference_row(options, track, clip, engine)
     engine.calibrate(Driving(measured=track.row(reference)))

@@ -54,6 +54,10 @@ def check_portrait_clip(options: AnimateOptions, entry: EngineEntry) -> None:
         raise UsageError(
             Message("{name} is a video, whose crop follows its face.", name=name), remedy="Leave --crop out."
         )
+    if options.separates:  # mattes of single frames would flicker, and frames without a face have none
+        raise UsageError(
+            Message("{name} is a video, which keeps its own background.", name=name), remedy="Leave --background out."
+        )
     if options.turn_deg is not None:
         raise UsageError(
             Message("{name} is a video, which is turned until its face is upright.", name=name),

@@ -77,6 +77,11 @@ class AnimateOptions:
         return self.background.kind == "transparent"
 
     @property
+    def separates(self) -> bool:
+        """True if another background is put behind the person."""
+        return self.background.kind != "own"
+
+    @property
     def engine_config(self) -> EngineConfig:
         """Options with which the engine is opened."""
         return EngineConfig(
@@ -113,11 +118,6 @@ class Tools:
 def _check_background(options: AnimateOptions) -> None:
     if options.background.kind == "own":
         return
-    if not ENTRIES[options.engine].separates_background:
-        raise UsageError(
-            Message("The engine {name} keeps the portrait's own background.", name=options.engine),
-            remedy="Leave --background out, or add --engine warp.",
-        )
     if options.transparent and kind_of(options.output) not in (OutputKind.WEBM, OutputKind.PNG_FOLDER):
         raise UsageError(
             Message("{name} cannot be transparent.", name=options.output.name),

@@ -19,6 +19,7 @@ from avatar.system.program import how_to_install
 RATE_HZ = 48_000
 _KEPT_BLOCKS = 1500  # buffer of 30 s; a recorder empties it several times a second
 _BLOCK = 960  # samples, 20 ms
+_PROMPT_BLOCK = 480
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,13 @@ class SoundMonitor:
 class Microphone:
     """The system's default microphone, or one by name."""
 
-    def __init__(self, name: str | None = None, *, monitor: SoundMonitor | None = None) -> None:
+    def __init__(self, name: str | None = None, *, monitor: SoundMonitor | None = None, prompt: bool = False) -> None:
         """Open the microphone and start recording.
 
         Args:
             name: as `list_microphones` has it; None: the system's default.
             monitor: is told the level, and says whether it is muted.
+            prompt: deliver sound as soon as possible, for a voice that drives; a busy machine may then lose some of it.
         Raises:
             OutputError: sounddevice or PortAudio is not installed, or there is no such microphone.
         """
@@ -76,7 +78,13 @@ class Microphone:
         try:
             device = None if name is None else _number_of(name, sounddevice)
             self._stream: Any = sounddevice.InputStream(
-                samplerate=RATE_HZ, channels=1, dtype="float32", blocksize=_BLOCK, device=device, callback=self._hear
+                samplerate=RATE_HZ,
+                channels=1,
+                dtype="float32",
+                blocksize=_PROMPT_BLOCK if prompt else _BLOCK,
+                latency="low" if prompt else "high",
+                device=device,
+                callback=self._hear,
             )
             self._stream.start()
         except (sounddevice.PortAudioError, ValueError) as error:

@@ -11,20 +11,21 @@ import numpy as np
 import pytest
 from fakes import FakeTracker
 from live_fakes import Rig
-from voices import VOWELS, vowel
+from voices import VOWELS, syllables, vowel
 
 from avatar.errors import CameraError
 from avatar.live import voice_source
 from avatar.live.config import LiveConfig, is_voice
 from avatar.live.events import FaceFound, SourceNote
-from avatar.live.voice_source import VoiceSource
+from avatar.live.voice_source import LAG_NS, VoiceSource
 from avatar.motion.expression import CLOSED_LIPS, Expression, lip_gap
 from avatar.motion.idle import SIDE_PX
+from avatar.motion.speech import SpeechReader
 from avatar.settings import CameraSettings, Settings, SoundSettings
 from avatar.sources.microphone import RATE_HZ, SoundBlock
 from avatar.tracking.face import Face
 
-BLOCK = RATE_HZ // 50
+BLOCK = RATE_HZ // 100
 
 
 class PlayedMicrophone:
@@ -45,6 +46,11 @@ class PlayedMicrophone:
             blocks.append(SoundBlock(samples, self._began_ns + self._place * 1_000_000_000 // RATE_HZ))
             self._place += BLOCK
         return blocks
+
+    @property
+    def played_ns(self) -> int:
+        """When the last sample that it handed out was heard."""
+        return self._began_ns + self._place * 1_000_000_000 // RATE_HZ
 
     def close(self) -> None:
         self.closed = True
@@ -74,6 +80,29 @@ def test_the_mouth_opens_soon_after_the_word_begins_and_shuts_after_it() -> None
     assert ages_ns.min() > 0  # no frame is older or younger than the sound it shows
     source.close()
     assert microphone.closed
+
+
+def test_the_lag_is_that_of_the_mouth_behind_its_sound() -> None:
+    sound = syllables(12)
+    read = list(SpeechReader().hear(sound))
+    ends_s, jaw = np.array([end_s for end_s, _ in read]), np.array([mouth.jaw for _, mouth in read])
+    loud = np.sqrt(np.sqrt(np.convolve(sound**2, np.full(133, 1 / 133), "same")))  # over 8 ms
+    at_s = np.arange(len(sound)) / 16_000
+    lags_s = np.arange(0, 0.1, 0.001)
+    alike = [np.corrcoef(jaw, np.interp(ends_s - lag_s, at_s, loud))[0, 1] for lag_s in lags_s]
+    assert lags_s[np.argmax(alike)] == pytest.approx(LAG_NS * 1e-9, abs=0.006) and max(alike) > 0.8
+
+
+def test_a_frame_is_as_old_as_the_newest_sound_that_was_read() -> None:
+    """Half a hop stays unread, as windows begin every hop and last two and a half."""
+    microphone = PlayedMicrophone(spoken())
+    source = VoiceSource(microphone)
+    source.read()
+    for _ in range(3):
+        time.sleep(0.1)  # all that is heard comes at once
+        frame = source.read()
+        unread_ns = microphone.played_ns - (frame.captured_ns + LAG_NS)
+        assert 0 <= unread_ns <= 10_000_000
 
 
 def test_it_begins_at_rest_whatever_is_heard() -> None:

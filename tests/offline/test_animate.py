@@ -43,6 +43,7 @@ from avatar.library.importing import Choice
 from avatar.library.library import Library
 from avatar.motion.template import save_template
 from avatar.offline.animate import AnimateResult, animate, beside
+from avatar.offline.background import replace_background
 from avatar.offline.job import AnimateOptions, Tools
 from avatar.outputs.background_choice import BackgroundChoice, parse_background
 from avatar.portrait import check as portrait
@@ -605,6 +606,19 @@ def test_the_portrait_tilts_as_the_driver_does(face_model: Path, nodding_clip: P
     assert np.allclose(np.array(drawn) - drawn[0], np.array(driven) - driven[0], atol=4)
 
 
+def test_what_a_generator_draws_is_cut_out_as_it_moves(face_model: Path, nodding_clip: Path, tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    out, transparent = tmp_path / "frames", parse_background("transparent")
+    options = AnimateOptions("astronaut", nodding_clip, out, engine="fomm", size=320, background=transparent)
+    animate(replace(options, reference="first"))
+    alphas = [alpha for each in sorted(out.iterdir()) if (alpha := load_image_alpha(each)[1]) is not None]
+    assert len(alphas) == 8
+    for alpha in alphas:
+        assert 0.1 < (alpha > 128).mean() < 0.7 and alpha[:20, :20].max() < 40 and alpha[:20, -20:].max() < 40
+    changes = [float(np.abs(alpha.astype(int) - alphas[0]).mean()) for alpha in alphas]
+    assert changes == sorted(changes) and changes[-1] > 2, "the head tilts more and more, and its outline with it"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="the signal is a POSIX one")
 def test_a_polite_kill_clears_up(face_model: Path, nodding_clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
@@ -709,12 +723,30 @@ def test_a_result_has_another_background(bench: Bench, background: str) -> None:
     assert np.abs(first[256, 256] - (STRAIGHT - 12)).max() < 6
 
 
-def test_transparency_needs_a_file_and_an_engine_for_it(bench: Bench) -> None:
+def test_the_panels_beside_a_frame_keep_their_background() -> None:
+    engine = LayeredFake()
+    engine.source = plain(60, (512, 512))
+    panels = plain(200, (512, 512))
+    drawn = np.hstack([engine.draw(Driving()), panels])
+    green = replace_background(engine, parse_background("green"))(drawn)
+    assert tuple(green[20, 20]) == (0, 177, 64) and np.array_equal(green[:, 512:], panels)
+    cut = replace_background(engine, parse_background("transparent"))(drawn)
+    assert cut[20, 20, 3] == 0 and np.array_equal(cut[:, 512:, :3], panels) and (cut[:, 512:, 3] == 255).all()
+
+
+def test_without_a_person_to_tell_there_is_no_other_background(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_clip(bench.clip)
+    bench.engine = LayeredFake()
+    monkeypatch.setattr(LayeredFake, "background", lambda self: None)
+    refused = bench.refusal(UsageError, background=parse_background("green"))
+    assert "No face" in refused.what and "--background" in refused.remedy
+
+
+def test_transparency_needs_a_file_for_it(bench: Bench) -> None:
     make_clip(bench.clip)
     transparent = parse_background("transparent")
     assert ".webm" in bench.refusal(UsageError, background=transparent).remedy
     bench.refusal(UsageError, background=transparent, output=bench.folder / "out.gif")
-    assert "fomm" in bench.refusal(UsageError, background=transparent, engine="fomm").what
     with pytest.raises(UsageError):
         bench.run(background=BackgroundChoice("image", image=bench.portrait), output=bench.portrait)
 

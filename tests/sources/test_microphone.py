@@ -100,6 +100,13 @@ def test_a_microphone_to_which_nobody_listens_keeps_half_a_minute(stream_of: Cal
     assert len(microphone.take()) == 1500
 
 
+def test_a_voice_that_drives_is_heard_sooner_than_one_that_is_recorded(stream_of: Callable[[], Stream]) -> None:
+    Microphone()
+    assert stream_of().options["latency"] == "high", "a recording must lose nothing"
+    Microphone(prompt=True)
+    assert stream_of().options["latency"] == "low" and stream_of().options["blocksize"] <= RATE_HZ // 100
+
+
 def test_microphones_are_listed_once_and_the_default_first(stream_of: Callable[[], Stream]) -> None:
     assert list_microphones() == ("Built-in", "Headset")
 

@@ -90,6 +90,7 @@ class FakeLiveEngine:
     needs_face = follows_faces = True
     framing = FACE_MESH
     arrival = None
+    is_inseparable = False
 
     def __init__(self, config: LiveConfig) -> None:
         self.ready = EngineReady(config.engine, "cpu", "fake", "")

@@ -7,7 +7,6 @@ from pathlib import Path
 from PyQt5.QtGui import QColor, QIcon, QPixmap
 from PyQt5.QtWidgets import QColorDialog, QFileDialog, QPushButton, QWidget
 
-from avatar.engines.registry import ENTRIES
 from avatar.errors import AvatarError
 from avatar.images.load import SUFFIXES, load_image
 from avatar.settings import Settings
@@ -80,11 +79,9 @@ class FrameSection(Section):
         self.crossfade.set_value(fade)
 
     def _about(self, settings: Settings) -> str:
-        canvas, entry = settings.canvas, ENTRIES.get(settings.engine.name)
+        canvas = settings.canvas
         if canvas.background == "own":
             return ""
-        if entry is not None and not entry.separates_background:
-            return tr("The engine {name} keeps the portrait's own background.", name=entry.name)
         if canvas.background == "transparent":
             return tr("For the browser source, snapshots and files. Where there is no transparency, others see the "
                       "portrait's own background.")  # fmt: skip

@@ -15,10 +15,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+import numpy.typing as npt
 
 from avatar.cv import cv2
 from avatar.engines.crop import feather, scaled
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import AlphaImage, FloatArray, RgbImage
 from avatar.images.box import Box
 
 AGREE = 0.10  # difference between prediction and moved portrait, of the full range, that halves the trust
@@ -76,10 +77,7 @@ class Composer:
             (box.height, box.width, 3) uint8.
         """
         width, height = self._box.width, self._box.height
-        places = enlarged(deformation, width, height)
-        places += 1
-        places *= np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
-        moved = cv2.remap(self._part, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        moved = moved_part(self._part, deformation)
         rough = scaled(moved, prediction.shape[1], prediction.shape[0])
         trust = cv2.resize(self._trust(prediction, rough, occlusion), (width, height), interpolation=cv2.INTER_LINEAR)
         detail = cv2.subtract(moved, scaled(rough, width, height), dtype=cv2.CV_32F)
@@ -95,6 +93,32 @@ class Composer:
             shown = np.clip((occlusion - SURE[0]) / (SURE[1] - SURE[0]), 0, 1)
             trust *= cv2.resize(shown, prediction.shape[1::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(trust, np.float32)
+
+
+class MatteMover:
+    """The matte of one portrait, carried by the dense motion of each frame."""
+
+    def __init__(self, matte: AlphaImage, box: Box) -> None:
+        """Take the portrait's matte, (H, W) uint8, and the part of it that the model animates."""
+        self._matte, self._box = matte, box
+        self._part = np.ascontiguousarray(box.of(matte))
+        self._new = feather(box, matte)[..., 0]
+
+    def __call__(self, deformation: FloatArray) -> AlphaImage:
+        """Return the matte of a frame, (H, W) uint8, a new array; `deformation`: (a, b, 2), as in `Composer`."""
+        whole, old = self._matte.copy(), self._part.astype(np.float32)
+        moved = moved_part(self._part, deformation)
+        self._box.of(whole)[:] = np.rint(old + (moved - old) * self._new)
+        return whole
+
+
+def moved_part(part: npt.NDArray[np.uint8], deformation: FloatArray) -> npt.NDArray[np.uint8]:
+    """Move a part of a portrait, (h, w) or (h, w, 3), by a deformation (a, b, 2) with (x, y) in [-1, 1]."""
+    height, width = part.shape[:2]
+    places = enlarged(deformation, width, height)
+    places += 1
+    places *= np.array([(width - 1) / 2, (height - 1) / 2], np.float32)
+    return np.asarray(cv2.remap(part, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
 def enlarged(places: FloatArray, width_px: int, height_px: int) -> FloatArray:

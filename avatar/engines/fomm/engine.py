@@ -10,11 +10,12 @@ import numpy as np
 
 from avatar.engines import crop as crops
 from avatar.engines.base import Driving, DrivingInput, EngineConfig, EngineFacts, Portrait
+from avatar.engines.cutout import Cutout, cut_out
 from avatar.engines.fomm.choice import FACES, WHOLE, ModelChoice, choose_model
-from avatar.engines.fomm.detail import Composer
+from avatar.engines.fomm.detail import Composer, MatteMover
 from avatar.engines.panels import MotionFacts, draw_panels
 from avatar.errors import EngineError, UsageError
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import AlphaImage, FloatArray, RgbImage
 from avatar.images.box import Box
 from avatar.motion.nearest import distances
 from avatar.settings import MotionSettings
@@ -37,6 +38,7 @@ class PreparedPortrait:
     rgb: RgbImage  # (H, W, 3)
     part: Box  # the animated part
     source: RgbImage  # (S, S, 3), the part at the model's size
+    cutout: Cutout | None = None  # None: not asked for, or there is nothing to tell the person by
 
 
 class _Stream(Protocol):
@@ -98,8 +100,10 @@ class FommEngine:
         self.wants = _wanted(self._config, self._choice)
         self._portrait: PreparedPortrait | None = None
         self._composer: Composer | None = None
+        self._mover: MatteMover | None = None
         self._driving: RgbImage | None = None  # (S, S, 3), last driving image at the model's size
         self._shown: RgbImage | None = None
+        self._at_rest = False  # the last frame is the portrait itself
         self._kp_source: Keypoints | None = None
 
     @property
@@ -117,12 +121,14 @@ class FommEngine:
     ) -> PreparedPortrait:
         """Choose the part and resize portrait and part. Raises: UsageError: the part reaches outside the portrait."""
         rgb, part = _resized(portrait.rgb, self._part(portrait), size_px)
-        return PreparedPortrait(rgb, part, crops.cut(rgb, part, self._size))
+        cutout = cut_out(portrait, rgb) if portrait.separate else None
+        return PreparedPortrait(rgb, part, crops.cut(rgb, part, self._size), cutout)
 
     def show(self, prepared: PreparedPortrait) -> None:
         """Encode this portrait, to be drawn from the next frame on; the reference frame is kept."""
         stream = self._open()
-        self._portrait, self._shown = prepared, None
+        self._portrait, self._shown, self._at_rest = prepared, None, False
+        self._mover = None if prepared.cutout is None else MatteMover(prepared.cutout.matte, prepared.part)
         if stream.device.type == "cpu":
             self._composer = Composer(prepared.rgb, prepared.part)
             stream.set_source(prepared.source)
@@ -149,13 +155,31 @@ class FommEngine:
         if self._portrait is None:
             raise EngineError("There is no portrait to animate.", remedy="Call set_source first.")
         if driving.image is None:
+            self._at_rest = self._shown is None
             return (self._portrait.rgb if self._shown is None else self._shown).copy()
-        self._driving = self._seen(driving.image)
+        self._driving, self._at_rest = self._seen(driving.image), False
         drawn = stream.animate(self._driving)
         if self._composer is not None:
             drawn = self._composer(drawn, *self._motion(stream))
         self._shown = drawn
         return drawn
+
+    def background(self) -> RgbImage | None:
+        """Return the portrait without the person, (H, W, 3); None: unknown. Raises: EngineError: none is shown."""
+        if self._portrait is None:
+            raise EngineError("There is no portrait to animate.", remedy="Call set_source first.")
+        return None if self._portrait.cutout is None else self._portrait.cutout.background
+
+    def matte(self) -> AlphaImage | None:
+        """Return the person's part of the frame drawn last, (H, W). Raises: EngineError: nothing was drawn yet."""
+        drawn = self._open().drawn
+        if self._portrait is None or (self._shown is None and not self._at_rest):
+            raise EngineError("Nothing was drawn yet.", remedy="Call animate first.")
+        if self._mover is None or self._portrait.cutout is None:
+            return None
+        if self._at_rest or drawn is None:
+            return self._portrait.cutout.matte.copy()
+        return self._mover(_array(drawn.motion.deformation))
 
     def distance(self, image: RgbImage) -> float:
         """Return the distance of the keypoints of an (h, w, 3) image from the portrait's, position and size aside."""
@@ -185,7 +209,7 @@ class FommEngine:
 
     def close(self) -> None:
         """Release everything; safe to call twice."""
-        self._stream = self._composer = self._portrait = self._shown = self._driving = None
+        self._stream = self._composer = self._mover = self._portrait = self._shown = self._driving = None
 
     def _opened(self) -> _Stream:
         require("torch", Message("The engine {name}", name="fomm"))

@@ -13,7 +13,7 @@ from avatar.cv import cv2
 from avatar.engines.crop import scaled
 from avatar.engines.fomm.detail import AGREE, SURE
 from avatar.engines.liveportrait.framing import CROP_PX, Square
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import AlphaImage, FloatArray, RgbImage
 
 FADE = 0.11  # width of the soft edge over the square's side
 _ROUND = 4.0  # exponent of the superellipse that the mask follows: 2 is a circle, more is squarer
@@ -50,9 +50,7 @@ class Composer:
         self._kept = np.float32(1) - self._new
         self._zoom = square.side / CROP_PX
         self._adds_detail = detail and self._zoom >= _LARGER
-        if self._adds_detail:
-            self._small = square.crop(portrait, _TRIAL_PX).astype(np.float32)
-            self._places = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float32) for n in self._shape)), axis=-1)
+        self._small = square.crop(portrait, _TRIAL_PX).astype(np.float32)
 
     def __call__(
         self, drawn: RgbImage, deformation: FloatArray | None = None, occlusion: FloatArray | None = None
@@ -74,6 +72,14 @@ class Composer:
         image[self._window] = cv2.blendLinear(new, self._old, self._new, self._kept)
         return image
 
+    def matte(self, matte: AlphaImage, drawn: RgbImage, deformation: FloatArray) -> AlphaImage:
+        """Move the portrait's matte, (H, W), as a drawn square was moved; arguments as in `__call__`."""
+        places = self._moved_places(drawn, deformation)
+        moved = cv2.remap(matte, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        whole = matte.copy()
+        whole[self._window] = cv2.blendLinear(moved, np.ascontiguousarray(matte[self._window]), self._new, self._kept)
+        return whole
+
     def _place(self, values: RgbImage | FloatArray, side_px: int, kernel: int) -> RgbImage:
         """Resample (side_px, side_px, ...) values of the square to the window, (h, w, ...); masks are 0 outside."""
         matrix = self._square.matrix(side_px)
@@ -85,13 +91,7 @@ class Composer:
         self, new: RgbImage, drawn: RgbImage, deformation: FloatArray, occlusion: FloatArray | None
     ) -> RgbImage:
         """Add the moved portrait's detail to the enlarged image (h, w, 3)."""
-        shift = self._shift(drawn, deformation)  # (a, a, 2) in squares' sides
-        cos, sin = np.cos(self._square.angle_rad), np.sin(self._square.angle_rad)
-        turned = shift @ np.array([[cos, sin], [-sin, cos]], np.float32) * np.float32(self._square.side)
-        places = (
-            self._places + self._place(np.dstack([turned, turned[..., :1]]), len(turned), cv2.INTER_LINEAR)[..., :2]
-        )
-        places += np.asarray(self._origin, np.float32)
+        places = self._moved_places(drawn, deformation)
         moved = cv2.remap(self._portrait, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         small = tuple(max(1, round(count / self._zoom)) for count in self._shape)
         rough = scaled(moved, *small)
@@ -104,6 +104,17 @@ class Composer:
         detail = cv2.subtract(moved, scaled(rough, *self._shape), dtype=cv2.CV_32F)
         detail *= trust[..., None]
         return np.asarray(cv2.add(new, detail, dtype=cv2.CV_8U))
+
+    def _moved_places(self, drawn: RgbImage, deformation: FloatArray) -> FloatArray:
+        """Return where each pixel of the window comes from in the portrait: (h, w, 2) in its pixels."""
+        shift = self._shift(drawn, deformation)  # (a, a, 2) in squares' sides
+        cos, sin = np.cos(self._square.angle_rad), np.sin(self._square.angle_rad)
+        turned = shift @ np.array([[cos, sin], [-sin, cos]], np.float32) * np.float32(self._square.side)
+        moved = self._place(np.dstack([turned, turned[..., :1]]), len(turned), cv2.INTER_LINEAR)[..., :2]
+        left, top = self._origin.tolist()
+        width, height = self._shape
+        here = np.meshgrid(np.arange(left, left + width), np.arange(top, top + height))
+        return np.asarray(np.stack(here, axis=-1) + moved, np.float32)
 
     def _shift(self, drawn: RgbImage, deformation: FloatArray) -> FloatArray:
         """Estimate the shift of each position in the square, (a, a, 2) in the square's sides.

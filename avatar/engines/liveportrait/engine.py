@@ -11,6 +11,7 @@ import numpy as np
 
 from avatar.engines import crop as crops
 from avatar.engines.base import Driving, DrivingInput, EngineConfig, EngineFacts, Portrait
+from avatar.engines.cutout import Cutout, cut_out
 from avatar.engines.liveportrait.choice import choose_weights
 from avatar.engines.liveportrait.composer import Composer
 from avatar.engines.liveportrait.framing import (
@@ -24,7 +25,7 @@ from avatar.engines.liveportrait.framing import (
 )
 from avatar.engines.panels import MotionFacts, draw_panels
 from avatar.errors import EngineError, UsageError
-from avatar.frames import FloatArray, RgbImage
+from avatar.frames import AlphaImage, FloatArray, RgbImage
 from avatar.motion.parameters import Measured
 from avatar.settings import MotionSettings
 from avatar.system.devices import Device, choose_device
@@ -50,6 +51,7 @@ class PreparedPortrait:
     square: Square
     source: RgbImage  # (256, 256, 3), the crop
     face: Face | None  # in pixels of the portrait as it was given; only its proportions count
+    cutout: Cutout | None = None  # None: not asked for, or there is nothing to tell the person by
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,7 @@ class _Drawn:
     x_driving: torch.Tensor  # (1, K, 3)
     x_d: torch.Tensor
     rendering: Rendering
+    square: RgbImage  # (S, S, 3), what was put back
 
 
 class LivePortraitEngine:
@@ -103,6 +106,7 @@ class LivePortraitEngine:
         self._reference: Pose | None = None
         self._drawn: _Drawn | None = None
         self._frame: RgbImage | None = None  # the last one
+        self._at_rest = False  # it was the portrait itself
 
     @property
     def facts(self) -> EngineFacts:
@@ -122,7 +126,9 @@ class LivePortraitEngine:
         height, width = portrait.rgb.shape[:2]
         times = 1.0 if size_px is None else size_px / max(height, width)
         rgb = crops.scaled(portrait.rgb, max(1, round(width * times)), max(1, round(height * times)))
-        return PreparedPortrait(rgb, square.scaled(times), square.seen(portrait.rgb), portrait.face)
+        face = portrait.face if self.wants.follows_faces else None
+        cutout = cut_out(portrait, rgb) if portrait.separate else None
+        return PreparedPortrait(rgb, square.scaled(times), square.seen(portrait.rgb), face, cutout)
 
     def show(self, prepared: PreparedPortrait) -> None:
         """Encode this portrait, to be drawn from the next frame on; the reference frame is kept."""
@@ -132,6 +138,7 @@ class LivePortraitEngine:
         runtime.prepare(model.appearance(image), pose.motion.transformed())
         self._shown = _Shown(prepared, pose, Composer(prepared.rgb, prepared.square, detail=self._config.detail))
         self._frame = self._drawn = None
+        self._at_rest = False
 
     def set_motion(self, motion: MotionSettings) -> None:
         """Change the motion transfer from the next frame on."""
@@ -156,6 +163,7 @@ class LivePortraitEngine:
             EngineError: no portrait is shown.
         """
         shown = self._on()
+        self._at_rest = driving.measured is None and driving.image is None and self._frame is None
         if driving.measured is None and driving.image is None:
             return (shown.prepared.rgb if self._frame is None else self._frame).copy()
         if driving.measured is not None or driving.image is None:
@@ -167,6 +175,21 @@ class LivePortraitEngine:
         self._reference = self._reference or pose
         self._frame = self._render(shown, pose, seen, driving.weight)
         return self._frame.copy()
+
+    def background(self) -> RgbImage | None:
+        """Return the portrait without the person, (H, W, 3); None: unknown. Raises: EngineError: none is shown."""
+        cutout = self._on().prepared.cutout
+        return None if cutout is None else cutout.background
+
+    def matte(self) -> AlphaImage | None:
+        """Return the person's part of the frame drawn last, (H, W). Raises: EngineError: nothing was drawn yet."""
+        shown, drawn = self._on(), self._drawn
+        if drawn is None and not self._at_rest:
+            raise EngineError("Nothing was drawn yet.", remedy="Call animate first.")
+        cutout = shown.prepared.cutout
+        if cutout is None or drawn is None:
+            return None if cutout is None else cutout.matte.copy()
+        return shown.composer.matte(cutout.matte, drawn.square, _array(drawn.rendering.deformation))
 
     def distance(self, image: RgbImage) -> float:
         """Return the distance of expression and pose in an image (h, w, 3) from the portrait's."""
@@ -245,8 +268,8 @@ class LivePortraitEngine:
             x_s = shown.pose.motion.transformed()
             x_d = x_s + weight * (x_d - x_s)
         rendering = self._open().render(x_d)
-        self._drawn = _Drawn(seen, pose.motion.transformed(), x_d, rendering)
         image = (rendering.image[0].permute(1, 2, 0) * 255 + 0.5).clamp(0, 255).byte().cpu().numpy()
+        self._drawn = _Drawn(seen, pose.motion.transformed(), x_d, rendering, image)
         if not self._config.detail:
             return shown.composer(image)
         occlusion = None if rendering.occlusion_map is None else _array(rendering.occlusion_map)[0]

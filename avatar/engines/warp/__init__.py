@@ -19,6 +19,4 @@ def _open(config: EngineConfig) -> Engine:
     return WarpEngine(config.motion, renderer)
 
 
-ENTRY = EngineEntry(
-    "warp", _open, separates_expression=True, parts=PARTS, separates_background=True, has_renderers=True
-)
+ENTRY = EngineEntry("warp", _open, separates_expression=True, parts=PARTS, has_renderers=True)

@@ -138,7 +138,7 @@ class Node:
         for array in (portrait.rgb, portrait.alpha, face):
             content.update(b"" if array is None else _bytes(array))
         config = None if self._engine is None else replace(self._engine[0], device="", motion=MotionSettings())
-        name = digest(content.hexdigest(), portrait.rgb.shape, portrait.part, size_px, config)
+        name = digest(content.hexdigest(), portrait.rgb.shape, portrait.part, portrait.separate, size_px, config)
         return self._once("prepared", name, make)
 
     def _once(self, kind: str, name: str, make: Callable[[], T]) -> T:

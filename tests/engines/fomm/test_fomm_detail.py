@@ -8,7 +8,7 @@ import torch
 
 from avatar.cv import cv2
 from avatar.engines.crop import cut, face_square, feather, scaled, square_of_track
-from avatar.engines.fomm.detail import Composer, between, enlarged
+from avatar.engines.fomm.detail import Composer, MatteMover, between, enlarged
 from avatar.engines.fomm.detail_torch import TorchComposer
 from avatar.engines.panels import TITLES, MotionFacts, deformation_colours, draw_panels
 from avatar.fomm.dense_motion import DenseMotion
@@ -48,6 +48,20 @@ def psnr_db(a: RgbImage, b: RgbImage) -> float:
 
 def sharpness(picture: RgbImage) -> float:
     return float(cv2.Laplacian(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), cv2.CV_64F).std())
+
+
+def test_the_matte_moves_with_the_motion() -> None:
+    matte = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.ellipse(matte, (256, 300), (120, 170), 0, 0, 360, 255, -1, cv2.LINE_AA)
+    drawn = MatteMover(matte, ALL)(motion(GRID))
+    apart = np.abs(drawn.astype(int) - moved(matte))
+    assert apart.mean() < 0.03 * np.abs(drawn.astype(int) - matte).mean()
+    part = Box(100, 100, 300, 300)
+    at_rest = np.stack(np.meshgrid(np.linspace(-1, 1, GRID), np.linspace(-1, 1, GRID)), axis=-1).astype(np.float32)
+    assert np.abs(MatteMover(matte, part)(at_rest).astype(int) - matte).max() <= 2
+    near = MatteMover(matte, part)(at_rest + 0.2)
+    assert np.array_equal(near[:100], matte[:100]) and not np.array_equal(part.of(near), part.of(matte))
+    assert np.abs(np.diff(near[100:104, 120:380].astype(int), axis=0)).max() < 40, "no step where the part begins"
 
 
 def test_moved_detail_is_nearer_to_the_truth_than_enlarging(portrait: RgbImage) -> None:

@@ -60,6 +60,27 @@ def test_the_portraits_square_turns_with_the_face() -> None:
     assert upright.y == pytest.approx((low + high)[1] / 2 - 0.125 * upright.side, abs=1)
 
 
+@pytest.mark.parametrize("angle_rad", [0.0, 0.4])
+def test_the_matte_moves_with_what_was_drawn(portrait: RgbImage, angle_rad: float) -> None:
+    """A shift of a tenth of the square, along the square's own axis."""
+    square = Square(700, 640, 900, angle_rad)
+    composer = Composer(portrait, square, detail=False)
+    matte = np.zeros(portrait.shape[:2], np.uint8)
+    cv2.circle(matte, (700, 640), 150, 255, -1, cv2.LINE_AA)
+    drawn = square.crop(portrait, CROP_PX)
+    still = composer.matte(matte, drawn, volume())
+    assert np.abs(still.astype(int) - matte).max() <= 4
+    shift = np.zeros((GRID, GRID, 2), np.float32)
+    shift[..., 0] = 0.2
+    places = np.stack(np.meshgrid(*(np.arange(CROP_PX, dtype=np.float32),) * 2), axis=-1)
+    places[..., 0] += 0.1 * CROP_PX
+    moved = cv2.remap(drawn, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    carried = composer.matte(matte, np.asarray(moved), volume(shift))
+    rows, columns = np.nonzero(carried > 128)
+    middle = np.array([columns.mean(), rows.mean()])
+    assert np.allclose(middle, [700 - 90 * np.cos(angle_rad), 640 - 90 * np.sin(angle_rad)], atol=5)
+
+
 def test_the_drivers_square_is_upright_and_a_bit_tighter() -> None:
     face = make_face(scale=90, centre=(400, 300))
     x, y, side = DRIVER.square(face.landmarks)
