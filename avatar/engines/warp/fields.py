@@ -41,6 +41,13 @@ def blurred(image: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
+def shrunk_by(image: FloatArray, times_smaller: int) -> FloatArray:
+    """Downscale an (H, W) or (H, W, C) image to 1 / `times_smaller` of its sides, rounded up."""
+    height, width = image.shape[:2]
+    size = (-(-width // times_smaller), -(-height // times_smaller))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
 def masked_blur(image: FloatArray, weight: FloatArray, sigma: float) -> FloatArray:
     """Compute a weighted Gaussian mean: normalized convolution (Knutsson and Westin 1993).
 
@@ -70,14 +77,17 @@ def smooth_fill(image: FloatArray, known: FloatArray, *, sweeps: int = 4) -> Flo
         mass = float(known.sum())
         mean = (image * known[..., None]).sum(axis=(0, 1)) / max(mass, _SMALLEST)
         return np.asarray(image * known[..., None] + mean * (1 - known[..., None]), np.float32)
-    kept, open_share = times(image, known), 1 - known
+    kept, open_share = times(image, known), _with_channels(cv2.merge([1 - known] * image.shape[2]))
     mass = cv2.pyrDown(known)
-    pulled = _with_channels(cv2.pyrDown(kept)) / np.maximum(mass, _SMALLEST)[..., None]
-    coarse = smooth_fill(pulled, mass, sweeps=sweeps)
-    filled = kept + times(_with_channels(cv2.pyrUp(coarse, dstsize=(width, height))), open_share)
+    pulled = times(_with_channels(cv2.pyrDown(kept)), np.asarray(1 / np.maximum(mass, _SMALLEST), np.float32))
+    filled = _with_channels(cv2.pyrUp(smooth_fill(pulled, mass, sweeps=sweeps), dstsize=(width, height)))
+    filled *= open_share
+    filled += kept
     for _ in range(sweeps):
-        filled = kept + times(_with_channels(cv2.blur(filled, (3, 3))), open_share)
-    return np.asarray(filled, np.float32)
+        filled = _with_channels(cv2.blur(filled, (3, 3)))
+        filled *= open_share
+        filled += kept
+    return filled
 
 
 def nearest(mask: Mask) -> npt.NDArray[np.intp]:

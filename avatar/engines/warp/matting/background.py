@@ -8,6 +8,7 @@ colour or sharpening along the outline is assigned to the person, so that the he
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,9 @@ from avatar.engines.warp.matting.guided import enlarged
 from avatar.engines.warp.matting.inpaint import continued
 from avatar.frames import FloatArray, RgbImage
 
-WORK_SIDE = 640  # px; working resolution of the smooth part
+WORK_SIDE = 448  # px; working resolution of the smooth part
+_SOLID = 0.995  # matte above which the image shows the person alone
+_EXPECTED_SIDE = 256  # px; working resolution of the person's colours where the image shows none
 _GRAIN = 10.0  # levels: smaller differences are noise, those above twice that are not
 _STRIP_ROWS = 128  # a large image is processed in strips to bound the memory
 _PERSON = (0.02, 0.06)  # matte above which a pixel is not used as background: on a plain, on a busy background
@@ -58,11 +61,11 @@ def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> 
     if plan is None:
         return filled
     random = np.random.default_rng(0)  # deterministic grain
-    hole = _columns(plan, part.shape[1])
-    for top in range(0, len(part) if hole.stop > hole.start else 0, _STRIP_ROWS):
+    for top in range(0, len(part), _STRIP_ROWS):
         strip = slice(top, min(top + _STRIP_ROWS, len(part)))
-        colours = _filled_strip(part, plan, strip, hole, random)
-        filled[rows, columns][strip, hole] = np.round(255 * colours)
+        hole = _columns(plan, part.shape, strip)
+        if hole.stop > hole.start:
+            filled[rows, columns][strip, hole] = _filled_strip(part, plan, strip, hole, random)
     return filled
 
 
@@ -79,14 +82,17 @@ def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> Flo
         (H, W) in [0, 1], the smallest matte >= `matte` for which a foreground in 0 to 255 reproduces the image
         (Smith and Blinn, "Blue Screen Matting", 1996), except for grain.
     """
-    wide = np.empty_like(matte)
+    wide = matte.copy()
     for top in range(0, len(rgb), _STRIP_ROWS):
         strip = slice(top, top + _STRIP_ROWS)
-        image, behind = rgb[strip], background[strip]
-        room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
-        apart = cv2.absdiff(image, behind)
-        share = cv2.divide(apart, room, dtype=cv2.CV_32F) * np.clip(apart / np.float32(_GRAIN) - 1, 0, 1)
-        wide[strip] = np.maximum(matte[strip], strongest(share))
+        apart = np.maximum.reduce(cv2.split(cv2.absdiff(rgb[strip], background[strip])))
+        there = np.nonzero((apart > _GRAIN) & (wide[strip] < 1))
+        if len(there[0]):
+            image, behind = rgb[strip][there].astype(np.float32), background[strip][there].astype(np.float32)
+            room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
+            difference = np.abs(image - behind)
+            share = difference / room * np.clip(difference / np.float32(_GRAIN) - 1, 0, 1)
+            wide[strip][there] = np.maximum(wide[strip][there], share.max(axis=1))
     return wide
 
 
@@ -102,9 +108,9 @@ def foreground_colors(
         part: the rows and columns that are wanted; None: all.
     Returns:
         That part, (h, w, 3) uint8; matte * foreground + (1 - matte) * background reproduces the image. Where the matte
-        is 0, the person's colours are extrapolated for the sake of resampling.
+        is 0, the foreground is the image.
     """
-    small, _ = shrunk(rgb, WORK_SIDE)
+    small, _ = shrunk(rgb, _EXPECTED_SIDE)
     size_small = (small.shape[1], small.shape[0])
     alpha_small = cv2.resize(matte, size_small, interpolation=cv2.INTER_AREA)
     solid = (alpha_small > 0.97).astype(np.float32) + 0.05 * (alpha_small > 0.8)
@@ -114,19 +120,22 @@ def foreground_colors(
     colours = np.empty((rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
     for top in range(rows.start, rows.stop, _STRIP_ROWS):
         strip = slice(top, min(top + _STRIP_ROWS, rows.stop))
-        image, alpha = rgb[strip, columns].astype(np.float32), matte[strip, columns]
-        prior = enlarged(expected, size, top, strip.stop - top)[:, columns]
-        missing = image - times(prior, alpha) - times(background[strip, columns].astype(np.float32), 1 - alpha)
+        image, alpha = rgb[strip, columns], matte[strip, columns]
+        there = np.nonzero((alpha > 0) & (alpha <= _SOLID))
+        share = np.repeat(alpha[there], 3).reshape(-1, 3)
+        prior = enlarged(expected, size, top, strip.stop - top)[:, columns][there]
+        missing = image[there] - share * prior - (1 - share) * background[strip, columns][there]
         # Least squares, regularised towards the expected colour, which dominates where alpha is close to 0.
-        solved = prior + times(missing, alpha / (alpha * alpha + np.float32(1e-4)))
-        cv2.copyTo(image, (alpha > 0.995).astype(np.uint8), solved)
-        colours[top - rows.start : strip.stop - rows.start] = np.round(np.clip(solved, 0, 255))
+        solved = prior + missing * (share / (share * share + np.float32(1e-4)))
+        target = colours[top - rows.start : strip.stop - rows.start]
+        target[:] = image
+        target[there] = np.rint(np.clip(solved, 0, 255))
     return colours
 
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """Plan for the fill, on a downscaled image (h, w); colours in [0, 1]."""
+    """Plan for the fill, on a downscaled image (h, w); colours from 0 to 255."""
 
     smooth: FloatArray  # (h, w, 3), the background without its texture
     known: FloatArray  # (h, w) in [0, 1], 1 where the image shows it
@@ -159,17 +168,17 @@ def _plan(rgb: RgbImage, matte: FloatArray, size: float) -> _Plan | None:
     covered = _grown(person, reach)
     weight = (~covered).astype(np.float32)
     smooth = masked_blur(image, weight, _FINE * size)
-    smooth += backdrop.plain[..., None] * (backdrop.colour - smooth)  # where it is plain, outliers are ignored too
+    smooth += times(backdrop.colour - smooth, backdrop.plain)  # where it is plain, outliers are ignored too
     smooth = continued(smooth, ~covered, size)
     mirror, valid = _mirror(covered, reach, size)
     seen = cv2.remap(weight, *_at(mirror), cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     mirrored = valid * blurred(cv2.erode(np.asarray(seen), np.ones((3, 3), np.uint8)), 0.015 * size)
     tile = max(8, round(0.3 * size))
     grain = typical(_roughness(rgb, alpha.shape), ~covered, tile, 50)
-    texture = _TEXTURE * typical(strongest(cv2.absdiff(image, smooth)), ~covered, tile, 50) + np.float32(1 / 255)
+    texture = 255 * _TEXTURE * typical(strongest(cv2.absdiff(image, smooth)), ~covered, tile, 50) + np.float32(1)
     # Blend back to the image within the margin, so that the rim is thin and structures do not move with the head.
     known = np.clip((distance_to(person) - 0.5 * reach) / (0.5 * reach + 1), 0, 1).astype(np.float32)
-    return _Plan(smooth, known, mirror / np.float32(scale), mirrored, texture, grain, scale)
+    return _Plan(255 * smooth, known, mirror / np.float32(scale), mirrored, texture, grain, scale)
 
 
 def _grown(mask: Mask, reach: int) -> Mask:
@@ -209,48 +218,54 @@ def _at(step: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _roughness(rgb: RgbImage, shape: tuple[int, int]) -> FloatArray:
-    """Estimate the standard deviation of the grain, in [0, 1], on an image of `shape` (h, w).
+    """Estimate the standard deviation of the grain, in levels, on an image of `shape` (h, w).
 
     White noise loses a ninth of its variance when its 3 x 3 mean is subtracted; mean |x| of a normal x is 0.8 sigma.
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     fine = cv2.absdiff(grey, cv2.blur(grey, (3, 3)))
     small = cv2.resize(fine.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small * np.float32(1.06 / 0.8 / 255), np.float32)
+    return np.asarray(small * np.float32(1.06 / 0.8), np.float32)
 
 
-def _columns(plan: _Plan, width: int) -> slice:
-    """Return the columns of an image of this width in which something is filled."""
-    unknown = np.flatnonzero((plan.known < 1).any(axis=0))
+def _columns(plan: _Plan, shape: tuple[int, ...], rows: slice) -> slice:
+    """Return the columns of an image (H, W, ...) in which something is filled in these rows."""
+    (height, width), known = shape[:2], plan.known
+    down, across = len(known) / height, known.shape[1] / width
+    near = known[max(int(down * rows.start) - 1, 0) : int(down * rows.stop) + 2]
+    unknown = np.flatnonzero((near < 1).any(axis=0))
     if not len(unknown):
         return slice(0, 0)
-    scale = width / plan.known.shape[1]
-    return slice(max(int(scale * (unknown[0] - 1)), 0), min(int(np.ceil(scale * (unknown[-1] + 2))), width))
+    return slice(max(int((unknown[0] - 1) / across), 0), min(int(np.ceil((unknown[-1] + 2) / across)), width))
 
 
-def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, columns: slice, random: np.random.Generator) -> FloatArray:
-    """Compute some rows and columns of the filled (H, W, 3) image: (rows, columns, 3) in [0, 1]."""
+def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, columns: slice, random: np.random.Generator) -> RgbImage:
+    """Compute some rows and columns of the filled (H, W, 3) image: (rows, columns, 3) uint8."""
     height, width = rgb.shape[:2]
     size, rows = (width, height), strip.stop - strip.start
-    known, mirrored, limit, grain = (
-        enlarged(each, size, strip.start, rows)[:, columns]
-        for each in (plan.known, plan.mirrored, plan.texture, plan.grain)
-    )
-    smooth = enlarged(plan.smooth, size, strip.start, rows)[:, columns]
-    mirror = enlarged(plan.mirror, size, strip.start, rows)[:, columns]
-    x = mirror[..., 0] + np.arange(columns.start, columns.stop, dtype=np.float32)
-    y = mirror[..., 1] + np.arange(strip.start, strip.stop, dtype=np.float32)[:, None]
+
+    def large(small: FloatArray) -> FloatArray:
+        """Return this part of a small image (h, w, C), upsampled."""
+        return enlarged(small, size, strip.start, rows)[:, columns]
+
+    known, mirrored, limit, grain = cv2.split(large(cv2.merge([plan.known, plan.mirrored, plan.texture, plan.grain])))
+    x, y = cv2.split(large(plan.mirror))
+    x += np.arange(columns.start, columns.stop, dtype=np.float32)
+    y += np.arange(strip.start, strip.stop, dtype=np.float32)[:, None]
     half = np.float32(0.5 * plan.scale - 0.5)
-    texture = _sampled(rgb, x, y) / np.float32(255)
-    texture -= _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half)
+    texture = cv2.subtract(
+        _sampled(rgb, x, y), _sampled(plan.smooth, x * plan.scale + half, y * plan.scale + half), dtype=cv2.CV_32F
+    )
     excess = np.maximum(limit, strongest(np.abs(texture)))
-    texture = times(texture, np.asarray(mirrored * limit / excess, np.float32))
-    noise = random.standard_normal((rows, width), np.float32)[:, columns] * grain * (1 - mirrored)
-    made = np.clip(smooth + texture + cv2.merge([noise] * 3), 0, 1)
-    return np.asarray(made + times(as_unit(rgb[strip, columns]) - made, known), np.float32)
+    made = times(texture, np.asarray(mirrored * limit / excess, np.float32))
+    made += large(plan.smooth)
+    noise = random.standard_normal(grain.shape, np.float32) * grain * (1 - mirrored)
+    made += cv2.merge([noise] * 3)
+    np.clip(made, 0, 255, out=made)
+    made += times(cv2.subtract(rgb[strip, columns], made, dtype=cv2.CV_32F), known)
+    return np.asarray(np.rint(made), np.uint8)
 
 
-def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> Any:
     """Sample an (H, W, C) image bilinearly at (h, w) positions; (h, w, C)."""
-    sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
-    return np.asarray(sampled, np.float32)
+    return cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)

@@ -15,7 +15,7 @@ from avatar.cv import cv2
 from avatar.engines.warp.fields import Mask, blurred, distance_to
 from avatar.frames import FloatArray
 
-_WORK_SIDE = 256  # px; at a larger size the grain of the image would be continued as streaks
+_WORK_SIDE = 192  # px; at a larger size the grain of the image would be continued as streaks
 _RADIUS = 3  # px, OpenCV's inpainting radius
 _MOSTLY = 0.3  # fraction of known pixels from which a downscaled pixel counts as known
 _DISSOLVE = 0.45  # standard deviation of the blur over the depth in the hole

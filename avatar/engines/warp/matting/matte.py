@@ -18,13 +18,15 @@ from avatar.cv import cv2
 from avatar.engines.warp.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row, strongest
 from avatar.engines.warp.headroom import Head, shrunk
 from avatar.engines.warp.matting.backdrop import Backdrop
-from avatar.engines.warp.matting.guided import STRIP_ROWS, enlarged, fit_local_linear
+from avatar.engines.warp.matting.guided import STRIP_ROWS, enlarged, fit_local_linear, parts_with
 from avatar.engines.warp.matting.person import by_shape, find_person
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.regions import CHIN
 
 WORK_SIDE = 768  # px; working resolution, from which the matte is upsampled
-_CHUNK = 32768  # pixels processed at a time, so that their data fits the CPU cache
+_CHUNK = 16384  # pixels processed at a time, so that their data fits the CPU cache
+_TRIED = 3  # foreground colours that are tried with every background colour
+_LENGTH, _ZERO, _ONE = np.float32(1e-4), np.float32(0), np.float32(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,8 @@ def refine_matte(rgb: RgbImage, probability: FloatArray, head: Head) -> FloatArr
     mixed, trust, least = _explain(image, certain, absent, background, probability, stray, head.size)
     if stray.any():
         mixed[stray], trust[stray] = _stray_alpha(image, background, head.size)[stray], 1
-    fit = fit_local_linear(image, mixed, 0.05 + trust, max(2, round(0.025 * head.size)), 1e-4)
+    radius = max(2, round(0.025 * head.size))
+    fit = fit_local_linear(image, mixed, 0.05 + trust, radius, 1e-4, ~(certain | absent))
     alpha = np.clip(fit.apply(image), 0, 1)
     alpha += 0.7 * np.where(certain | absent, 0, trust) * (mixed - alpha)
     haze = 0.04 - 0.03 * background.plain
@@ -191,25 +194,39 @@ def _explain(
     Returns:
         (H, W) alpha, (H, W) confidence, which is 1 for certain pixels, and (H, W) lower bound of alpha.
     """
-    rows, columns = np.nonzero(~(certain | absent))
     alpha, trust = certain.astype(np.float32), np.ones(certain.shape, np.float32)
     least = np.zeros_like(alpha)
     soft = cv2.GaussianBlur(image, (0, 0), 1.0).reshape(-1, 3)
-    person_near, background_near = nearest(certain), nearest(absent)
-    beside = nearest_in_row(absent)
-    person_from = [(0.0, 0.0), *_ring(0.10 * size, 4, 0.0), *_ring(0.22 * size, 4, 0.8)]
-    background_from = [(0.0, 0.0), *_ring(0.10 * size, 3, 0.5)]
+    persons, grounds = _Around(soft[nearest(certain)], 0.22 * size), _Around(soft[nearest(absent)], 0.10 * size)
+    beside = [soft[index] for index in nearest_in_row(absent)]
+    near, far = _ring(0.10 * size, 4, 0.0), _ring(0.22 * size, 4, 0.8)
+    person_from = [(0.0, 0.0), near[0], far[1], *near[1:], far[0], *far[2:]]
+    ground_from = [(0.0, 0.0), *_ring(0.10 * size, 3, 0.5)]
+    rows, columns = np.nonzero(~(certain | absent))
     for start in range(0, len(rows), _CHUNK):
-        y, x = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
-        persons = [soft[_look_up(person_near, y, x, step)] for step in person_from]
-        grounds = [background.colour[y, x], *(soft[index[y, x]] for index in beside)]
-        grounds += [soft[_look_up(background_near, y, x, step)] for step in background_from]
-        colour, deviation = image[y, x], background.deviation[y, x]
-        alpha[y, x], trust[y, x] = _best_mixture(
-            colour, persons, grounds, probability[y, x], stray[y, x], background.plain[y, x], deviation
+        at = y, x = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
+        behind = [background.colour[at], *(each[at] for each in beside), *(grounds.at(y, x, by) for by in ground_from)]
+        ahead = [persons.at(y, x, by) for by in person_from]
+        colour, deviation = image[at], background.deviation[at]
+        alpha[at], trust[at] = _best_mixture(
+            colour, ahead, behind, probability[at], stray[at], background.plain[at], deviation
         )
-        least[y, x] = np.min([_least_alpha(colour, ground, deviation) for ground in grounds], axis=0)
+        least[at] = np.min([_least_alpha(colour, ground, deviation) for ground in behind], axis=0)
     return alpha, trust, least
+
+
+class _Around:
+    """Looks up colours at some distance from pixels, clamped to the image."""
+
+    def __init__(self, colours: FloatArray, reach: float) -> None:
+        """Keep (H, W, 3) colours for look-ups up to `reach` pixels away."""
+        self._reach = round(reach) + 1
+        self._colours = cv2.copyMakeBorder(colours, *(self._reach,) * 4, cv2.BORDER_REPLICATE)
+
+    def at(self, y: npt.NDArray[np.intp], x: npt.NDArray[np.intp], step: tuple[float, float]) -> FloatArray:
+        """Return the (N, 3) colours at (N,) positions moved by `step`."""
+        row, column = y + (self._reach + round(step[1])), x + (self._reach + round(step[0]))
+        return np.asarray(self._colours[row, column])
 
 
 def _least_alpha(colour: FloatArray, ground: FloatArray, deviation: FloatArray) -> FloatArray:
@@ -242,6 +259,7 @@ def _best_mixture(
     """Choose the pair of foreground and background colours that explains each pixel best.
 
     Mixture and error: Wang and Cohen 2007, Eq. 2 and 3; the distance from the expected alpha is added to the error.
+    The first _TRIED foreground colours are tried with every background colour, the others with the best of those only.
 
     Args:
         colour: (N, 3) in [0, 1].
@@ -253,48 +271,88 @@ def _best_mixture(
     Returns:
         (N,) alpha and (N,) confidence.
     """
-    noise = (4 / 255) ** 2 + 0.15 * deviation * deviation
-    per_error = 1 / (3 * noise)
+    noise = np.float32((4 / 255) ** 2) + np.float32(0.15) * deviation * deviation
     inside = expected > 0.5
     pull = np.where(inside, 1 + 8 * np.square(2 * expected - 1), 0.5 + 4 * (1 - plain)) * ~stray
-    best = np.full(len(colour), np.inf, np.float32)
-    alpha, contrast = expected.copy(), np.zeros_like(best)
-    planes, person_planes = _planes(colour), [_planes(person) for person in persons]
-    for ground in map(_planes, grounds):
-        above = planes - ground
-        distance = _dot(above, above)
-        for person in person_planes:
-            line = person - ground
-            length, along = _dot(line, line), _dot(above, line)
-            share = np.clip(along / (length + np.float32(1e-4)), 0, 1)
-            error = distance - share * (2 * along - share * length)
-            cost = error * per_error + pull * np.square(share - expected)
-            better = cost < best
-            np.copyto(best, cost, where=better)
-            np.copyto(alpha, share, where=better)
-            np.copyto(contrast, length, where=better)
+    mixtures = _Mixtures(expected, np.float32(1 / 3) / noise, pull.astype(np.float32))
+    planes = np.ascontiguousarray(colour.T)
+    person = np.stack([each.T for each in persons]) - planes  # (P, 3, N), as all colours below relative to the pixel's
+    ground = np.stack([each.T for each in grounds]) - planes
+    for behind in ground:
+        mixtures.compare(person[:_TRIED], behind)
+    chosen, first = np.divmod(mixtures.best, _TRIED)
+    behind = _of_each(ground, chosen)
+    mixtures.compare(person[_TRIED:], behind)
+    later = mixtures.best - _TRIED * len(ground)
+    before = _of_each(person, np.where(later >= 0, _TRIED + later, first))
+    alpha, contrast = _mixture(before, behind)
     contrast /= 3
-    needed = (25 / 255) ** 2 + 4 * deviation * deviation
-    trust = np.exp(-0.25 * best) * contrast / (contrast + needed)
+    needed = np.float32((25 / 255) ** 2) + 4 * deviation * deviation
+    trust = np.exp(-0.25 * mixtures.cost) * contrast / (contrast + needed)
     return expected + trust * (alpha - expected), trust
 
 
-def _planes(colours: FloatArray) -> FloatArray:
-    """Transpose (N, 3) to (3, N): sums over three long rows are several times as fast as over many short ones."""
-    return np.ascontiguousarray(colours.T)
+class _Mixtures:
+    """Comparison of pairs of colours for N pixels; all colours are relative to that of the pixel, in planes (3, N)."""
+
+    def __init__(self, expected: FloatArray, per_error: FloatArray, pull: FloatArray) -> None:
+        """Start without a pair; (N,) expected alphas, weights of the squared error, and of the deviation of alpha."""
+        self._expected, self._per_error, self._pull = expected, per_error, pull
+        self.cost = np.full(len(expected), np.inf, np.float32)  # (N,), of the best pair so far
+        self._best = np.zeros(len(expected), np.uint8)
+        self._count = 0
+
+    @property
+    def best(self) -> npt.NDArray[np.intp]:
+        """The (N,) numbers of the best pairs, in the order in which they were compared."""
+        return self._best.astype(np.intp)
+
+    def compare(self, persons: FloatArray, ground: FloatArray) -> None:
+        """Compare the pairs of (P, 3, N) foreground colours with a background colour (3, N) with the best so far."""
+        distance = _dot(ground, ground)
+        for person in persons:
+            both = _dot(person, ground)
+            along = distance - both
+            length = along - both
+            length += _dot(person, person)
+            share = along / (length + _LENGTH)
+            np.minimum(np.maximum(share, _ZERO, out=share), _ONE, out=share)
+            cost = length  # distance - share (2 along - share length)
+            cost *= share
+            cost -= along
+            cost -= along
+            cost *= share
+            cost += distance
+            cost *= self._per_error
+            share -= self._expected
+            share *= share
+            share *= self._pull
+            cost += share
+            # Numbers rise, so that the last one that was better is the largest; faster than copying under a mask.
+            number = (cost < self.cost).view(np.uint8) * np.uint8(self._count)
+            np.maximum(self._best, number, out=self._best)
+            np.minimum(self.cost, cost, out=self.cost)
+            self._count += 1
+
+
+def _mixture(person: FloatArray, ground: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the (N,) shares of foreground colours (3, N) over background colours, and their squared distances."""
+    line = person - ground
+    length = _dot(line, line)
+    return np.clip(-_dot(ground, line) / (length + _LENGTH), 0, 1), length
+
+
+def _of_each(colours: FloatArray, number: npt.NDArray[np.intp]) -> FloatArray:
+    """Take for each of N pixels the colour of its number (N,) from (C, 3, N); (3, N)."""
+    return np.asarray(np.take_along_axis(colours, number[None, None], axis=0)[0])
 
 
 def _dot(first: FloatArray, second: FloatArray) -> FloatArray:
     """Return the (N,) dot products of the columns of two (3, N) arrays."""
-    return np.asarray(first[0] * second[0] + first[1] * second[1] + first[2] * second[2])
-
-
-def _look_up(
-    index: npt.NDArray[np.intp], y: npt.NDArray[np.intp], x: npt.NDArray[np.intp], step: tuple[float, float]
-) -> npt.NDArray[np.intp]:
-    """Read (H, W) indices at (N,) positions moved by `step`, clamped to the image; (N,)."""
-    height, width = index.shape
-    return index[np.clip(y + round(step[1]), 0, height - 1), np.clip(x + round(step[0]), 0, width - 1)]
+    total = first[0] * second[0]
+    total += first[1] * second[1]
+    total += first[2] * second[2]
+    return np.asarray(total)
 
 
 def _ring(radius: float, count: int, phase: float) -> list[tuple[float, float]]:
@@ -312,17 +370,20 @@ def _enlarge(rgb: RgbImage, small: RgbImage, alpha: FloatArray) -> FloatArray:
     Returns:
         (H, W).
     """
-    size = (rgb.shape[1], rgb.shape[0])
-    fit = fit_local_linear(as_unit(small), alpha, np.ones_like(alpha), 2, 1e-5)
+    height, width = rgb.shape[:2]
     soft = ((alpha > 0.02) & (alpha < 0.98)).astype(np.float32)
     soft = blurred(np.asarray(cv2.dilate(soft, np.ones((3, 3), np.uint8))), 1.0)
+    wanted = cv2.dilate((soft > 0).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.bool_)
+    fit = fit_local_linear(as_unit(small), alpha, np.ones_like(alpha), 2, 1e-5, wanted)
     both = np.dstack([alpha, soft])
-    large = np.empty(rgb.shape[:2], np.float32)
-    for top in range(0, len(rgb), STRIP_ROWS):
+    large = np.empty((height, width), np.float32)
+    for top in range(0, height, STRIP_ROWS):
         strip = rgb[top : top + STRIP_ROWS]
-        plain, share = cv2.split(enlarged(both, size, top, len(strip)))
-        edge_aware = np.clip(fit.apply_large(strip, size, top), 0, 1)
-        large[top : top + STRIP_ROWS] = np.clip(plain + share * (edge_aware - plain), 0, 1)
+        plain, share = cv2.split(enlarged(both, (width, height), top, len(strip)))
+        for _, columns in parts_with(share > 0, STRIP_ROWS):
+            edge_aware = np.clip(fit.apply_large(strip, (width, height), top, columns), 0, 1)
+            plain[:, columns] += share[:, columns] * (edge_aware - plain[:, columns])
+        large[top : top + STRIP_ROWS] = np.clip(plain, 0, 1)
     return large
 
 

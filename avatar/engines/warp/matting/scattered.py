@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+_CHUNK = 256  # positions at a time, so that their kernel stays in the cache
+
 Float64 = npt.NDArray[np.float64]
 
 
@@ -52,13 +54,16 @@ class LeavingOut:
         own_spread = np.mean([np.delete(points_in, out, axis=0).std() for out in left_out])
         system, centres, at = _system(points_in, queries, stiffness * float(own_spread / points_in.std()) ** 2)
         inverse = np.linalg.inv(system)
-        weights = _basis(at, centres) @ inverse[:, :count]
+        own = np.ascontiguousarray(inverse[:, :count])
+        weights = np.empty((len(at), count), np.float32)
+        for start in range(0, len(at), _CHUNK):
+            weights[start : start + _CHUNK] = _basis(at[start : start + _CHUNK], centres) @ own
         predictions = []
         for out in left_out:
-            own = inverse[out][:, :count].copy()  # the coefficients of the left-out points, which have to vanish
-            own[:, out] = 0
-            predictions.append(np.asarray(-np.linalg.solve(inverse[np.ix_(out, out)], own), np.float32))
-        return LeavingOut(np.asarray(weights, np.float32), tuple(left_out), tuple(predictions))
+            rest = own[out]  # the coefficients of the left-out points, which have to vanish
+            rest[:, out] = 0
+            predictions.append(np.asarray(-np.linalg.solve(inverse[np.ix_(out, out)], rest), np.float32))
+        return LeavingOut(weights, tuple(left_out), tuple(predictions))
 
     def interpolate(self, values: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Interpolate (N, D) values by each spline; (Q, D) each."""
@@ -77,7 +82,8 @@ def thin_plate_values(
     known = np.asarray(values, np.float64)
     system, centres, at = _system(points, queries, stiffness)
     coefficients = np.linalg.solve(system, np.concatenate([known, np.zeros((3, *known.shape[1:]))]))
-    return np.asarray(_basis(at, centres) @ coefficients, np.float32)
+    found = [_basis(at[start : start + _CHUNK], centres) @ coefficients for start in range(0, len(at), _CHUNK)]
+    return np.asarray(np.concatenate(found), np.float32) if found else np.zeros((0, *known.shape[1:]), np.float32)
 
 
 def _system(points: npt.ArrayLike, queries: npt.ArrayLike, stiffness: float) -> tuple[Float64, Float64, Float64]:
@@ -95,7 +101,10 @@ def _system(points: npt.ArrayLike, queries: npt.ArrayLike, stiffness: float) -> 
 
 def _basis(at: Float64, centres: Float64) -> Float64:
     """Evaluate the (Q, N + 3) basis functions at (Q, 2) positions for (N, 2) centres."""
-    return np.hstack([_kernel(at, centres), _affine(at)])
+    basis = np.empty((len(at), len(centres) + 3))
+    basis[:, :-3] = _kernel(at, centres)
+    basis[:, -3:] = _affine(at)
+    return basis
 
 
 def _kernel(first: Float64, second: Float64) -> Float64:
