@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,16 +46,17 @@ class _Sheet:
 class Deformation:
     """Deformation model of one portrait; not thread-safe."""
 
-    def __init__(self, face: Face, matte: FloatArray) -> None:
+    def __init__(self, face: Face, size_px: tuple[int, int], matte: Callable[[], FloatArray]) -> None:
         """Precompute the deformation of a portrait.
 
         Args:
             face: its face.
-            matte: (H, W) in [0, 1], 1 on the person.
+            size_px: its height and width.
+            matte: returns its matte, (H, W) in [0, 1], 1 on the person; called last, so that it may be made meanwhile.
         """
-        self.height_px, self.width_px = matte.shape
+        self.height_px, self.width_px = size_px
         self.face = face
-        self.relief = Relief.of(face, matte)
+        self.relief = Relief.of(face)
         step = max(4, round(max(self.width_px, self.height_px) / COARSE_CELLS))
         self._coarse_step = step
         self._coarse = Grid.over_cells(0, 0, self.width_px, self.height_px, step)
@@ -65,9 +67,13 @@ class Deformation:
         # the two motions is smooth, because each leaves out the landmarks on the edges of the other.
         upper_lids = np.concatenate([eye.upper for eye in EYES])
         lower_lids = np.concatenate([eye.lower for eye in EYES])
-        self._background_sheet, self._face_sheet = self._sheets(self._coarse, self._fine)
         left_out = [np.concatenate([lower_lids, UPPER_LIP_POINTS]), np.concatenate([upper_lids, LOWER_LIP_POINTS])]
         self._spread = self._expression(left_out)
+        depths = self._depths(self._coarse, self._fine)
+        self.relief = self.relief.held(matte())
+        self._background_sheet, self._face_sheet = (
+            _Sheet(points, self.relief.share(points[:, :2])) for points in depths
+        )
         self._landmark_share = self.relief.share(face.landmarks[:, :2])
 
     def landmarks(self, expression_px: FloatArray, motion: HeadMotion) -> FloatArray:
@@ -164,14 +170,12 @@ class Deformation:
         (left, top), (right, bottom) = np.rint((corners - (grid.left, grid.top)) / grid.step).astype(int).tolist()
         return slice(max(top, 0), max(bottom, 1)), slice(max(left, 0), max(right, 1))
 
-    def _sheets(self, *grids: Grid) -> list[_Sheet]:
-        """Create the sheets of the points of grids, (rows * columns, 3) each; their depths come of one spline."""
+    def _depths(self, *grids: Grid) -> list[FloatArray]:
+        """Return the points of grids with their depths, (rows * columns, 3) each; the depths come of one spline."""
         points = [grid.points().reshape(-1, 2) for grid in grids]
         everywhere = np.concatenate(points)
-        depth, share = self.relief.depth(everywhere), self.relief.share(everywhere)
-        spatial = np.concatenate([everywhere, depth[:, None]], axis=1)
-        ends = np.cumsum([len(each) for each in points])[:-1]
-        return [_Sheet(*each) for each in zip(np.split(spatial, ends), np.split(share, ends), strict=True)]
+        spatial = np.concatenate([everywhere, self.relief.depth(everywhere)[:, None]], axis=1)
+        return np.split(spatial, np.cumsum([len(each) for each in points])[:-1])
 
     def _expression(self, left_out: list[Indices]) -> LeavingOut:
         """Compute how landmark displacements spread over the points of the face's sheet.
@@ -181,7 +185,7 @@ class Deformation:
         """
         still = np.concatenate([self.relief.ring(scale) for scale in (1.6, 1.75, 2.0)])
         known = np.concatenate([self.face.landmarks[:MESH_POINTS, :2], still])
-        at = self._face_sheet.points[:, :2]
+        at = self._fine.points().reshape(-1, 2)
         return LeavingOut.of(known, at, left_out, zeros=len(still), stiffness=1e-4)
 
 

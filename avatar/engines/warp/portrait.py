@@ -37,14 +37,17 @@ class WarpPortrait:
             alpha: (H, W) uint8, the image's own alpha channel, if it has one.
             use_second_core: use a second core, which slows down another portrait that is drawn at the same time.
         """
+        size_px = rgb.shape[0], rgb.shape[1]
         if not use_second_core:
             matte = person_matte(rgb, face.landmarks, alpha)
-            return WarpPortrait(Deformation(face, matte), Layers(rgb, face, matte, Openings(rgb, face)))
+            return WarpPortrait(
+                Deformation(face, size_px, lambda: matte), Layers(rgb, face, matte, Openings(rgb, face))
+            )
         with ThreadPoolExecutor(1, "masque-layers") as beside:
-            openings = beside.submit(Openings, rgb, face)
-            matte = person_matte(rgb, face.landmarks, alpha)
-            layers = beside.submit(lambda: Layers(rgb, face, matte, openings.result()))
-            deformation = Deformation(face, matte)
+            made = beside.submit(person_matte, rgb, face.landmarks, alpha)
+            openings = Openings(rgb, face)
+            layers = beside.submit(lambda: Layers(rgb, face, made.result(), openings))
+            deformation = Deformation(face, size_px, made.result)
             return WarpPortrait(deformation, layers.result())
 
     def scene(self, expression_px: FloatArray, motion: HeadMotion) -> Scene:

@@ -56,8 +56,8 @@ class Relief:
     landmarks: FloatArray  # (478, 3)
 
     @staticmethod
-    def of(face: Face, matte: FloatArray) -> Relief:
-        """Create the relief of a portrait from its face and the person's matte, (H, W) in [0, 1]."""
+    def of(face: Face, matte: FloatArray | None = None) -> Relief:
+        """Create the relief of a portrait from its face; with a matte (H, W), as `held` returns it."""
         pose = face.pose
         roll = np.deg2rad(pose.roll_deg)
         axes = np.array([[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]], np.float32)
@@ -65,16 +65,21 @@ class Relief:
         low, high = oval.min(axis=0), oval.max(axis=0)
         middle = 0.5 * (low + high) @ axes * pose.scale_px
         chin = float((face.landmarks[CHIN, :2] - pose.centre_px[:2]) @ axes[1] / pose.scale_px)
-        return Relief(
+        relief = Relief(
             centre_px=pose.centre_px,
             unit_px=pose.scale_px,
             axes=axes,
             oval_centre_px=middle.astype(np.float32),
             oval_radii=(0.5 * (high - low)).astype(np.float32),
             chin=chin,
-            borders=_borders(matte, face.landmarks[FACE_OVAL, :2]),
+            borders=(),
             landmarks=face.landmarks,
         )
+        return relief if matte is None else relief.held(matte)
+
+    def held(self, matte: FloatArray) -> Relief:
+        """Return the same relief, held where an edge of the image crops the person's matte, (H, W) in [0, 1]."""
+        return replace(self, borders=_borders(matte, self.landmarks[FACE_OVAL, :2]))
 
     def depth(self, points_px: FloatArray) -> FloatArray:
         """Return the (Q,) depths of (Q, 2) points, as the landmarks' z: the face inside its oval, the head outside."""

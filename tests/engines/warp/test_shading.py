@@ -44,7 +44,7 @@ def shaded(
 ) -> RgbImage:
     moved = smile(smile_fields(), units, sides) * np.float32(face.pose.scale_px) @ face.pose.rotation.T
     expression_px = np.asarray(moved, np.float32)
-    deformation = Deformation(face, np.ones((SIDE, SIDE), np.float32))
+    deformation = Deformation(face, (SIDE, SIDE), lambda: np.ones((SIDE, SIDE), np.float32))
     target = deformation.landmarks(expression_px, HeadMotion.still())
     look_up = deformation.backward_map(expression_px, HeadMotion.still(), target)
     drawn = canvas.copy()
