@@ -58,6 +58,7 @@ def _smoothed(image: FloatArray, weight: FloatArray, sigma: float, smaller: int)
 
 
 def _enlarged(small: FloatArray, shape: tuple[int, ...]) -> FloatArray:
+    """Upsample an image (h, w, ...) to `shape` (H, W, ...)."""
     return np.asarray(cv2.resize(small, shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 
