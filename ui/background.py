@@ -46,13 +46,18 @@ class Lane(QObject):
             self._thread.start()
         self._jobs.put((job, done, failed or _log))
 
+    def ask_to_end(self) -> None:
+        """Take no more jobs, and end after the scheduled ones. Returns at once; safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+
     def close(self, timeout_s: float = 2.0) -> bool:
         """Finish the scheduled jobs, then end. False: a job still runs, and ends with the process."""
-        self._closed = True
+        self.ask_to_end()
         if self._thread is None:
             return True
-        self._jobs.put(None)
-        self._thread.join(timeout_s)
+        self._thread.join(max(0.0, timeout_s))
         return not self._thread.is_alive()
 
     def _work(self) -> None:

@@ -353,10 +353,14 @@ def test_a_tap_of_zero_shows_nothing_and_a_hold_does(desk: Desk) -> None:
 
 
 def test_the_device_turns_red_where_it_is_slower_than_the_camera() -> None:
-    state = LiveState(engine=events.EngineReady("warp", "cpu", "float32", ""))
+    state = LiveState(engine=events.EngineReady("warp", "cpu", "float32", ""), avatar="astronaut")
     assert ("CPU", "danger") in chip(LiveStatistics(camera_rate=30.0, engine_rate=20.0), state, "auto")
     assert ("CPU", "text") in chip(LiveStatistics(camera_rate=30.0, engine_rate=28.0), state, "auto")
     assert ("CPU", "text") in chip(LiveStatistics(engine_rate=5.0), state, "auto")  # no camera to keep up with
+
+
+def test_nothing_is_slow_before_there_is_an_avatar() -> None:
+    assert chip(LiveStatistics(camera_rate=30.0), LiveState(source="Desk Camera"), "auto") == []
 
 
 def test_a_chip_without_room_keeps_what_is_wrong(desk: Desk) -> None:

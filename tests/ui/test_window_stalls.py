@@ -183,6 +183,18 @@ def test_a_closed_lane_answers_nobody(qtbot: Any) -> None:
     assert seen == []
 
 
+def test_a_lane_that_is_asked_to_end_finishes_meanwhile(qtbot: Any) -> None:
+    lane, gate, done = Lane("test"), threading.Event(), list[int]()
+    lane.run(lambda: gate.wait(10))
+    lane.run(lambda: done.append(1))
+    lane.ask_to_end()  # returns although the first job waits
+    lane.ask_to_end()
+    lane.run(lambda: done.append(2))
+    assert not lane.close(0.0) and done == []
+    gate.set()
+    assert lane.close(10) and done == [1]
+
+
 def test_a_bridge_without_a_pipeline_is_silent(qapp: Any) -> None:
     bridge = PipelineBridge()
     assert bridge.take_avatar() is None and bridge.take_camera() is None and bridge.close()

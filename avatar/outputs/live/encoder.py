@@ -7,6 +7,7 @@ import contextlib
 import copy
 import io
 import threading
+import time
 import weakref
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _MOST_REPEATS = 300  # limit of repeated frames after a gap such as system sleep; beyond it the last frame is stretched
+_MOST_FILLING_S = 0.2  # limit of the time that repeating takes: a slow machine must not fall behind for good
 _MOST_WAITING = 90  # limit of a user's pending packets: 3 s at 30 frames per second, some megabytes
 
 
@@ -184,7 +186,7 @@ class _Encoder:
         """Repeat the previous frame up to `place`.
 
         A camera frame is repeated only up to the next one of the same pass-through, because before any other frame it
-        may have been forbidden at any time since.
+        may have been forbidden at any time since. Where repeating takes too long, the last repeat is stretched.
         """
         if self._last is None or not any(feed.has_begun for feed in self._feeds):
             return
@@ -195,8 +197,11 @@ class _Encoder:
             self._avatar = image
             if places[0] > before + 1:  # otherwise the camera frame would be stretched up to the first repeat
                 self._encode(image, before + 1, shows_camera=False)
+        ends_s = time.monotonic() + _MOST_FILLING_S
         for empty in places:
             self._encode(image, empty, shows_camera=shown is not None)
+            if time.monotonic() > ends_s:
+                break
 
     def _encode(self, image: VideoFrame, place: int, *, shows_camera: bool) -> None:
         from av.video.frame import PictureType

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -95,6 +97,34 @@ def test_a_recording_begins_and_ends_with_its_own_frames(tmp_path: Path) -> None
     with av.open(str(tmp_path / "show.mp4")) as file:
         packets = [each for each in file.demux(video=0) if each.dts is not None]
     assert packets[0].pts == 0 and [each.is_keyframe for each in packets[:3]] == [True, True, False]
+
+
+def test_a_machine_that_is_too_slow_repeats_less_and_is_never_busy_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise each gap would take longer to fill than it lasts, and stopping would have to wait for it."""
+    clock_s, places = [0.0], []
+    encode = encoder._Encoder._encode
+
+    def slowly(self: encoder._Encoder, image: Any, place: int, *, shows_camera: bool) -> None:
+        clock_s[0] += 0.1  # three times as long as a frame lasts
+        places.append(place)
+        encode(self, image, place, shows_camera=shows_camera)
+
+    monkeypatch.setattr(encoder._Encoder, "_encode", slowly)
+    monkeypatch.setattr(encoder, "time", SimpleNamespace(monotonic=lambda: clock_s[0]))
+    recorder = Recorder(tmp_path / "show.mp4", SIZE)
+    for number in (1, 2, 100, 110, 111):
+        begun_s = clock_s[0]
+        recorder.send(frame(number))
+        assert clock_s[0] - begun_s < 0.8
+    recorder.close()
+    assert places[:3] == [0, 1, 2] and places[-1] == 110 and places == sorted(set(places))
+    with av.open(str(tmp_path / "show.mp4")) as file:
+        times = [round(each.time * 30) for each in file.decode(video=0)]
+    assert times == places, "each picture stays at its time"
+    shown = dict(zip(places, levels(tmp_path / "show.mp4"), strict=True))
+    assert shown[places[places.index(99) - 1]] == pytest.approx(22, abs=2) and shown[99] == pytest.approx(120, abs=2)
 
 
 def test_a_late_older_frame_does_not_come_after_what_took_its_place(tmp_path: Path) -> None:
