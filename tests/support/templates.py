@@ -24,6 +24,7 @@ SILENT = (
 ERRORS = {name for name, kind in vars(avatar.errors).items() if isinstance(kind, type)}
 SAID = ERRORS | {
     "ChangeRefusedError", "CancelledError", "NoChipError", "Remark", "SourceNote", "SourceLost", "CalibrationRefused",
+    "SystemKeysError",
 }  # fmt: skip
 MARK = {"Message", "chained", "together", "later", "tr"}  # these are found by themselves, wherever they stand
 SKIPPED = {"Remark": 2}  # level and code come first

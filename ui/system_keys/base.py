@@ -38,6 +38,7 @@ def keys_with(prefix: str) -> tuple[SystemKey, ...]:
 
 
 Heard = Callable[[str, bool], None]  # action, and whether its key went down; on any thread
+Failed = Callable[[AvatarError], None]  # on any thread
 
 
 class Listener(Protocol):

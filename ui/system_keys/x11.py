@@ -38,7 +38,7 @@ class X11Keys:
         except (error.DisplayError, OSError) as failed:
             raise SystemKeysError(
                 Message("The X server does not answer: {why}.", why=failed),
-                remedy="Use the keys in Masque's window instead.",
+                remedy="Use the keys in Masque's window.",
             ) from failed
         self._root = self._display.screen().root
         self._heard = heard
