@@ -12,7 +12,7 @@ from avatar.cv import cv2
 from avatar.engines.warp.grid import Grid, give_way_below, invert, keep_from_folding
 from avatar.engines.warp.look_up import Box, CellMap, FaceLookUp, LookUp
 from avatar.engines.warp.matting.scattered import LeavingOut
-from avatar.engines.warp.relief import MESH_POINTS, Relief
+from avatar.engines.warp.relief import MESH_POINTS, Edges, Relief
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion
 from avatar.tracking.face import Face
@@ -46,13 +46,13 @@ class _Sheet:
 class Deformation:
     """Deformation model of one portrait; not thread-safe."""
 
-    def __init__(self, face: Face, size_px: tuple[int, int], matte: Callable[[], FloatArray]) -> None:
+    def __init__(self, face: Face, size_px: tuple[int, int], edges: Callable[[], Edges]) -> None:
         """Precompute the deformation of a portrait.
 
         Args:
             face: its face.
             size_px: its height and width.
-            matte: returns its matte, (H, W) in [0, 1], 1 on the person; called last, so that it may be made meanwhile.
+            edges: returns those of its matte; called last, so that the matte may be made meanwhile.
         """
         self.height_px, self.width_px = size_px
         self.face = face
@@ -70,7 +70,7 @@ class Deformation:
         left_out = [np.concatenate([lower_lids, UPPER_LIP_POINTS]), np.concatenate([upper_lids, LOWER_LIP_POINTS])]
         self._spread = self._expression(left_out)
         depths = self._depths(self._coarse, self._fine)
-        self.relief = self.relief.held(matte())
+        self.relief = self.relief.held(edges())
         self._background_sheet, self._face_sheet = (
             _Sheet(points, self.relief.share(points[:, :2])) for points in depths
         )

@@ -9,7 +9,7 @@ from avatar.cv import cv2
 from avatar.engines.warp.fields import distance_to
 from avatar.engines.warp.headroom import Head
 from avatar.engines.warp.look_up import Box, LookUp
-from avatar.engines.warp.matting.background import fill_background, foreground_colors, widened_matte
+from avatar.engines.warp.matting.background import Foreground, fill_background, widen_matte
 from avatar.engines.warp.moving_parts import MovingParts
 from avatar.engines.warp.openings import Openings
 from avatar.frames import AlphaImage, FloatArray, RgbImage
@@ -18,10 +18,15 @@ from avatar.tracking.face import Face
 FINER = 2  # oversampling of the person's texture, so that bilinear sampling keeps it sharp
 _HALF_WAY = np.array([-3, 19, 19, -3], np.float32) / 32  # the weights of bicubic interpolation there
 _ITSELF = np.array([0, 1, 0, 0], np.float32)
+_LOST, _SAME = np.array([-3, 3, 3, -3], np.float32) / 32, np.ones(1, np.float32)  # bicubic less linear interpolation
+_VISIBLE_LOSS = 1.5  # levels
+_LOST_SHARE = 0.01  # of the person's pixels, up to which an image counts as soft
+_PROBE_ROWS = 16
 _SOLID = 64  # of 255: above it a pixel connects parts of the person
 _STRAND = 0.12  # head sizes: how far thinner hair reaches from what is solid
 _STRIP_ROWS = 128  # a large image is processed in strips to bound the memory
 _MARGIN_PX = 4  # of background around the person: interpolation reaches 2 pixels far
+SHARP_UP_TO_PX = 2048  # longer side of an image up to which a finer texture is always kept
 FINER_UP_TO_PX = 8000  # OpenCV cannot sample textures with a side above 32,767 pixels
 
 
@@ -34,25 +39,26 @@ class Layers:
         Args:
             rgb: (H, W, 3) uint8.
             face: its face.
-            matte: (H, W) in [0, 1], 1 on the person.
+            matte: (H, W) in [0, 1], 1 on the person; overwritten, since it is large.
             openings: the eyes and the mouth of this portrait.
         """
         self.background = fill_background(rgb, matte, face.landmarks)  # (H, W, 3) uint8
         # Widened, the matte holds noise of the background too; and a shadow apart from the person is no part of her.
         tight = _as_bytes(matte)
-        matte = widened_matte(rgb, matte, self.background)
+        widen_matte(rgb, matte, self.background)
         alpha = _as_bytes(matte)
         self.moving_parts = MovingParts(alpha)
         self.image = Box(0, 0, rgb.shape[1], rgb.shape[0])
         self.person_box = _around_person(alpha)  # outside of it there is background alone
         alpha = self._cut(alpha).copy()
-        person = foreground_colors(rgb, matte, self.background, self.person_box.slices)
         corner = np.array([self.person_box.left, self.person_box.top, 0], np.float32)
         self._tight = in_one_piece(self._cut(tight).copy(), face.landmarks - corner)
+        del tight
         self._tight_texture: AlphaImage | None = None  # the same as finely as the person; made when first asked for
-        premultiplied, self._at_rest = _over(person, alpha, self._cut(self.background))
-        self.texture_scale = FINER if max(rgb.shape) <= FINER_UP_TO_PX else 1
-        del matte, person, alpha, tight  # this matters for large images
+        foreground = Foreground(rgb, matte, self.background)
+        premultiplied, self._at_rest = _over(foreground, alpha, self._cut(self.background), self.person_box)
+        del matte, foreground, alpha  # this matters for large images
+        self.texture_scale = how_fine(premultiplied, max(rgb.shape))
         self.person = _finer(premultiplied, self.texture_scale)  # (h, w, 4) uint8 of `person_box`, premultiplied
         self.openings = openings
 
@@ -111,21 +117,45 @@ def _around_person(alpha: AlphaImage) -> Box:
     return Box(left - _MARGIN_PX, top - _MARGIN_PX, left + across + _MARGIN_PX, top + down + _MARGIN_PX).within(whole)
 
 
-def _over(person: RgbImage, alpha: AlphaImage, background: RgbImage) -> tuple[npt.NDArray[np.uint8], RgbImage]:
-    """Premultiply the person's colours (h, w, 3) by her matte (h, w), and lay her over the background (h, w, 3).
+def _over(
+    person: Foreground, alpha: AlphaImage, background: RgbImage, box: Box
+) -> tuple[npt.NDArray[np.uint8], RgbImage]:
+    """Premultiply the person's colours by her matte (h, w), and lay her over the background (h, w, 3), all in a box.
 
     Returns:
         (h, w, 4), because premultiplied alpha avoids fringes in interpolation, and (h, w, 3).
     """
-    premultiplied, at_rest = np.empty((*alpha.shape, 4), np.uint8), np.empty_like(person)
+    premultiplied, at_rest = np.empty((*alpha.shape, 4), np.uint8), np.empty((*alpha.shape, 3), np.uint8)
+    rows, columns = box.slices
     for top in range(0, len(alpha), _STRIP_ROWS):
-        strip = slice(top, top + _STRIP_ROWS)
+        strip = slice(top, min(top + _STRIP_ROWS, len(alpha)))
         share = alpha[strip]
-        colours = cv2.multiply(person[strip], cv2.merge([share] * 3), scale=1 / 255)
+        colours = person.colours(slice(rows.start + strip.start, rows.start + strip.stop), columns)
+        colours = cv2.multiply(colours, cv2.merge([share] * 3), scale=1 / 255)
         premultiplied[strip] = cv2.merge([*cv2.split(colours), share])
         behind = cv2.multiply(background[strip], cv2.merge([255 - share] * 3), scale=1 / 255)
         at_rest[strip] = cv2.add(behind, colours)
     return premultiplied, at_rest
+
+
+def how_fine(person: npt.NDArray[np.uint8], longest_px: int) -> int:
+    """Return how finely to keep the person (h, w, 4) of an image with a longer side of so many pixels.
+
+    A large image is often soft, from its camera or because it was enlarged; then a finer texture would add nothing but
+    four times the memory. What bilinear sampling loses, compared with bicubic, is largest half-way between two pixels.
+    """
+    if longest_px <= SHARP_UP_TO_PX:
+        return FINER
+    if longest_px > FINER_UP_TO_PX:
+        return 1
+    lost = many = 0
+    for top in range(0, len(person), 4 * _PROBE_ROWS):
+        strip = person[top : top + _PROBE_ROWS].astype(np.float32)
+        across, down = (cv2.sepFilter2D(strip, -1, *each) for each in ((_LOST, _SAME), (_SAME, _LOST)))
+        loss = np.maximum(np.abs(across), np.abs(down)).max(axis=2)[2:-2]
+        shown = person[top : top + _PROBE_ROWS, :, 3][2:-2] > 0
+        lost, many = lost + int((loss[shown] > _VISIBLE_LOSS).sum()), many + int(shown.sum())
+    return 1 if lost <= _LOST_SHARE * many else FINER
 
 
 def in_one_piece(matte: AlphaImage, landmarks: FloatArray) -> AlphaImage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.layers import Layers
 from avatar.engines.warp.matting.matte import person_matte
 from avatar.engines.warp.openings import Openings
+from avatar.engines.warp.relief import Edges
 from avatar.engines.warp.scene import Scene
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.head import HeadMotion
@@ -40,14 +42,14 @@ class WarpPortrait:
         size_px = rgb.shape[0], rgb.shape[1]
         if not use_second_core:
             matte = person_matte(rgb, face.landmarks, alpha)
-            return WarpPortrait(
-                Deformation(face, size_px, lambda: matte), Layers(rgb, face, matte, Openings(rgb, face))
-            )
+            deformation = Deformation(face, size_px, functools.partial(Edges.of, matte))
+            return WarpPortrait(deformation, Layers(rgb, face, matte, Openings(rgb, face)))
         with ThreadPoolExecutor(1, "masque-layers") as beside:
             made = beside.submit(person_matte, rgb, face.landmarks, alpha)
+            edges = beside.submit(lambda: Edges.of(made.result()))
             openings = Openings(rgb, face)
             layers = beside.submit(lambda: Layers(rgb, face, made.result(), openings))
-            deformation = Deformation(face, size_px, made.result)
+            deformation = Deformation(face, size_px, edges.result)
             return WarpPortrait(deformation, layers.result())
 
     def scene(self, expression_px: FloatArray, motion: HeadMotion) -> Scene:

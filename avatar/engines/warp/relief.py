@@ -43,6 +43,21 @@ class _Border:
 
 
 @dataclass(frozen=True, eq=False)
+class Edges:
+    """The edges of a person's matte, in [0, 1]: 1 where she is cropped."""
+
+    left: FloatArray  # (H,)
+    right: FloatArray  # (H,)
+    top: FloatArray  # (W,)
+    bottom: FloatArray  # (W,)
+
+    @staticmethod
+    def of(matte: FloatArray) -> Edges:
+        """Copy the edges of an (H, W) matte."""
+        return Edges(matte[:, 0].copy(), matte[:, -1].copy(), matte[0].copy(), matte[-1].copy())
+
+
+@dataclass(frozen=True, eq=False)
 class Relief:
     """Depth and motion weight of the points of one portrait; coordinates in pixels of the portrait."""
 
@@ -75,11 +90,11 @@ class Relief:
             borders=(),
             landmarks=face.landmarks,
         )
-        return relief if matte is None else relief.held(matte)
+        return relief if matte is None else relief.held(Edges.of(matte))
 
-    def held(self, matte: FloatArray) -> Relief:
-        """Return the same relief, held where an edge of the image crops the person's matte, (H, W) in [0, 1]."""
-        return replace(self, borders=_borders(matte, self.landmarks[FACE_OVAL, :2]))
+    def held(self, edges: Edges) -> Relief:
+        """Return the same relief, held where an edge of the image crops the person."""
+        return replace(self, borders=_borders(edges, self.landmarks[FACE_OVAL, :2]))
 
     def depth(self, points_px: FloatArray) -> FloatArray:
         """Return the (Q,) depths of (Q, 2) points, as the landmarks' z: the face inside its oval, the head outside."""
@@ -150,19 +165,19 @@ class Relief:
         return np.asarray(shaped[:, :2] + share[:, None] * (turned - shaped)[:, :2], np.float32)
 
 
-def _borders(matte: FloatArray, oval_px: FloatArray) -> tuple[_Border, ...]:
-    """Create the four edges from the person's matte (H, W) and the face oval (N, 2)."""
-    height, width = matte.shape
+def _borders(edges: Edges, oval_px: FloatArray) -> tuple[_Border, ...]:
+    """Create the four borders from the edges of the person's matte and the face oval (N, 2)."""
+    height, width = len(edges.left), len(edges.top)
     low, high = oval_px.min(axis=0), oval_px.max(axis=0)
-    edges = (
-        (0, 0.0, low[0], matte[:, 0]),
-        (0, width - 1.0, width - 1 - high[0], matte[:, -1]),
-        (1, 0.0, low[1], matte[0]),
-        (1, height - 1.0, height - 1 - high[1], matte[-1]),
+    sides = (
+        (0, 0.0, low[0], edges.left),
+        (0, width - 1.0, width - 1 - high[0], edges.right),
+        (1, 0.0, low[1], edges.top),
+        (1, height - 1.0, height - 1 - high[1], edges.bottom),
     )
     least, most = 0.03 * min(height, width), 0.35 * min(height, width)
     borders = []
-    for axis, position, room, cut in edges:
+    for axis, position, room, cut in sides:
         reach = float(np.clip(BORDER_FADE * room, least, most))
         wide = cv2.dilate(cut.reshape(1, -1), np.ones((1, 2 * round(0.5 * reach) + 1)))
         held = cv2.GaussianBlur(wide, (0, 0), max(0.35 * reach, 1.0), borderType=cv2.BORDER_REPLICATE)

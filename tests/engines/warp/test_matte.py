@@ -14,7 +14,7 @@ from avatar.cv import cv2
 from avatar.engines.warp.fields import distance_to, nearest, nearest_in_row, smooth_fill, typical
 from avatar.engines.warp.headroom import Head
 from avatar.engines.warp.matting import person
-from avatar.engines.warp.matting.background import fill_background, foreground_colors, widened_matte
+from avatar.engines.warp.matting.background import Foreground, fill_background, widen_matte
 from avatar.engines.warp.matting.guided import LocalLinear, enlarged, fit_local_linear
 from avatar.engines.warp.matting.inpaint import continued
 from avatar.engines.warp.matting.matte import estimate_matte, person_matte, refine_matte
@@ -61,8 +61,10 @@ def scene(texture: float, softness: float = 3.0) -> tuple[RgbImage, FloatArray, 
 def taken_apart(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> tuple[RgbImage, FloatArray, RgbImage]:
     """Person, matte and background, from which the picture can be put together again."""
     background = fill_background(rgb, matte, landmarks)
-    wide = widened_matte(rgb, matte, background)
-    return foreground_colors(rgb, wide, background), wide, background
+    wide = matte.copy()
+    widen_matte(rgb, wide, background)
+    everywhere = slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
+    return Foreground(rgb, wide, background).colours(*everywhere), wide, background
 
 
 def composed(foreground: RgbImage, matte: FloatArray, background: RgbImage) -> FloatArray:

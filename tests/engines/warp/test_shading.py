@@ -10,6 +10,7 @@ from motion_samples import make_face
 
 from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.mouth.light import flatness
+from avatar.engines.warp.relief import Edges
 from avatar.engines.warp.scene import Scene
 from avatar.engines.warp.shading import MOST, SmileFields, SmileShading, mean_face_positions, smile_fields
 from avatar.frames import FloatArray, RgbImage
@@ -44,7 +45,7 @@ def shaded(
 ) -> RgbImage:
     moved = smile(smile_fields(), units, sides) * np.float32(face.pose.scale_px) @ face.pose.rotation.T
     expression_px = np.asarray(moved, np.float32)
-    deformation = Deformation(face, (SIDE, SIDE), lambda: np.ones((SIDE, SIDE), np.float32))
+    deformation = Deformation(face, (SIDE, SIDE), lambda: Edges.of(np.ones((SIDE, SIDE), np.float32)))
     target = deformation.landmarks(expression_px, HeadMotion.still())
     look_up = deformation.backward_map(expression_px, HeadMotion.still(), target)
     drawn = canvas.copy()

@@ -34,6 +34,7 @@ WORK_SIDE = 448  # px; working resolution of the smooth part
 _SOLID = 0.995  # matte above which the image shows the person alone
 _EXPECTED_SIDE = 256  # px; working resolution of the person's colours where the image shows none
 _GRAIN = 10.0  # levels: smaller differences are noise, those above twice that are not
+_FINER_LEVELS = 8  # steps per level in which grain is averaged
 _STRIP_ROWS = 128  # a large image is processed in strips to bound the memory
 _PERSON = (0.02, 0.06)  # matte above which a pixel is not used as background: on a plain, on a busy background
 _MARGIN = 0.02  # additional margin around the person, in head sizes
@@ -51,13 +52,13 @@ def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> 
         landmarks: (478, 3) pixels; the head size sets the scale of structures.
     Returns:
         (H, W, 3) uint8, equal to the image where the matte is 0, except for a margin. Compositing over this background
-        needs the matte of `widened_matte` to reproduce the image.
+        needs the matte of `widen_matte` to reproduce the image.
     """
     head = Head.of(landmarks)
     rows, columns = head.box(rgb.shape)
-    part, part_matte = rgb[rows, columns], np.ascontiguousarray(matte[rows, columns])
+    part = rgb[rows, columns]
     filled = rgb.copy()
-    plan = _plan(np.ascontiguousarray(part), part_matte, head.size)
+    plan = _plan(part, matte[rows, columns], head.size)
     if plan is None:
         return filled
     random = np.random.default_rng(0)  # deterministic grain
@@ -69,68 +70,64 @@ def fill_background(rgb: RgbImage, matte: FloatArray, landmarks: FloatArray) -> 
     return filled
 
 
-def widened_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> FloatArray:
-    """Widen the matte to all pixels that the background alone does not explain.
+def widen_matte(rgb: RgbImage, matte: FloatArray, background: RgbImage) -> None:
+    """Widen the matte, in place, to all pixels that the background alone does not explain.
 
     These lie along the outline, where the matte misses fine hair or sharpening has left a halo.
+
+    It becomes the smallest matte >= `matte` for which a foreground in 0 to 255 reproduces the image (Smith and Blinn,
+    "Blue Screen Matting", 1996), except for grain.
 
     Args:
         rgb: (H, W, 3) uint8, the image.
         matte: (H, W) in [0, 1].
         background: (H, W, 3) uint8, from `fill_background`.
-    Returns:
-        (H, W) in [0, 1], the smallest matte >= `matte` for which a foreground in 0 to 255 reproduces the image
-        (Smith and Blinn, "Blue Screen Matting", 1996), except for grain.
     """
-    wide = matte.copy()
     for top in range(0, len(rgb), _STRIP_ROWS):
         strip = slice(top, top + _STRIP_ROWS)
         apart = np.maximum.reduce(cv2.split(cv2.absdiff(rgb[strip], background[strip])))
-        there = np.nonzero((apart > _GRAIN) & (wide[strip] < 1))
+        part = matte[strip]
+        there = np.nonzero((apart > _GRAIN) & (part < 1))
         if len(there[0]):
             image, behind = rgb[strip][there].astype(np.float32), background[strip][there].astype(np.float32)
             room = np.maximum(np.where(image > behind, 255 - behind, behind), 1)
             difference = np.abs(image - behind)
             share = difference / room * np.clip(difference / np.float32(_GRAIN) - 1, 0, 1)
-            wide[strip][there] = np.maximum(wide[strip][there], share.max(axis=1))
-    return wide
+            part[there] = np.maximum(part[there], share.max(axis=1))
 
 
-def foreground_colors(
-    rgb: RgbImage, matte: FloatArray, background: RgbImage, part: tuple[slice, slice] | None = None
-) -> RgbImage:
-    """Solve the compositing equation for the foreground: (I - (1 - alpha) B) / alpha.
+class Foreground:
+    """The person's own colours: solves the compositing equation (I - (1 - alpha) B) / alpha, part by part."""
 
-    Args:
-        rgb: (H, W, 3) uint8, the image.
-        matte: (H, W) in [0, 1], from `widened_matte`.
-        background: (H, W, 3) uint8, from `fill_background`.
-        part: the rows and columns that are wanted; None: all.
-    Returns:
-        That part, (h, w, 3) uint8; matte * foreground + (1 - matte) * background reproduces the image. Where the matte
-        is 0, the foreground is the image.
-    """
-    small, _ = shrunk(rgb, _EXPECTED_SIDE)
-    size_small = (small.shape[1], small.shape[0])
-    alpha_small = cv2.resize(matte, size_small, interpolation=cv2.INTER_AREA)
-    solid = (alpha_small > 0.97).astype(np.float32) + 0.05 * (alpha_small > 0.8)
-    expected = smooth_fill(small.astype(np.float32), np.minimum(solid, 1))
-    size = (rgb.shape[1], rgb.shape[0])
-    rows, columns = part or (slice(0, rgb.shape[0]), slice(0, rgb.shape[1]))
-    colours = np.empty((rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
-    for top in range(rows.start, rows.stop, _STRIP_ROWS):
-        strip = slice(top, min(top + _STRIP_ROWS, rows.stop))
-        image, alpha = rgb[strip, columns], matte[strip, columns]
+    def __init__(self, rgb: RgbImage, matte: FloatArray, background: RgbImage) -> None:
+        """Estimate what to expect where the image shows little of the person.
+
+        Args:
+            rgb: (H, W, 3) uint8, the image.
+            matte: (H, W) in [0, 1], from `widen_matte`.
+            background: (H, W, 3) uint8, from `fill_background`.
+        """
+        self._rgb, self._matte, self._background = rgb, matte, background
+        small, _ = shrunk(rgb, _EXPECTED_SIDE)
+        alpha = cv2.resize(matte, (small.shape[1], small.shape[0]), interpolation=cv2.INTER_AREA)
+        solid = (alpha > 0.97).astype(np.float32) + 0.05 * (alpha > 0.8)
+        self._expected = smooth_fill(small.astype(np.float32), np.minimum(solid, 1))
+
+    def colours(self, rows: slice, columns: slice) -> RgbImage:
+        """Return some rows, few at a time, and columns: (h, w, 3) uint8.
+
+        matte * foreground + (1 - matte) * background reproduces the image; where the matte is 0, it is the image.
+        """
+        colours, alpha = self._rgb[rows, columns].copy(), self._matte[rows, columns]
         there = np.nonzero((alpha > 0) & (alpha <= _SOLID))
         share = np.repeat(alpha[there], 3).reshape(-1, 3)
-        prior = enlarged(expected, size, top, strip.stop - top)[:, columns][there]
-        missing = image[there] - share * prior - (1 - share) * background[strip, columns][there]
+        size = (self._rgb.shape[1], self._rgb.shape[0])
+        prior = enlarged(self._expected, size, rows.start, rows.stop - rows.start)[:, columns][there]
+        missing = colours[there] - share * prior - (1 - share) * self._background[rows, columns][there]
         # Least squares, regularised towards the expected colour, which dominates where alpha is close to 0.
         solved = prior + missing * (share / (share * share + np.float32(1e-4)))
-        target = colours[top - rows.start : strip.stop - rows.start]
-        target[:] = image
-        target[there] = np.rint(np.clip(solved, 0, 255))
-    return colours
+        colours[there] = np.rint(np.clip(solved, 0, 255))
+        return colours
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,8 +221,9 @@ def _roughness(rgb: RgbImage, shape: tuple[int, int]) -> FloatArray:
     """
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     fine = cv2.absdiff(grey, cv2.blur(grey, (3, 3)))
-    small = cv2.resize(fine.astype(np.float32), (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
-    return np.asarray(small * np.float32(1.06 / 0.8), np.float32)
+    cv2.multiply(fine, _FINER_LEVELS, dst=fine)  # saturates at edges, which are no grain
+    small = cv2.resize(fine, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)
+    return np.asarray(small * np.float32(1.06 / 0.8 / _FINER_LEVELS), np.float32)
 
 
 def _columns(plan: _Plan, shape: tuple[int, ...], rows: slice) -> slice:

@@ -58,7 +58,7 @@ def estimate_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.u
         return MatteResult(as_unit(alpha), 1.0, "alpha")
     head = Head.of(landmarks)
     rows, columns = head.box(rgb.shape)
-    part = np.ascontiguousarray(rgb[rows, columns])
+    part = rgb[rows, columns]
     near = _matte_of_part(part, head.cropped(columns.start, rows.start))
     if part.shape == rgb.shape:
         return near
@@ -66,8 +66,11 @@ def estimate_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.u
     small, scale = shrunk(rgb, WORK_SIDE)
     far = find_person(small, head.scaled(scale)).probability
     whole = np.asarray(cv2.resize(far, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_LINEAR))
-    ramp = _ramp(rgb.shape, rows, columns)
-    whole[rows, columns] += ramp * (near.alpha - whole[rows, columns])
+    down, across = _ramp(rows, rgb.shape[0]), _ramp(columns, rgb.shape[1])
+    around = whole[rows, columns]
+    for top in range(0, len(down), STRIP_ROWS):
+        strip = slice(top, top + STRIP_ROWS)
+        around[strip] += down[strip, None] * across * (near.alpha[strip] - around[strip])
     return MatteResult(whole, near.confidence, near.source)
 
 
@@ -387,15 +390,10 @@ def _enlarge(rgb: RgbImage, small: RgbImage, alpha: FloatArray) -> FloatArray:
     return large
 
 
-def _ramp(shape: tuple[int, ...], rows: slice, columns: slice) -> FloatArray:
-    """Return (rows, columns) weights: 1 inside the box, falling to 0 at its sides, except at the image border."""
-
-    def side(part: slice, length: int) -> FloatArray:
-        """Return (N,) weights for N positions: 1 inside, falling to 0 at the ends that are not image borders."""
-        count = part.stop - part.start
-        position = np.arange(count, dtype=np.float32) + 0.5
-        from_start = position if part.start > 0 else np.full(count, np.inf, np.float32)
-        from_stop = count - position if part.stop < length else np.full(count, np.inf, np.float32)
-        return np.asarray(np.clip(np.minimum(from_start, from_stop) / (0.1 * count), 0, 1), np.float32)
-
-    return np.asarray(side(rows, shape[0])[:, None] * side(columns, shape[1])[None])
+def _ramp(part: slice, length: int) -> FloatArray:
+    """Return (N,) weights for N positions on an axis: 1 inside, falling to 0 at the ends that are not image borders."""
+    count = part.stop - part.start
+    position = np.arange(count, dtype=np.float32) + 0.5
+    from_start = position if part.start > 0 else np.full(count, np.inf, np.float32)
+    from_stop = count - position if part.stop < length else np.full(count, np.inf, np.float32)
+    return np.asarray(np.clip(np.minimum(from_start, from_stop) / (0.1 * count), 0, 1), np.float32)
