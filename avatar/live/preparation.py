@@ -11,7 +11,7 @@ from collections.abc import Callable
 from avatar.frames import Latest
 from avatar.live.worker import Worker
 
-_NICER = 5  # out of 19: running threads get three times as much CPU time, yet preparation proceeds on a busy machine
+_NICER = 2  # than the program: its other threads get half as much CPU time again, yet somebody waits for the avatar
 
 
 class PreparationThread(Worker):
@@ -38,4 +38,5 @@ def yield_to_others() -> None:
     """Lower the priority of the current thread, where the system supports priorities per thread."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICER)
+            program = os.getpriority(os.PRIO_PROCESS, os.getpid())
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), program + _NICER)  # the system limits it to 19

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from avatar.library.prepared import PreparedStore
 from avatar.live import engine_manager
 from avatar.live.config import LiveConfig
 from avatar.live.events import AvatarReady
+from avatar.live.preparation import yield_to_others
 from avatar.portrait.source import PortraitSource
 
 
@@ -82,3 +85,19 @@ def test_four_quick_wishes_end_at_the_last(tmp_path: Path) -> None:
             rig.pipeline.apply(dataclasses.replace(config, avatar=str(avatar)))
         wait(lambda: rig.pipeline._engine.manager.shown.avatar == str(rig.other))  # type: ignore[union-attr]
         assert rig.pipeline.statistics().avatar == str(rig.other)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities per thread")
+def test_preparation_yields_to_the_program_whatever_its_own_priority() -> None:
+    asked: list[int] = []
+
+    def prepare() -> None:
+        for _ in range(3):  # the next portrait does not sink deeper
+            yield_to_others()
+            asked.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=prepare)
+    thread.start()
+    thread.join()
+    program = os.getpriority(os.PRIO_PROCESS, os.getpid())
+    assert asked == [min(19, program + 2)] * 3

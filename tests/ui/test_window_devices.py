@@ -39,7 +39,7 @@ def test_size_and_rate_are_those_of_the_chosen_camera(desk: Desk) -> None:
     assert (config.camera_size, config.camera_rate) == ((1920, 1080), 10), "the nearest rate at that size"
     assert entries(camera.rate.combo) == ["5", "10", "60"]
     desk.pipeline.tell(events.SourceBack("Desk Camera", SourceFacts(640, 480, 30.0)))
-    desk.until(lambda: "The camera sends 640 × 480." in camera.status.text())
+    desk.until(lambda: "The camera sends 640\u00a0×\u00a0480." in camera.status.text())
     desk.pipeline.tell(events.SourceBack("Desk Camera", SourceFacts(1920, 1080, 10.0)))
     desk.until(lambda: "sends" not in camera.status.text())
     pick(camera.rate.combo, "60")

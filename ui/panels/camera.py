@@ -187,4 +187,4 @@ class CameraSection(Section):
         width, height = state.sends
         if (width, height) == (settings.width_px, settings.height_px):
             return ""
-        return " " + tr("The camera sends {size}.", size=f"{width} × {height}")
+        return " " + tr("The camera sends {size}.", size=f"{width}\u00a0×\u00a0{height}")
