@@ -17,7 +17,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from avatar.commands.serve import SWITCH_S
 from avatar.cv import cv2
-from avatar.engines.base import Driving, Portrait
+from avatar.engines.base import Driving, EngineConfig, Portrait
 from avatar.engines.warp.engine import WarpEngine, resized
 from avatar.errors import AvatarError
 from avatar.library.library import Library
@@ -44,6 +44,7 @@ from avatar.remote.load import LEAST_RATE, Load
 from avatar.remote.parcel import pack_portrait
 from avatar.remote.pictures import PictureDecoder
 from avatar.remote.protocol import Picture
+from avatar.remote.seats import OwnSeats
 from avatar.remote.trial import measure
 from avatar.settings import MotionSettings
 from avatar.tracking import open_tracker
@@ -54,30 +55,46 @@ AVATAR, SIDE_PX = "astronaut", 512
 BAD = Quality(delay_s=0.02, jitter_s=0.05, loss=0.02)
 
 
-def _host(room: int, sender: Any) -> None:
+def _host(room: int, ray: str | None, sender: Any) -> None:
     """Run a host until the other end of the pipe is closed; on a process of its own."""
     cv2.setNumThreads(1)
     sys.setswitchinterval(SWITCH_S)
+    if ray is not None:
+        _front(ray, sender)
+        return
     load = Load(1e-3) if room else measure(WarpEngine)  # with a given room nobody is refused for the cost
-    host = Host(Address("127.0.0.1", 0), TOKEN, WarpEngine, load, most=room or None)
+    host = Host(Address("127.0.0.1", 0), TOKEN, OwnSeats(WarpEngine, load), most=room or None)
     sender.send((host.address.port, host.room(), load.frame_ms))
     with contextlib.suppress(EOFError):
         sender.recv()
     host.close()
 
 
+def _front(ray: str, sender: Any) -> None:
+    """Run the front of replicas on a Ray cluster."""
+    from avatar.remote.ray_seats import RaySeats
+
+    seats = RaySeats(ray, EngineConfig(render="processor"), switch_s=SWITCH_S)
+    host = Host(Address("127.0.0.1", 0), TOKEN, seats)
+    sender.send((host.address.port, host.room(), seats.frame_ms))
+    with contextlib.suppress(EOFError):
+        sender.recv()
+    host.close()
+    seats.close()
+
+
 @contextlib.contextmanager
-def running_host(room: int = 0) -> Iterator[tuple[int, int, float]]:
+def running_host(room: int = 0, ray: str | None = None) -> Iterator[tuple[int, int, float]]:
     """Start a host; yield its port, its room and the cost of a frame in ms."""
     context = multiprocessing.get_context("spawn")
     near, far = context.Pipe()
-    process = context.Process(target=_host, args=(room, far), daemon=True)
+    process = context.Process(target=_host, args=(room, ray, far), daemon=ray is None)
     process.start()
     try:
         yield near.recv()
     finally:
         near.send(None)
-        process.join(10)
+        process.join(10 if ray is None else 60)
 
 
 def known(port: int) -> KnownHost:
@@ -93,11 +110,11 @@ def read_avatar() -> Portrait:
     return Portrait(rgb, face)
 
 
-def latency(motion: MotionTrack, seconds: float) -> dict[str, Any]:
+def latency(motion: MotionTrack, seconds: float, ray: str | None) -> dict[str, Any]:
     """Draw the same motion here and on a host, in alternation, at 15 frames a second each."""
     portrait, here = read_avatar(), WarpEngine()
     reference = Driving(face=motion.face(neutral_frame(motion)), frame_width_px=motion.width_px)
-    with running_host(4) as (port, _, _):
+    with running_host(4, ray) as (port, _, _):
         there = RemoteEngine(Link(known(port)))
         here.show(here.prepare(portrait))
         there.show(there.prepare(portrait))
@@ -186,16 +203,28 @@ def sessions(motion: MotionTrack, seconds: float, most: int) -> dict[str, Any]:
         held = count
     with running_host() as (port, room, frame_ms):
         links = _links(known(port), portrait, room)
-        refused = ""
-        try:
-            ask_host(known(port))
-        except AvatarError as error:
-            refused = error.what
+        refused = _refusal_of(known(port))
         for link in links:
             link.close()
     return {
         "held": held, "steps": steps, "admitted": room, "frame_ms": round(frame_ms, 1), "one_too_many": refused,
     }  # fmt: skip
+
+
+def admission(motion: MotionTrack, seconds: float, ray: str) -> dict[str, Any]:
+    """Fill a front of replicas with clients, and ask for one more."""
+    portrait = read_avatar()
+    with running_host(ray=ray) as (port, room, frame_ms):
+        found = _crowd(known(port), portrait, motion, room, seconds, lambda: _refusal_of(known(port)))
+    return {"admitted": room, "frame_ms": round(frame_ms, 1)} | found
+
+
+def _refusal_of(host: KnownHost) -> str:
+    try:
+        ask_host(host)
+    except AvatarError as error:
+        return error.what
+    return ""
 
 
 def _links(host: KnownHost, portrait: Portrait, count: int) -> list[CountingLink]:
@@ -211,7 +240,15 @@ def _links(host: KnownHost, portrait: Portrait, count: int) -> list[CountingLink
     return links
 
 
-def _crowd(host: KnownHost, portrait: Portrait, motion: MotionTrack, count: int, seconds: float) -> dict[str, Any]:
+def _crowd(
+    host: KnownHost,
+    portrait: Portrait,
+    motion: MotionTrack,
+    count: int,
+    seconds: float,
+    ask: Callable[[], str] = lambda: "",
+) -> dict[str, Any]:
+    """Have clients follow the motion; `ask` is called in the middle."""
     links, stop = _links(host, portrait, count), threading.Event()
     reference = motion.face(neutral_frame(motion))
 
@@ -231,7 +268,9 @@ def _crowd(host: KnownHost, portrait: Portrait, motion: MotionTrack, count: int,
     for link in links:
         link.ages_ms.clear()
     began_s = time.monotonic()
-    time.sleep(seconds)
+    time.sleep(seconds / 2)
+    refused = ask()
+    time.sleep(seconds / 2)
     lasted_s = time.monotonic() - began_s
     ages = [list(link.ages_ms) for link in links]
     stop.set()
@@ -240,7 +279,8 @@ def _crowd(host: KnownHost, portrait: Portrait, motion: MotionTrack, count: int,
     for link in links:
         link.close()
     rates = [len(each) / lasted_s for each in ages]
-    return {"least_rate": round(min(rates), 1), "age_ms": _quantiles([age for each in ages for age in each])}
+    quantiles = _quantiles([age for each in ages for age in each])
+    return {"least_rate": round(min(rates), 1), "age_ms": quantiles} | ({"one_too_many": refused} if refused else {})
 
 
 def _middle(values: Sequence[float]) -> float:
@@ -259,15 +299,18 @@ def main() -> int:
     parser.add_argument("what", choices=("latency", "link", "sessions"))
     parser.add_argument("--motion", type=Path, help="a motion template (default: the built-in motion)")
     parser.add_argument("--minutes", type=float, default=0.25)
+    parser.add_argument("--ray", metavar="ADDRESS|auto", help="against replicas on a Ray cluster (latency, sessions)")
     parser.add_argument("--most", type=int, default=16, help="sessions at most")
     args = parser.parse_args()
     motion = load_idle() if args.motion is None else load_template(args.motion)
     seconds = 60 * args.minutes
     before = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     if args.what == "latency":
-        result = latency(motion, seconds)
+        result = latency(motion, seconds, args.ray)
     elif args.what == "link":
         result = bad_link(motion, seconds)
+    elif args.ray is not None:
+        result = admission(motion, seconds, args.ray)
     else:
         result = sessions(motion, seconds, args.most)
     print(json.dumps(result | {"cores": os.cpu_count(), "load_before": before}, indent=1))

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import signal
 import sys
 import threading
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from avatar.errors import AvatarError, UsageError
+
+if TYPE_CHECKING:
+    from avatar.engines.base import EngineConfig
+    from avatar.remote.identity import Address
+    from avatar.remote.ray_seats import RaySeats
+    from avatar.remote.seats import Seats
 
 DONE = 0
 DRAIN_S = 20.0  # for the present sessions, after a request to stop
@@ -33,44 +46,45 @@ def add_parser(subparsers: Any) -> None:
     )  # fmt: skip
     add("--threads", metavar="N", type=_count, default=1, help="of the processor for one frame (default: 1)")
     add("--tls", action="store_true", help="encrypt on this machine too, as is always done beyond it")
+    add(
+        "--ray", metavar="ADDRESS|auto",
+        help="draw on this Ray cluster, with a process for each of its cores, and admit as many as they hold; "
+        "auto: the cluster of this machine, or one that is started on it",
+    )  # fmt: skip
+    add(
+        "--replicas", metavar="N", type=_count, help="number of those processes (default: cores of the cluster but one)"
+    )
     add("--show-token", action="store_true", help="show the token again, which is shown once otherwise")
     add("--new-token", action="store_true", help="make another token; clients have to be told")
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until asked to stop."""
-    from avatar.cv import cv2
-    from avatar.engines.base import Engine, EngineConfig
-    from avatar.engines.registry import create_engine
     from avatar.live.stopping import stop_signals, watch_stdin
     from avatar.remote.host import Host
     from avatar.remote.identity import Address, host_context, own_token
-    from avatar.remote.trial import measure
-    from avatar.system.ports import address_for_others
 
+    if args.replicas is not None and args.ray is None:
+        raise UsageError("--replicas belongs to --ray.", remedy="Leave it out, or add --ray auto.")
     address = Address.parse(args.listen)
     tls = host_context() if args.tls or not address.is_here else None
     token, is_new = own_token(new=args.new_token)
+    if args.show_token and _is_taken(address):
+        print(f"Something listens at {address} already. If it is your host:")
+        print(_how_to_connect(address, token, tls))
+        return DONE
     sys.setswitchinterval(SWITCH_S)
-    cv2.setNumThreads(args.threads)  # several sessions share the cores better than one frame does
-    config = EngineConfig(args.engine, render=args.render)
-
-    def open_engine() -> Engine:
-        return create_engine(config)
-
-    load = measure(open_engine)
     lock = threading.Lock()
 
     def tell(line: str) -> None:
         with lock:  # sessions end on any thread
             print(line, file=sys.stderr, flush=True)
 
-    with stop_signals() as stopped, watch_stdin() as closed:
-        host = Host(address, token, open_engine, load, tls=tls, most=args.sessions, tell=tell)
+    with stop_signals() as stopped, watch_stdin() as closed, _seats(args, tell) as (seats, cost):
+        host = Host(address, token, seats, tls=tls, most=args.sessions, tell=tell)
         try:
-            seen = Address(address_for_others(host.address.host), host.address.port)
-            print(_introduction(str(host.address), host.room(), load.frame_ms), flush=True)
-            print(_how_to_connect(str(seen), token if is_new or args.show_token else None, tls), flush=True)
+            print(_introduction(str(host.address), host.room(), cost), flush=True)
+            print(_how_to_connect(host.address, token if is_new or args.show_token else None, tls), flush=True)
             while not (stopped.wait(0.2) or closed()):
                 pass
             if host.sessions:
@@ -82,13 +96,81 @@ def run(args: argparse.Namespace) -> int:
     return DONE
 
 
-def _introduction(address: str, room: int, frame_ms: float) -> str:
+@contextlib.contextmanager
+def _seats(args: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[tuple[Seats, str]]:
+    """Open what draws, here or on a cluster; yield it and what a frame costs, for the user. Raises: AvatarError."""
+    from avatar.engines.base import EngineConfig
+
+    config = EngineConfig(args.engine, render=args.render)
+    if args.ray is None:
+        yield _own_seats(config, args.threads)
+        return
+    from avatar.remote.ray_seats import RaySeats
+
+    there = RaySeats(args.ray, config, threads=args.threads, switch_s=SWITCH_S, replicas=args.replicas, announce=tell)
+    with contextlib.closing(there), _renewal(there, tell):
+        yield there, f"{_cost(there.frame_ms)}, and {there.replicas} of them draw"
+
+
+def _own_seats(config: EngineConfig, threads: int) -> tuple[Seats, str]:
+    """Measure what a frame costs in this process."""
+    from avatar.cv import cv2
+    from avatar.engines.registry import create_engine
+    from avatar.remote.seats import OwnSeats
+    from avatar.remote.trial import measure
+
+    cv2.setNumThreads(threads)  # several sessions share the cores better than one frame does
+    load = measure(lambda: create_engine(config))
+    return OwnSeats(lambda: create_engine(config), load), _cost(load.frame_ms)
+
+
+@contextlib.contextmanager
+def _renewal(seats: RaySeats, tell: Callable[[str], None]) -> Iterator[None]:
+    """Renew the replicas at SIGUSR1, where there is such a signal."""
+    if not hasattr(signal, "SIGUSR1") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def renew() -> None:
+        tell("The replicas are replaced; their sessions come to the new ones.")
+        try:
+            seats.renew()
+        except AvatarError as error:
+            tell(f"{error.what} {error.remedy}")
+        else:
+            tell("The replicas are new.")
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=renew, daemon=True).start())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def _is_taken(address: Address) -> bool:
+    """Return whether something listens there already."""
+    from avatar.remote.host import listen
+
+    try:
+        listen(address).close()
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _cost(frame_ms: float) -> str:
+    return f"a frame of 512 x 512 takes {frame_ms:.0f} ms of a core"
+
+
+def _introduction(address: str, room: int, cost: str) -> str:
     sessions = "one session" if room == 1 else f"{room} sessions"
-    return f"Listening at {address}, with room for {sessions}: a frame of 512 x 512 takes {frame_ms:.0f} ms of a core."
+    return f"Listening at {address}, with room for {sessions}: {cost}."
 
 
-def _how_to_connect(address: str, token: str | None, tls: Any) -> str:
-    words = [f"live --remote {address}"]
+def _how_to_connect(address: Address, token: str | None, tls: Any) -> str:
+    from avatar.system.ports import address_for_others
+
+    words = [f"live --remote {replace(address, host=address_for_others(address.host))}"]
     words += [f"--token {token}"] if token else []
     words += [f"--fingerprint {tls[1]}"] if tls else []
     kept = "" if token else "\nThe token was shown before; --show-token shows it again."

@@ -18,10 +18,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from avatar.engines.base import Engine
 from avatar.errors import OutputError
 from avatar.remote.identity import Address
-from avatar.remote.load import Load
 from avatar.remote.protocol import (
     MAX_UP_BYTES,
     NONCE_BYTES,
@@ -31,13 +29,14 @@ from avatar.remote.protocol import (
     ProtocolError,
     Refusal,
     Refused,
+    RefusedError,
     Welcome,
     close_reason,
     encode,
     proof_of,
     read_from_client,
 )
-from avatar.remote.session import KeptPortraits, Session
+from avatar.remote.seats import Seated, Seats
 from avatar.system.message import Message
 from avatar.system.ports import quiet_logger, why_not_bound
 from avatar.system.program import require
@@ -66,8 +65,7 @@ class Host:
         self,
         address: Address,
         token: str,
-        open_engine: Callable[[], Engine],
-        load: Load,
+        seats: Seats,
         *,
         tls: tuple[ssl.SSLContext, str] | None = None,
         most: int | None = None,
@@ -78,10 +76,9 @@ class Host:
         Args:
             address: to listen at; port 0 chooses a free one.
             token: that clients must know.
-            open_engine: opens an engine for a session.
-            load: the cost of a frame.
+            seats: what draws for the sessions.
             tls: context and fingerprint of the certificate; None: in the clear, for this machine only.
-            most: number of sessions at a time; None: as many as `load` allows.
+            most: number of sessions at a time; None: as many as there are seats.
             tell: receives lines for the host's log.
         Raises:
             SetupError: the package `websockets` is missing.
@@ -92,17 +89,17 @@ class Host:
 
         if tls is None and not address.is_here:
             raise ValueError("beyond this machine a host needs a certificate")
-        self._token, self._open_engine, self._load, self._tell = token, open_engine, load, tell
+        self._token, self._seats, self._tell = token, seats, tell
         context, self._fingerprint = tls or (None, "")
-        self._most, self._kept = most, KeptPortraits()
+        self._most = most
         self._lock = threading.Lock()
-        self._sessions: dict[int, Session | None] = {}  # None: its engine is being opened
+        self._sessions: dict[int, Seated | None] = {}  # None: it is being given a seat
         self._numbers = self._strangers = 0
         self._heard: set[int] = set()  # threads whose connection got through the WebSocket handshake
         self._is_draining = False
         try:
             self._server = serve(
-                self._serve, sock=_listen(address), ssl=context, process_request=self._answer, compression=None,
+                self._serve, sock=listen(address), ssl=context, process_request=self._answer, compression=None,
                 max_size=MAX_UP_BYTES, max_queue=32, open_timeout=HELLO_S, close_timeout=1, ping_interval=PING_S,
                 ping_timeout=2 * PING_S, server_header=None, logger=quiet_logger(__name__),
             )  # fmt: skip
@@ -124,7 +121,7 @@ class Host:
 
     def room(self) -> int:
         """Return how many sessions this host holds at present speed."""
-        found = self._load.sessions()
+        found = self._seats.count()
         return found if self._most is None else min(found, self._most)
 
     def drain(self, timeout_s: float, hurry: Callable[[], bool] = lambda: False) -> None:
@@ -184,7 +181,9 @@ class Host:
         try:
             hello, welcome = self._check(connection)
             if hello.only_asks:
-                self._require_room()
+                room = self.room()
+                with self._lock:
+                    self._check_room(room)
                 connection.send(encode(welcome))
                 return
             self._hold(connection, number, welcome)
@@ -211,23 +210,22 @@ class Host:
 
     def _hold(self, connection: ServerConnection, number: int, welcome: Welcome) -> None:
         """Hold a session. Raises: ProtocolError: there is no room."""
+        room = self.room()
         with self._lock:
-            self._check_room(len(self._sessions))
+            self._check_room(room)
             self._sessions[number] = None
         try:
-            try:
-                engine = self._open_engine()
-            except Exception as error:
-                logging.getLogger(__name__).debug("No engine", exc_info=True)
-                raise ProtocolError(Refusal.FAILED) from error
-            session = Session(connection, number, engine, self._load, self._kept)
+            session = self._take_seat(connection, number)
             with self._lock:
                 self._sessions[number] = session
                 is_late = self._is_draining
-            if is_late:
-                engine.close()
-                raise ProtocolError(Refusal.ENDING)
-            connection.send(encode(Welcome(welcome.proof, engine.facts.device)))
+            try:
+                if is_late:
+                    raise ProtocolError(Refusal.ENDING)
+                connection.send(encode(Welcome(welcome.proof, session.device)))
+            except BaseException:
+                session.close()
+                raise
             self._tell(f"session {number}: begins")
             began_s = time.monotonic()
             refusal = session.run()
@@ -237,15 +235,23 @@ class Host:
             with self._lock:
                 self._sessions.pop(number, None)
 
-    def _require_room(self) -> None:
-        with self._lock:
-            self._check_room(len(self._sessions))
+    def _take_seat(self, connection: ServerConnection, number: int) -> Seated:
+        """Give a client a seat. Raises: ProtocolError: there is none."""
+        try:
+            return self._seats.take(connection, number)
+        except ProtocolError:
+            raise
+        except RefusedError as error:  # by another host, that was to draw
+            raise ProtocolError(Refusal.FULL if error.refusal is Refusal.FULL else Refusal.FAILED) from error
+        except Exception as error:
+            logging.getLogger(__name__).debug("No seat", exc_info=True)
+            raise ProtocolError(Refusal.FAILED) from error
 
-    def _check_room(self, held: int) -> None:
-        """Check that another session can be held. Raises: ProtocolError."""
+    def _check_room(self, room: int) -> None:
+        """Check that another session can be held, with the lock held. Raises: ProtocolError."""
         if self._is_draining:
             raise ProtocolError(Refusal.ENDING)
-        if held >= self.room():
+        if len(self._sessions) >= room:
             raise ProtocolError(Refusal.FULL)
 
     def _refuse(self, connection: ServerConnection, number: int, refusal: Refusal) -> None:
@@ -254,6 +260,7 @@ class Host:
             connection.send(encode(Refused(refusal)))
 
 
-def _listen(address: Address) -> socket.socket:
+def listen(address: Address) -> socket.socket:
+    """Bind a port. Raises: OSError."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     return socket.create_server((address.host, address.port), family=family)

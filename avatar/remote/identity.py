@@ -120,18 +120,31 @@ def host_context() -> tuple[ssl.SSLContext, str]:
     path = settings_path().with_name("remote-host.pem")
     if not path.is_file():
         _write_private(path, _make_certificate())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        context.load_cert_chain(path)
-        pem = path.read_text("ascii")
-        certificate = pem[pem.index("-----BEGIN CERTIFICATE") :]
-        return context, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate))
+        return _context_of(path)
     except (OSError, ValueError) as error:
         raise SetupError(
             Message("The host's certificate {path} cannot be used.", path=path),
             remedy="Delete it; a new one is made, whose fingerprint clients have to be told.",
         ) from error
+
+
+def passing_context() -> tuple[ssl.SSLContext, str]:
+    """Return a TLS context with a certificate that nobody keeps, and its fingerprint. Raises: SetupError, OSError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "passing.pem"
+        _write_private(path, _make_certificate())
+        return _context_of(path)
+
+
+def _context_of(path: Path) -> tuple[ssl.SSLContext, str]:
+    """Return a host's TLS context and its certificate's fingerprint. Raises: OSError, ValueError: it is damaged."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(path)
+    pem = path.read_text("ascii")
+    certificate = pem[pem.index("-----BEGIN CERTIFICATE") :]
+    return context, fingerprint_of(ssl.PEM_cert_to_DER_cert(certificate))
 
 
 def client_context() -> ssl.SSLContext:

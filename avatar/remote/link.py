@@ -178,7 +178,7 @@ class Link:
             wire = self._wire
             self._changed.notify_all()
         if wire is not None:
-            _hang_up(wire.connection)
+            hang_up(wire.connection)
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(2 * CONNECT_S)
 
@@ -222,7 +222,7 @@ class Link:
             with self._changed:
                 wire.closed, self._wire = True, None
                 self._changed.notify_all()
-            _hang_up(connection)
+            hang_up(connection)
             sender.join()
 
     def _receive(self, wire: _Wire) -> None:
@@ -303,7 +303,7 @@ class Link:
                     self._put(wire, Reference(self._references, width_px, pack_reference(reference)))
                 self._put(wire, self._order(wire, wish, reference))
         except (ConnectionClosed, OSError):
-            _hang_up(wire.connection)  # the receiver ends, and with it the connection
+            hang_up(wire.connection)  # the receiver ends, and with it the connection
 
     def _has_work(self, wire: _Wire) -> bool:
         can_draw = self._wish is not None and self._wish.portrait in wire.ready
@@ -373,7 +373,7 @@ def connected(host: KnownHost, *, only_asks: bool) -> Iterator[tuple[ClientConne
             try:
                 yield connection, _introduce(connection, host, only_asks=only_asks)
             finally:
-                _hang_up(connection)
+                hang_up(connection)
     except (OSError, WebSocketException, EOFError) as error:  # a TimeoutError is an OSError
         logger.debug("No connection", exc_info=True)
         raise _unreachable(host, error) from error
@@ -448,7 +448,7 @@ def lost_error(host: KnownHost) -> EngineError:
     return EngineError(Message("The connection to the host at {address} was lost.", address=str(host.address)))
 
 
-def _hang_up(connection: ClientConnection) -> None:
+def hang_up(connection: ClientConnection) -> None:
     """End a connection at once: its socket may be full, so that a closing message would wait."""
     with contextlib.suppress(OSError):
         # Below TLS, whose own method would let a message of another thread out in the clear.

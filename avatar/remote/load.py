@@ -33,6 +33,11 @@ class Load:
         """Processor time for a frame, in ms."""
         return self._frame_ms
 
+    @property
+    def chip_ms(self) -> float:
+        """Time of a graphics chip for a frame, in ms; 0: there is none."""
+        return self._chip_ms
+
     def note_frame(self) -> None:
         """Count a drawn frame; from time to time this measures anew."""
         with self._lock:

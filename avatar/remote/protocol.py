@@ -298,6 +298,11 @@ def read_from_host(data: object) -> FromHost:
     return message
 
 
+def is_kind(data: object, kind: type[FromHost]) -> bool:
+    """Return whether bytes begin like a kind of message, without parsing them."""
+    return isinstance(data, bytes) and data[:1] == bytes([_FORMS[kind].kind])
+
+
 def _read(data: object, most_bytes: int) -> FromClient | FromHost:
     if not isinstance(data, bytes) or not 1 <= len(data) <= most_bytes:
         raise ProtocolError(Refusal.MALFORMED)

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avatar.engines.base import Driving, Engine
-from avatar.errors import AvatarError
 from avatar.frames import Latest
 from avatar.remote.faces import unpack_motion, unpack_reference
 from avatar.remote.load import Budget, Load
@@ -128,6 +127,15 @@ class Session:
         self._frame = 0
         self._end: Refusal | None = None
         self.drawn = self.held = 0  # frames drawn; orders passed over because the link is slow
+
+    @property
+    def device(self) -> str:
+        """Device that draws."""
+        return self._engine.facts.device
+
+    def close(self) -> None:
+        """Close the engine of a session that never ran."""
+        self._engine.close()
 
     def run(self) -> Refusal | None:
         """Serve the client until it leaves; return why it was refused, None if it left by itself."""
@@ -240,10 +248,7 @@ class Session:
         try:
             portrait = unpack_portrait(data)
             prepared = self._engine.prepare(portrait, use_second_core=False)
-        except (AvatarError, ProtocolError):
-            self._put(Declined(offer.number))
-            return
-        except Exception:  # outermost frame of the job: nothing above would see it
+        except Exception:  # outermost frame of the job; not only of ours: what a client sent may break anything
             logger.debug("A portrait could not be prepared", exc_info=True)
             self._put(Declined(offer.number))
             return

@@ -33,9 +33,12 @@ EXTRAS = {
     "onnx": "onnx",
     "onnxscript": "onnx",
     "ray": "cluster",
+    "starlette": "cluster",  # which Ray Serve brings
     "fsspec": "cluster",
 }
-_APART = {"ray": "ray>=2.60,<3"}  # large and needed for clusters only, so not installed by run.py
+_APART = dict.fromkeys(
+    ("ray", "starlette"), "ray[serve]>=2.60,<3"
+)  # large and needed for clusters only, so not installed by run.py
 _FOR_MAKERS = {"onnx", "onnxscript"}  # not installed by run.py
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import subprocess
 import sys
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from places import ROOT
-from remote_studio import TOKEN, studio
+from remote_studio import TOKEN, studio, until
 
 from avatar import cli
-from avatar.commands import live
+from avatar.commands import live, serve
+from avatar.errors import SetupError
 from avatar.live.config import LiveConfig
 from avatar.remote.identity import Address, KnownHost, known_hosts, own_token, remember
 from avatar.remote.link import ask_host
@@ -39,6 +41,8 @@ def told(words: str, capsys: pytest.CaptureFixture[str], code: int) -> str:
         ("live --camera idle --remote h --engine fomm", 2, "the host decides about --engine"),
         ("live --camera idle --remote h --render graphics", 2, "the host decides about --render"),
         ("serve --listen a/b", 2, "a/b is not an address"),
+        ("serve --replicas 2", 2, "--replicas belongs to --ray"),
+        ("serve --ray 127.0.0.1:1", 1, "There is no Ray cluster at 127.0.0.1:1"),
         ("serve --sessions 0", 2, "not a number from 1 to 1000"),
     ],
 )  # fmt: skip
@@ -72,7 +76,9 @@ def test_a_host_that_answers_is_remembered(capsys: pytest.CaptureFixture[str], m
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
-def test_a_host_starts_shows_its_token_once_and_ends_when_asked(face_model: Path) -> None:
+def test_a_host_starts_shows_its_token_once_and_ends_when_asked(
+    face_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for is_first in (True, False):
         command = [sys.executable, "run.py", "--no-setup", "serve", "--listen", "127.0.0.1:0", "--render", "processor"]
         process = subprocess.Popen(
@@ -84,6 +90,32 @@ def test_a_host_starts_shows_its_token_once_and_ends_when_asked(face_model: Path
         assert not is_new and (token in how) == is_first
         address = Address.parse(introduction.split()[2].rstrip(","))
         assert ask_host(KnownHost(address, token)) == ""
+        assert cli.main(["serve", "--show-token", "--listen", str(address)]) == 0
+        assert f"live --remote {address} --token {token}" in capsys.readouterr().out, "while the host runs"
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 0 and "Traceback" not in said
+
+
+class _Renewed:
+    """Seats that note when they are renewed."""
+
+    def __init__(self) -> None:
+        self.renewals: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def renew(self) -> None:
+        self.renewals.put("renewed")
+        if self.renewals.qsize() > 1:
+            raise SetupError("The replicas did not start.", remedy="Look.")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_a_signal_renews_the_replicas() -> None:
+    seats, told = _Renewed(), list[str]()
+    before = signal.getsignal(signal.SIGUSR1)
+    with serve._renewal(seats, told.append):  # type: ignore[arg-type]
+        signal.raise_signal(signal.SIGUSR1)
+        until(lambda: told[1:] == ["The replicas are new."])
+        signal.raise_signal(signal.SIGUSR1)
+        until(lambda: told[3:] == ["The replicas did not start. Look."])
+    assert signal.getsignal(signal.SIGUSR1) is before

@@ -20,6 +20,7 @@ from remote_studio import (
     REFERENCE,
     SIDE,
     TOKEN,
+    SeatsBehind,
     Studio,
     driven,
     hello,
@@ -65,6 +66,7 @@ from avatar.remote.protocol import (
     encode,
     read_from_host,
 )
+from avatar.remote.seats import OwnSeats
 from avatar.settings import MotionSettings
 
 
@@ -206,7 +208,7 @@ def test_encrypted_with_the_right_fingerprint_only() -> None:
 
 def test_beyond_this_machine_nothing_goes_in_the_clear() -> None:
     with pytest.raises(ValueError, match="certificate"):
-        Host(Address("0.0.0.0", 0), TOKEN, WarpEngine, Load(1.0))
+        Host(Address("0.0.0.0", 0), TOKEN, OwnSeats(WarpEngine, Load(1.0)))
     with pytest.raises(SetupError, match="needs a fingerprint"):
         find_host("192.168.1.20", TOKEN)
 
@@ -226,7 +228,7 @@ def test_another_version_is_refused_in_one_sentence(one: Studio, version: int, m
         ask_host(one.known())
 
 
-@pytest.mark.parametrize(
+BREACHES = pytest.mark.parametrize(
     ("messages", "refusal"),
     [
         pytest.param([b"\xff junk"], Refusal.MALFORMED, id="junk"),
@@ -248,9 +250,28 @@ def test_another_version_is_refused_in_one_sentence(one: Studio, version: int, m
         pytest.param([OFFER, bytes(2**20)], Refusal.SIZE, id="too large"),
     ],
 )  # fmt: skip
+
+
+@BREACHES
 def test_who_breaks_the_protocol_is_told_and_noted_once(
     one: Studio, messages: list[bytes | str], refusal: Refusal
 ) -> None:
+    is_told(one, messages, refusal)
+    ended = one.wait_for("ended for")
+    assert ended in one.wait_for(hosts._REASONS[refusal]) and len(one.lines) == 2
+    ask_host(one.known())
+
+
+@BREACHES
+def test_a_host_behind_another_has_the_same_limits(one: Studio, messages: list[bytes | str], refusal: Refusal) -> None:
+    with studio(behind=one.host) as front:
+        is_told(front, messages, refusal)
+        assert front.wait_for("ended for") in front.wait_for(hosts._REASONS[refusal]) and len(front.lines) == 2
+        until(lambda: one.host.sessions == front.host.sessions == 0)
+
+
+def is_told(one: Studio, messages: list[bytes | str], refusal: Refusal) -> None:
+    """Send messages and hear of the refusal."""
     from websockets.exceptions import ConnectionClosed
 
     with raw_client(one.host) as connection:
@@ -260,9 +281,38 @@ def test_who_breaks_the_protocol_is_told_and_noted_once(
             assert refusal_of(connection) is refusal
         except ConnectionClosed as closed:  # a message over the limit ends it before anything can be said
             assert protocol.close_reason(closed) is refusal or refusal is Refusal.RATE
-    ended = one.wait_for("ended for")
-    assert ended in one.wait_for(hosts._REASONS[refusal]) and len(one.lines) == 2
-    ask_host(one.known())
+
+
+def test_a_host_behind_another_draws_the_same_and_may_be_lost(one: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client notices no more than a cut: where the one that drew for it ends, another one does."""
+    with studio() as next_one, studio(behind=one.host) as front, engine_of(front.known(), portrait()) as engine:
+        assert psnr(engine.draw(driven(9)), local(portrait()).draw(driven(9))) > 35
+        assert "session 1: begins" in one.wait_for("session 1") and front.host.sessions == 1
+        front.host._seats = SeatsBehind(next_one.host)
+        one.host.close()
+        until(lambda: next_one.host.sessions)
+        assert psnr(engine.draw(driven(9)), local(portrait()).draw(driven(9))) > 35
+        assert engine._link.problem is None and "the host ends" in front.wait_for("session 1: ended")
+
+
+def test_a_host_that_is_lost_behind_another_is_noted(one: Studio) -> None:
+    from websockets.exceptions import ConnectionClosed
+
+    with studio(behind=one.host) as front, raw_client(front.host) as connection:
+        session_behind = next(iter(one.host._sessions.values()))
+        assert isinstance(session_behind, session.Session)
+        session_behind._connection.socket.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(ConnectionClosed):
+            refusal_of(connection)
+        assert "drawing failed" in front.wait_for("ended")
+
+
+def test_a_full_host_behind_another_is_said_to_be_full() -> None:
+    with studio(most=0) as full, studio(behind=full.host) as front:
+        link_there = Link(front.known())
+        link_there.start()
+        assert until(lambda: link_there.problem).refusal is Refusal.FULL
+        link_there.close()
 
 
 def test_a_portrait_that_is_none_is_declined_and_the_session_goes_on(one: Studio) -> None:
@@ -359,7 +409,7 @@ def test_a_host_that_ends_says_so_and_takes_no_more() -> None:
 
 def test_a_port_in_use_is_one_sentence(one: Studio) -> None:
     with pytest.raises(OutputError, match="cannot be listened at"):
-        Host(one.host.address, TOKEN, WarpEngine, Load(1.0))
+        Host(one.host.address, TOKEN, OwnSeats(WarpEngine, Load(1.0)))
 
 
 def test_no_host_is_one_sentence() -> None:

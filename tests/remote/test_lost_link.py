@@ -23,6 +23,7 @@ from avatar.remote.engine import RemoteEngine
 from avatar.remote.identity import Address, KnownHost, remember
 from avatar.remote.link import Link
 from avatar.remote.protocol import Refusal
+from avatar.remote.session import Session
 from avatar.settings import CanvasSettings
 from avatar.tracking import open_tracker
 from avatar.tracking.face import Face
@@ -130,7 +131,7 @@ def test_a_slow_link_is_not_filled(engine: RemoteEngine, slow: SlowLink, one: St
     for _ in range(60):
         next(found)
     session = next(iter(one.host._sessions.values()))
-    assert session is not None and session.held > 0
+    assert isinstance(session, Session) and session.held > 0
     slow.quality = Quality(delay_s=0.02, jitter_s=0.01, loss=0.02)
     first(found, here=False)
 
@@ -152,7 +153,7 @@ def test_a_refusal_in_between_is_told_and_tried_again(
     first(found, here=False)
     one.host._most = 0
     session = next(iter(one.host._sessions.values()))
-    assert session is not None
+    assert isinstance(session, Session)
     session.end(Refusal.ENDING)
     until(lambda: next(found) is None and "full" in str(engine.notes))
     one.host._most = 8
@@ -275,7 +276,7 @@ def test_a_portrait_that_the_host_cannot_draw_idles_and_says_so(engine: RemoteEn
     found = arrivals(engine)
     first(found, here=False)
     session = next(iter(one.host._sessions.values()))
-    assert session is not None
+    assert isinstance(session, Session)
 
     def fail(*_: object, **__: object) -> None:
         raise MemoryError

@@ -22,6 +22,8 @@ from avatar.remote.host import Host
 from avatar.remote.identity import Address, KnownHost
 from avatar.remote.load import Load
 from avatar.remote.protocol import Hello, encode, proof_of, read_from_host
+from avatar.remote.relay import Relay
+from avatar.remote.seats import OwnSeats
 
 TOKEN = "a-token-of-the-tests-0123456789"
 SIDE = 160
@@ -31,12 +33,14 @@ REFERENCE = make_face()
 class Studio:
     """A running host, what it tells, and everything that was opened on it."""
 
-    def __init__(self, *, tls: Any = None, most: int | None = 8, frame_ms: float = 1.0) -> None:
+    def __init__(
+        self, *, tls: Any = None, most: int | None = 8, frame_ms: float = 1.0, behind: Host | None = None
+    ) -> None:
+        """A host that draws, or one that passes on to another behind it."""
         self.lines: list[str] = []
         self._told = threading.Condition()
-        self.host = Host(
-            Address("127.0.0.1", 0), TOKEN, WarpEngine, Load(frame_ms), tls=tls, most=most, tell=self._tell
-        )
+        seats = OwnSeats(WarpEngine, Load(frame_ms)) if behind is None else SeatsBehind(behind)
+        self.host = Host(Address("127.0.0.1", 0), TOKEN, seats, tls=tls, most=most, tell=self._tell)
 
     def _tell(self, line: str) -> None:
         with self._told:
@@ -51,6 +55,22 @@ class Studio:
 
     def known(self, **changes: Any) -> KnownHost:
         return dataclasses.replace(KnownHost(self.host.address, TOKEN), **changes)
+
+
+class SeatsBehind:
+    """The seats of another host, as a front has them on replicas."""
+
+    def __init__(self, host: Host) -> None:
+        self._host, self.left = host, 0
+
+    def count(self) -> int:
+        return 8
+
+    def take(self, connection: Any, number: int) -> Relay:
+        return Relay(connection, number, KnownHost(self._host.address, TOKEN), self._leave)
+
+    def _leave(self) -> None:
+        self.left += 1
 
 
 @contextlib.contextmanager

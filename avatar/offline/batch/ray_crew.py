@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
-import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,18 +11,15 @@ from typing import Any
 
 from avatar import __version__
 from avatar.engines.registry import find_engine
-from avatar.errors import SetupError
 from avatar.offline.batch.crew import Terms, outcome_of
 from avatar.offline.batch.node import Node, clear
 from avatar.offline.batch.work import Draw, DrawSegment, Failure, Outcome, Task, perform
 from avatar.system.message import Message
-from avatar.system.program import require
+from avatar.system.ray_cluster import join_cluster
 
 _LOOK_S = 2.0  # how long the number of cores is believed
 _CLEARING_S = 10.0
-_ANSWER_S = 5.0
 CARD_SHARE = 0.25  # of a card that a task asks for: four keep one busy while others encode, and fit into 8 GB
-_QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "masque"}
 
 
 @dataclass(frozen=True)
@@ -52,17 +47,12 @@ class RayCrew:
         Raises:
             SetupError: Ray is not installed, or the cluster does not answer.
         """
-        require("ray", Message("The option {name}", name="--ray"))
-        import ray
-
-        try:
-            _check_answers(address)
-            _connect(ray, address, announce)
-        except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            raise SetupError(
-                Message("There is no Ray cluster at {address}: {error}", address=address, error=error),
-                remedy="Start one with `ray start --head`, or leave --ray out to use this machine alone.",
-            ) from error
+        ray = join_cluster(
+            address,
+            announce,
+            "No Ray cluster runs here, so one was started for this batch on this machine alone, with {cores} "
+            "cores. `ray start --head` starts one that other machines can join.",
+        )
         self._ray, self._terms = ray, terms
         self._task = ray.remote(max_retries=0, max_calls=0)(_perform_there)
         self._under: dict[Any, _Under] = {}
@@ -197,31 +187,6 @@ def _on_its_card(task: Task, cards: list[Any]) -> Task:
     if options.device not in ("auto", "cuda") or cards[0] >= torch.cuda.device_count():
         return task
     return replace(task, job=replace(task.job, options=replace(options, device=f"cuda:{cards[0]}")))
-
-
-def _connect(ray: Any, address: str, announce: Callable[[str], None]) -> None:
-    """Join a cluster; where "auto" finds none, start one of this machine, which ends with this process."""
-    try:
-        ray.init(address=address, **_QUIET)
-    except ConnectionError:
-        if address != "auto":
-            raise
-        ray.init(address="local", include_dashboard=False, **_QUIET)
-        cores = int(ray.cluster_resources().get("CPU", 0))
-        announce(
-            Message(
-                "No Ray cluster runs here, so one was started for this batch on this machine alone, with {cores} "
-                "cores. `ray start --head` starts one that other machines can join.",
-                cores=cores,
-            )
-        )
-
-
-def _check_answers(address: str) -> None:
-    """Raise OSError at once where nobody answers at HOST:PORT: Ray itself waits for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and "/" not in address and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
 
 
 def _wants_card(task: Task) -> bool:

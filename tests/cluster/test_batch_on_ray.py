@@ -7,14 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from batch_studio import Studio, decoded
+from clusters import STORE_BYTES, until
 from motion_samples import make_track
 from places import ROOT
 
@@ -32,35 +32,6 @@ from avatar.offline.batch.work import Draw, Outcome
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements-dev.txt")
 
 pytestmark = [pytest.mark.usefixtures("face_model"), pytest.mark.timeout(600)]
-_STORE_BYTES = 80_000_000
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """A head without cores; nodes come and go."""
-    from ray.cluster_utils import Cluster
-
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(ROOT)  # as an installed Masque would be found
-    head = {"num_cpus": 0, "object_store_memory": _STORE_BYTES, "include_dashboard": False}
-    started = Cluster(initialize_head=True, head_node_args=head)
-    yield started
-    started.shutdown()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
-
-
-@pytest.fixture
-def nodes(cluster: Any) -> Iterator[list[Any]]:
-    """Two nodes with one core each; those that an earlier test left alive serve again."""
-    there = list(cluster.worker_nodes)
-    while len(there) < 2:
-        there.append(cluster.add_node(num_cpus=1, object_store_memory=_STORE_BYTES))
-    cluster.wait_for_nodes()
-    yield there
-    for node in there[2:]:
-        cluster.remove_node(node)
 
 
 @pytest.fixture
@@ -128,7 +99,7 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(studio: Studio, cluster: A
     jobs = studio.all_pairs()
     words = [sys.executable, "run.py", "--no-setup", "batch", str(jobs), "--ray", cluster.address]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_until(lambda: process.poll() is not None or (studio.journal.exists() and studio.journal.stat().st_size > 0))
+    until(lambda: process.poll() is not None or (studio.journal.exists() and studio.journal.stat().st_size > 0))
     assert process.poll() is None
     process.kill()
     process.wait(timeout=10)
@@ -149,7 +120,7 @@ def test_a_node_with_a_full_disk_costs_nothing_but_tries(
         scratch.mkdir()
         undo.enter_context(small_disk(scratch))
         bad = cluster.add_node(
-            num_cpus=1, object_store_memory=_STORE_BYTES, env_vars={"TMPDIR": str(scratch), "RAY_TMPDIR": "/tmp"}
+            num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"TMPDIR": str(scratch), "RAY_TMPDIR": "/tmp"}
         )
         undo.callback(cluster.remove_node, bad)
         cluster.wait_for_nodes()
@@ -190,7 +161,7 @@ def test_neural_engines_share_a_card_and_do_without(tmp_path: Path, head: Any, c
     """The card is only declared, so the engines find none and draw on the processor."""
     pytest.importorskip("torch", reason="the fomm engine needs torch")
     studio = Studio(tmp_path, head, frames=3)
-    nodes.append(cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=_STORE_BYTES))
+    nodes.append(cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE_BYTES))
     cluster.wait_for_nodes()
     crew = RayCrew(cluster.address, Terms(f"card{os.getpid()}"))
     row = {"source": "ada.png", "driving": "nod.mp4"}
@@ -199,7 +170,7 @@ def test_neural_engines_share_a_card_and_do_without(tmp_path: Path, head: Any, c
     try:
         for number, task in enumerate(tasks[:2]):
             crew.submit(number, task, frozenset())
-        wait_until(lambda: ray.available_resources().get("GPU", 0) <= 1 - 2 * CARD_SHARE)
+        until(lambda: ray.available_resources().get("GPU", 0) <= 1 - 2 * CARD_SHARE)
         outcomes = answers(crew, 2)
         assert [outcome.failure for outcome in outcomes] == [None, None]
         assert {outcome.where for outcome in outcomes} == {nodes[-1].node_id}
@@ -218,7 +189,7 @@ def test_auto_starts_a_cluster_where_there_is_none(studio: Studio, monkeypatch: 
     def alone(address: str, **options: Any) -> Any:
         if address == "auto":
             raise ConnectionError("Could not find any running Ray instance.")
-        return init(address=address, object_store_memory=_STORE_BYTES, **options)
+        return init(address=address, object_store_memory=STORE_BYTES, **options)
 
     monkeypatch.setattr(ray, "init", alone)
     crew = RayCrew("auto", Terms(f"auto{os.getpid()}"), said.append)
@@ -248,15 +219,8 @@ def test_no_cluster_is_told_in_a_sentence() -> None:
 def answers(crew: RayCrew, count: int) -> list[Outcome]:
     """Wait for some outcomes."""
     found: list[Outcome] = []
-    wait_until(lambda: len(found) == count or bool(found.extend(crew.wait(1.0))) or len(found) == count)
+    until(lambda: len(found) == count or bool(found.extend(crew.wait(1.0))) or len(found) == count)
     return found
-
-
-def wait_until(is_so: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + 240
-    while not is_so():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,178 @@
+"""`serve --ray` on a real cluster: replicas that are full, that die and that are replaced, seen from its clients."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clusters import two_nodes, until
+from remote_studio import TOKEN, driven, portrait, psnr
+
+from avatar.engines.base import Arrival, EngineConfig
+from avatar.engines.warp.engine import WarpEngine
+from avatar.errors import SetupError
+from avatar.remote import ray_seats
+from avatar.remote.engine import RemoteEngine
+from avatar.remote.host import Host
+from avatar.remote.identity import Address, KnownHost
+from avatar.remote.link import Link, ask_host
+from avatar.remote.protocol import Refusal, RefusedError
+from avatar.remote.ray_seats import RaySeats, Replica, Terms
+
+pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements-dev.txt")
+pytest.importorskip("starlette", reason="Ray Serve is not installed: pip install -r requirements-dev.txt")
+
+pytestmark = [pytest.mark.usefixtures("face_model"), pytest.mark.timeout(600)]
+CONFIG = EngineConfig(render="processor")
+COSTS_MS = 20.0  # of a frame: one session in a process
+
+
+@pytest.fixture(scope="module")
+def front(cluster: Any) -> Iterator[Front]:
+    two_nodes(cluster)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RaySeats, "_measured", lambda *_: (COSTS_MS, 0.0))
+        patch.setattr(ray_seats, "DRAIN_S", 3.0)
+        opened = Front(RaySeats(cluster.address, CONFIG, replicas=2, name="tests"))
+    yield opened
+    opened.host.close()
+    opened.seats.close()
+
+
+class Front:
+    """A host of two replicas with one seat each."""
+
+    def __init__(self, seats: RaySeats) -> None:
+        self.seats, self.lines = seats, list[str]()
+        self.host = Host(Address("127.0.0.1", 0), TOKEN, seats, tell=self.lines.append)
+        self.known = KnownHost(self.host.address, TOKEN)
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[Client]:
+        client = Client(self.known)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+class Client:
+    """Somebody who moves, 30 times a second, and what is seen of it."""
+
+    def __init__(self, known: KnownHost) -> None:
+        self.engine = RemoteEngine(Link(known))
+        self.engine.show(self.engine.prepare(portrait()))
+        self.arrivals: list[tuple[float, Arrival]] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._stop.wait(1 / 30):
+            arrival = self.engine.draw_newest(driven(10.0))
+            if arrival is not None:
+                self.arrivals.append((time.monotonic(), arrival))
+
+    def since(self, moment_s: float, *, here: bool) -> Arrival | None:
+        """The first frame after a moment that was drawn here, or on the host."""
+        for came_s, arrival in list(self.arrivals):
+            if came_s > moment_s and (arrival.network_ms is None) == here:
+                return arrival
+        return None
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.engine.close()
+
+
+def replicas() -> set[int]:
+    """Processes of replicas, by what they call themselves."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and b"ServeReplica:tests" in (folder / "cmdline").read_bytes():
+                found.add(int(folder.name))
+    return found
+
+
+def test_one_too_many_is_refused_and_a_replica_that_dies_is_replaced(front: Front) -> None:
+    until(lambda: front.seats.count() == 2)
+    with front.client() as one, front.client() as other:
+        for each in (one, other):
+            drawn = until(lambda: each.since(0.0, here=False))  # noqa: B023
+            here = WarpEngine()
+            here.show(here.prepare(portrait()))
+            assert psnr(drawn.rgb, here.draw(driven(10.0))) > 25
+        with pytest.raises(RefusedError, match="The host is full"):
+            ask_host(front.known)
+        third = Link(front.known)
+        third.start()
+        assert until(lambda: third.problem).refusal is Refusal.FULL
+        third.close()
+
+        killed_s = time.monotonic()
+        os.kill(replicas().pop(), signal.SIGKILL)
+        lost = until(lambda: next((each for each in (one, other) if each.since(killed_s, here=True)), None))
+        until(lambda: any("drawing failed" in line for line in front.lines))
+        kept = other if lost is one else one
+        assert until(lambda: kept.since(time.monotonic() - 0.5, here=False)), "the other one goes on"
+        idled_s = time.monotonic()
+        until(lambda: lost.since(idled_s, here=False))
+        assert not kept.since(killed_s, here=True)
+    until(lambda: front.host.sessions == 0)
+
+
+def test_replicas_are_replaced_under_running_sessions(front: Front) -> None:
+    until(lambda: front.seats.count() == 2)
+    before = replicas()
+    with front.client() as client:
+        until(lambda: client.since(0.0, here=False))
+        front.seats.renew()
+        until(lambda: not before & replicas())
+        after_s = time.monotonic()
+        until(lambda: client.since(after_s, here=False))
+    assert len(replicas()) == 2
+
+
+def test_a_host_that_drains_takes_no_more(front: Front) -> None:
+    until(lambda: front.seats.count() == 2)
+    with front.client() as client:
+        until(lambda: client.since(0.0, here=False))
+        front.host.drain(0.0)
+        with pytest.raises(RefusedError, match="The host ends"):
+            ask_host(front.known)
+        moment_s = time.monotonic()
+        until(lambda: client.since(moment_s, here=False))
+        front.host.close()
+        until(lambda: isinstance(client.engine._link.problem, RefusedError))
+    front.seats.close()
+    until(lambda: not replicas())
+
+
+def test_what_a_frame_costs_is_measured_where_it_is_drawn() -> None:
+    frame_ms, chip_ms = ray_seats._measure_there(Terms(TOKEN, CONFIG, 1, 0.005, "127.0.0.1"))
+    assert 1 < frame_ms < 500 and chip_ms == 0
+
+
+def test_beyond_the_front_s_machine_a_replica_is_encrypted() -> None:
+    replica = Replica(Terms(TOKEN, CONFIG, 1, 0.005, "192.0.2.77", frame_ms=COSTS_MS))
+    address, fingerprint = replica._seat
+    try:
+        known = KnownHost(Address.parse(address), TOKEN, fingerprint)
+        assert not known.address.is_here or pytest.skip("this machine has no address but its own")
+        assert ask_host(known) == ""
+    finally:
+        replica.__del__()
+
+
+def test_another_version_on_a_machine_is_one_sentence() -> None:
+    with pytest.raises(SetupError, match="runs Masque"):
+        Replica(Terms(TOKEN, CONFIG, 1, 0.005, "127.0.0.1", version="0"))
