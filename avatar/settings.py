@@ -222,6 +222,7 @@ class EngineSettings:
     model: str = ""  # the checkpoint of an engine that has several; empty: none
     device: str = "auto"
     render: str = "auto"  # one of RENDERERS, for engines that have the choice
+    remote: str = ""  # address of a known host that draws instead, for the window; empty: this machine does
 
     def __post_init__(self) -> None:
         if self.render not in RENDERERS:

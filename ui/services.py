@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from avatar.weights import ModelState
 from avatar.weights.download import Progress
 
 if TYPE_CHECKING:
+    from avatar.remote.identity import Address, KnownHost
     from avatar.sources.camera_list import CameraInfo
     from avatar.sources.microphone import SoundMonitor, SoundSource
     from ui.dialogs.doctor_report import Report
@@ -49,6 +50,28 @@ def _doctor_report() -> Report:
     return report()
 
 
+def _known_hosts() -> dict[str, KnownHost]:
+    from avatar.remote.identity import known_hosts
+
+    return known_hosts()
+
+
+def _look_at_host(address: Address) -> str:
+    from avatar.remote.link import fingerprint_at
+
+    return fingerprint_at(address)
+
+
+def _join_host(address: Address, token: str, fingerprint: str, keep: bool) -> str:
+    from avatar.remote.identity import find_host, remember
+    from avatar.remote.link import ask_host
+
+    host = replace(find_host(str(address), token or None, fingerprint or None, keep), fingerprint=fingerprint)
+    ask_host(host)
+    remember(host)
+    return str(host.address)
+
+
 @dataclass(frozen=True)
 class Services:
     """Functions that may block, and are therefore never called on the window's thread."""
@@ -62,4 +85,7 @@ class Services:
     import_model: Callable[[str, Path], Path] = weights.import_file
     count_viewers: Callable[[], int] = v4l2.count_viewers
     doctor_report: Callable[[], Report] = _doctor_report
+    known_hosts: Callable[[], dict[str, KnownHost]] = _known_hosts
+    look_at_host: Callable[[Address], str] = _look_at_host  # its fingerprint; empty: none, on this machine
+    join_host: Callable[[Address, str, str, bool], str] = _join_host  # token, fingerprint, keep; asks and remembers it
     engines: tuple[str, ...] = ENGINES

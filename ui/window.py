@@ -200,7 +200,7 @@ class MainWindow(QMainWindow):
         switch("full_screen", lambda on_: self.showFullScreen() if on_ else self.showNormal())
         on("leave_full_screen", self._leave)
         on("guide", self._begin_guide)
-        on("use_warp", lambda: session.change("engine", name="warp", model="", device="auto"))
+        on("use_warp", lambda: session.change("engine", name="warp", model="", device="auto", remote=""))
         switch("camera_with_program", lambda on_: session.change("virtual_camera", with_program=on_))
         switch("close_to_tray", self._use_tray)
         on("quit", self.quit)

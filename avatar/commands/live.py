@@ -145,7 +145,7 @@ def config_of(args: argparse.Namespace, settings: Settings) -> LiveConfig:
     if args.sound and args.record is None:
         raise UsageError("--sound needs a recording.", remedy="Add --record FILE.mp4.")
     camera, calibration = settings.camera, settings.calibration
-    engine = _engine_of(args, settings.engine)
+    engine = replace(_engine_of(args, settings.engine), remote="")  # a host is asked for by --remote alone
     motion = motion_of(args, settings.motion, engine.name)
     size = _first(args.camera_size, (camera.width_px, camera.height_px))
     overruled = replace(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from avatar.engines.registry import ENTRIES
 from avatar.errors import UsageError
 from avatar.outputs.placement import sharpness
-from avatar.settings import CalibrationSettings, CanvasSettings, CropSettings, MotionSettings, Settings
+from avatar.settings import CalibrationSettings, CanvasSettings, CropSettings, EngineSettings, MotionSettings, Settings
 from avatar.system.message import Message
 
 IDLE = "idle"  # the source without a camera: the idle motion alone
@@ -45,6 +45,8 @@ class LiveConfig:
     def of(cls, settings: Settings) -> LiveConfig:
         """Map settings to a session; the only such mapping, for the window and for `live`."""
         camera, engine = settings.camera, settings.engine
+        if engine.remote:
+            engine = EngineSettings(remote=engine.remote)  # the host decides how it draws
         entry = ENTRIES.get(engine.name)
         has_choice = entry is None or entry.takes_models  # otherwise there is one model and one device
         return cls(
@@ -54,6 +56,7 @@ class LiveConfig:
             model=(engine.model or None) if has_choice else None,
             device=engine.device if has_choice else "auto",
             render=engine.render if entry is None or entry.has_renderers else "auto",
+            remote=engine.remote,
             sharpness=sharpness(settings.canvas.place(settings.avatar).zoom),
             mirror_driving=camera.mirror,
             camera_size=(camera.width_px, camera.height_px),

@@ -14,6 +14,7 @@ import hmac
 import logging
 import secrets
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from avatar.errors import AvatarError, EngineError
 from avatar.frames import Latest, RgbImage
 from avatar.remote import protocol
 from avatar.remote.faces import pack_motion, pack_reference
-from avatar.remote.identity import KnownHost, client_context, fingerprint_of
+from avatar.remote.identity import Address, KnownHost, client_context, fingerprint_of
 from avatar.remote.parcel import Parcel
 from avatar.remote.pictures import PictureDecoder
 from avatar.remote.protocol import (
@@ -350,6 +351,28 @@ def ask_host(host: KnownHost) -> str:
     """
     with connected(host, only_asks=True) as (_, device):
         return device
+
+
+def fingerprint_at(address: Address) -> str:
+    """Return the fingerprint of the certificate that is shown at an address, before anything of it is believed.
+
+    Returns:
+        64 hexadecimal digits; empty on this machine where the host speaks in the clear.
+    Raises:
+        EngineError: nothing answers there, or nothing that encrypts.
+    """
+    host = KnownHost(address, "")
+    try:
+        with socket.create_connection((address.host, address.port), CONNECT_S) as sock:
+            try:
+                with client_context().wrap_socket(sock) as secured:
+                    return fingerprint_of(secured.getpeercert(binary_form=True) or b"")
+            except ssl.SSLError as error:
+                if address.is_here:
+                    return ""
+                raise protocol.no_masque_error(str(address)) from error
+    except OSError as error:
+        raise _unreachable(host, error) from error
 
 
 @contextlib.contextmanager

@@ -118,12 +118,7 @@ class RaySeats:
         """
         for module in ("ray", "starlette"):
             require(module, Message("The option {name}", name="--ray"))
-        self._ray = join_cluster(
-            address,
-            announce,
-            "No Ray cluster runs here, so one was started on this machine alone, with {cores} cores. "
-            "`ray start --head` starts one that other machines can join.",
-        )
+        self._ray = join_cluster(address, announce)
         self._name, self._lock = name, threading.Lock()
         self._running, self._seen_s = 0, float("-inf")
         try:

@@ -16,7 +16,7 @@ _ANSWER_S = 5.0
 _QUIET = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "masque"}
 
 
-def join_cluster(address: str, announce: Callable[[str], None], started: str) -> Any:
+def join_cluster(address: str, announce: Callable[[str], None]) -> Any:
     """Join a cluster and return the module `ray`.
 
     Args:
@@ -24,7 +24,6 @@ def join_cluster(address: str, announce: Callable[[str], None], started: str) ->
             names or this machine is part of, and where there is none, one of this machine that ends with this process;
             "local": such a one in any case.
         announce: is told if a cluster had to be started.
-        started: what it is told then, with {cores}.
     Raises:
         SetupError: Ray is not installed, or the cluster does not answer.
     """
@@ -33,7 +32,7 @@ def join_cluster(address: str, announce: Callable[[str], None], started: str) ->
 
     try:
         _check_answers(address)
-        _connect(ray, address, announce, started)
+        _connect(ray, address, announce)
     except Exception as error:  # Ray raises many kinds, and a bare one where its own processes start too slowly
         raise SetupError(
             Message("There is no Ray cluster at {address}: {error}", address=address, error=error),
@@ -42,7 +41,7 @@ def join_cluster(address: str, announce: Callable[[str], None], started: str) ->
     return ray
 
 
-def _connect(ray: Any, address: str, announce: Callable[[str], None], started: str) -> None:
+def _connect(ray: Any, address: str, announce: Callable[[str], None]) -> None:
     try:
         ray.init(address=address, **_QUIET)
     except ConnectionError:
@@ -50,7 +49,14 @@ def _connect(ray: Any, address: str, announce: Callable[[str], None], started: s
             raise
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # of Ray's makers; a cluster of others is theirs
         ray.init(address="local", include_dashboard=False, **_QUIET)
-        announce(Message(started, cores=int(ray.cluster_resources().get("CPU", 0))))
+        cores = int(ray.cluster_resources().get("CPU", 0))
+        announce(
+            Message(
+                "No Ray cluster runs here, so one was started on this machine alone, with {cores} cores. "
+                "`ray start --head` starts one that other machines can join.",
+                cores=cores,
+            )
+        )
 
 
 def _check_answers(address: str) -> None:

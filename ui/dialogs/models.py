@@ -224,7 +224,7 @@ class ModelsDialog(QDialog):
     def _use(self) -> None:
         state = self._chosen()
         if state is not None and engine_of(state):
-            self._session.change("engine", name=engine_of(state), model=state.weight.name)
+            self._session.change("engine", name=engine_of(state), model=state.weight.name, remote="")
             set_note(self.message, tr("The avatar is drawn with {name} now.", name=state.weight.name), "Good")
 
     def _show_download(self, on: bool) -> None:

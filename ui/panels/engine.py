@@ -12,10 +12,11 @@ from avatar.weights.manifest import FOMM, LIVEPORTRAIT
 from avatar.weights.stored import READY, UNCHECKED
 from ui.actions import Actions
 from ui.background import Lane
+from ui.dialogs.host import HostDialog
 from ui.look.language import later, tr
 from ui.panels.section import Section, note, set_note
 from ui.services import Services
-from ui.session import LiveState, Session
+from ui.session import WARP, LiveState, Session
 from ui.widgets.choice import Choice
 
 ENGINE_TEXTS = {
@@ -24,6 +25,7 @@ ENGINE_TEXTS = {
     "liveportrait": later("LivePortrait: best, for graphics cards"),
 }
 ENGINE_OF_KIND = {FOMM: "fomm", LIVEPORTRAIT: "liveportrait"}  # kinds of models that draw
+HOST = "host"  # the choice of another computer, which is no engine of this one
 _OWN = {"fomm": later("Masque's own, for faces"), "liveportrait": later("LivePortrait's, for faces")}
 DEVICES = (("auto", later("Chosen by Masque")), ("cpu", later("Processor")), ("cuda", later("NVIDIA graphics card")),
            ("mps", later("Apple graphics")))  # fmt: skip
@@ -47,7 +49,7 @@ class EngineSection(Section):
         self._session, self._services, self._lane = session, services, lane
         self._models: list[ModelState] = []
         engines = [(name, tr(ENGINE_TEXTS.get(name, name))) for name in services.engines]
-        self.engine = Choice(tr("Engine"), engines)
+        self.engine = Choice(tr("Engine"), [*engines, (HOST, tr("Another computer draws…"))])
         self.engine.chosen.connect(self._choose_engine)
         self.model = Choice(tr("Model"))
         self.model.chosen.connect(lambda name: session.change("engine", model=name))
@@ -70,16 +72,23 @@ class EngineSection(Section):
 
     def follow(self, settings: Settings) -> None:
         """Show the settings."""
-        self.engine.set_value(settings.engine.name)
+        engine = settings.engine
+        self.engine.set_value(HOST if engine.remote else engine.name)
         self.device.set_value(settings.engine.device)
         self.drawn_on.set_value(settings.engine.render)
-        self.drawn_on.setVisible(settings.engine.name == "warp")
-        self._offer_models(settings.engine)
-        self.model.setVisible(settings.engine.name in _OWN)
-        self.device.setVisible(settings.engine.name in _OWN)
+        self.drawn_on.setVisible(engine.name == "warp" and not engine.remote)
+        self._offer_models(engine)
+        self.model.setVisible(engine.name in _OWN and not engine.remote)
+        self.device.setVisible(engine.name in _OWN and not engine.remote)
 
     def _choose_engine(self, name: str) -> None:
-        self._session.change("engine", name=name, model="")
+        if name != HOST:
+            self._session.change("engine", name=name, model="", remote="")
+            return
+        dialog = HostDialog(self._services, self._session.settings.engine.remote, self.window())
+        if dialog.exec_() == HostDialog.Accepted:
+            self._session.change("engine", name=WARP, model="", remote=dialog.chosen)
+        self.follow(self._session.settings)
 
     def _offer(self, states: list[ModelState]) -> None:
         self._models = states

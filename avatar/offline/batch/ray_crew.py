@@ -47,12 +47,7 @@ class RayCrew:
         Raises:
             SetupError: Ray is not installed, or the cluster does not answer.
         """
-        ray = join_cluster(
-            address,
-            announce,
-            "No Ray cluster runs here, so one was started for this batch on this machine alone, with {cores} "
-            "cores. `ray start --head` starts one that other machines can join.",
-        )
+        ray = join_cluster(address, announce)
         self._ray, self._terms = ray, terms
         self._task = ray.remote(max_retries=0, max_calls=0)(_perform_there)
         self._under: dict[Any, _Under] = {}
