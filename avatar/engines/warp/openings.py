@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatar.engines.warp.eye.eyes import EyeLayer
+from avatar.engines.warp.eye.eyes import EyeLayer, irises_of
+from avatar.engines.warp.eye.lids import SIDES
 from avatar.engines.warp.mouth.frame import NOSE_BASE
 from avatar.engines.warp.mouth.mouth import MouthInterior
 from avatar.engines.warp.scene import Scene
@@ -22,7 +23,8 @@ class Openings:
     def __init__(self, rgb: RgbImage, face: Face) -> None:
         """Take eyes and mouth out of an (H, W, 3) uint8 portrait with a face."""
         self._face = face
-        right, left = EyeLayer(rgb, face.landmarks, "right"), EyeLayer(rgb, face.landmarks, "left")
+        irises = irises_of(rgb, face.landmarks)
+        right, left = (EyeLayer(rgb, face.landmarks, side, irises) for side in SIDES)
         self._eyes = ((RIGHT_EYE, right), (LEFT_EYE, left))
         self._mouth = MouthInterior(rgb, face.landmarks)
         self._shading = SmileShading(face, colour=self._mouth.colour, weight=1 - self._mouth.drawn)

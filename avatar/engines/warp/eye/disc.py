@@ -86,15 +86,14 @@ def _ring_colours(unrolled: FloatArray, trust: FloatArray) -> FloatArray:
     Returns:
         (rings, 3) float32.
     """
-    profile = np.full((_RINGS, 3), np.nan, np.float32)
-    for index in range(_RINGS):
-        visible = trust[index] > 0.4
-        if visible.sum() >= 5:
-            profile[index] = np.median(unrolled[index, visible], axis=0)
-    good = ~np.isnan(profile[:, 0])
+    visible = trust > 0.4
+    count = visible.sum(axis=1)
+    good = count >= 5
     if not good.any():
         return np.broadcast_to(np.median(unrolled.reshape(-1, 3), axis=0), (_RINGS, 3)).astype(np.float32)
-    at = np.arange(_RINGS)
+    ordered = np.sort(np.where(visible[..., None], unrolled, np.float32(np.inf)), axis=1)  # the visible spokes first
+    at, middle = np.arange(_RINGS), np.maximum(count, 1)
+    profile = (ordered[at, (middle - 1) // 2] + ordered[at, middle // 2]) / 2
     return np.stack([np.interp(at, at[good], profile[good, c]) for c in range(3)], axis=-1).astype(np.float32)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from avatar.cv import cv2
 from avatar.engines.warp.eye.ball import EyeBall
-from avatar.engines.warp.eye.iris import find_irises
+from avatar.engines.warp.eye.iris import Iris, find_irises
 from avatar.engines.warp.eye.lids import IRIS_CENTRE, SIDES, TABLE, Lids, Places, Side, read_lids
 from avatar.engines.warp.eye.seam import REACH, Seam
 from avatar.engines.warp.eye.texture import take_apart
@@ -21,21 +22,29 @@ _ALONG = np.linspace(0, 1, TABLE, dtype=np.float32)
 _GLINT_FOLLOWS = 0.5  # a reflection in the cornea moves about half as far as the pupil
 
 
+def irises_of(rgb: RgbImage, landmarks: FloatArray) -> dict[Side, Iris]:
+    """Find both irises of a portrait (H, W, 3) uint8 with landmarks (478, 2 or 3), in pixels."""
+    face, corner = _crop(rgb, [read_lids(landmarks, side) for side in SIDES], 0.5)
+    return {side: iris.moved(corner) for side, iris in find_irises(face, landmarks[:, :2] - corner).items()}
+
+
 class EyeLayer:
     """One eye of one portrait, separated into parts once and drawn into every frame."""
 
-    def __init__(self, rgb: RgbImage, landmarks: FloatArray, side: Side) -> None:
+    def __init__(
+        self, rgb: RgbImage, landmarks: FloatArray, side: Side, irises: Mapping[Side, Iris] | None = None
+    ) -> None:
         """Separate the eye into parts.
 
         Args:
             rgb: (H, W, 3) uint8, the portrait.
             landmarks: (478, 2 or 3) float32, its face in pixels.
             side: which of the person's eyes.
+            irises: both, from `irises_of`; None: they are looked for.
         """
         self._side = side
-        face, corner = _crop(rgb, [read_lids(landmarks, each) for each in SIDES], 0.5)
-        irises = find_irises(face, landmarks[:, :2] - corner)
-        iris = irises[side].moved(corner)
+        irises = irises or irises_of(rgb, landmarks)
+        iris = irises[side]
         plain = np.mean([[each.contrast] for each in irises.values()], axis=0)
         self._sure = float(smoothstep(plain, *_SURE_OF_IRIS)[0])  # weight of the parts, the same for both eyes
         eye, self._corner = _crop(rgb, [read_lids(landmarks, side)], 0.4)
