@@ -20,9 +20,13 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print a line for each check; returns 1 if something is broken."""
+    """Print a line for each check; returns 1 if something is broken.
+
+    As JSON, the sentences come once more as `messages`, with what a window in another language translates them by.
+    """
     from avatar import __version__
     from avatar.doctor import BROKEN, run_doctor
+    from avatar.system.message import as_plain
 
     checks = []
     for check in run_doctor():
@@ -30,5 +34,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{check.state:<8} {check.area}: {check.what} {check.remedy}".rstrip(), flush=True)
     if args.json:
-        print(json.dumps({"masque": __version__, "checks": [asdict(check) for check in checks]}, indent=2))
+        messages = [{"what": as_plain(check.what), "remedy": as_plain(check.remedy)} for check in checks]
+        report = {"masque": __version__, "checks": [asdict(check) for check in checks], "messages": messages}
+        print(json.dumps(report, indent=2))
     return 1 if any(check.state == BROKEN for check in checks) else 0

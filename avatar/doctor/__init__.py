@@ -14,6 +14,7 @@ from dataclasses import replace
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
 from avatar.reports.discretion import discreet
 from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
+from avatar.system.message import Message, mapped
 
 __all__ = ["BROKEN", "OK", "WARNING", "Check", "run_doctor"]
 
@@ -32,14 +33,18 @@ def run_doctor(areas: Iterable[Area] | None = None) -> Iterator[Check]:
                 yield _discreet(check)
         except Exception as error:  # a failing check must not prevent the others
             logger.debug("The check of %s failed", name, exc_info=True)
-            what = f"This could not be looked at ({type(error).__name__}: {error})."
+            what = Message("This could not be looked at ({kind}: {why}).", kind=type(error).__name__, why=error)
             yield _discreet(Check(name, BROKEN, what, AGAIN if isinstance(error, ImportError) else _REPORT))
 
 
 def _discreet(check: Check) -> Check:
     """Return the check with foreign paths and names removed, each text on one line."""
-    what, remedy = (shown(discreet(text), MOST_OF_SENTENCE) for text in (check.what, check.remedy))
+    what, remedy = (mapped(text, _discreet_text) for text in (check.what, check.remedy))
     return replace(check, what=what, remedy=remedy)
+
+
+def _discreet_text(text: str) -> str:
+    return shown(discreet(text), MOST_OF_SENTENCE)
 
 
 def _areas() -> list[Area]:

@@ -8,10 +8,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from avatar.doctor.check import BROKEN, LACKING, OK, WARNING, Check
 from avatar.errors import CameraError, OutputError
+from avatar.system.message import Message, together
 from avatar.system.program import how_to_install
+
+if TYPE_CHECKING:
+    from avatar.outputs.live.loopback import Loopback
 
 _MOST_CAMERAS = 6
 
@@ -32,7 +37,10 @@ def look_at_cameras() -> Iterator[Check]:
                 yield Check("cameras", BROKEN, error.what, error.remedy)
                 continue
         took_s = time.monotonic() - began_s
-        what = f"{nameless.name} sends {frame.width_px} x {frame.height_px}, the first picture after {took_s:.1f} s."
+        what = Message(
+            "Camera {number} sends {width} x {height}, the first picture after {seconds:.1f} s.",
+            number=number, width=frame.width_px, height=frame.height_px, seconds=took_s,
+        )  # fmt: skip
         yield Check("cameras", OK, what)
     if not cameras:
         remedy = "Plug one in. Without, a video or the idle motion drives: --camera idle."
@@ -44,14 +52,22 @@ def look_at_encoder() -> Iterator[Check]:
     from avatar.outputs.live.h264 import X264, choose_encoder
 
     encoder = choose_encoder((1280, 720), 30)
-    where = "on the processor; no chip's encoder works here" if encoder is X264 else f"on a chip: {encoder.chip}"
-    yield Check("encoder", OK, f"Recordings are encoded by {encoder.name}, {where}.")
+    if encoder is X264:
+        what = Message("Recordings are encoded by {name} on the processor; no chip's encoder works.", name=encoder.name)
+    else:
+        what = Message("Recordings are encoded by {name} on a chip: {chip}.", name=encoder.name, chip=encoder.chip)
+    yield Check("encoder", OK, what)
 
 
 def look_at_virtual_camera() -> Iterator[Check]:
     """Check whether other programs could see the avatar."""
     if find_spec("pyvirtualcam") is None:
-        yield Check("virtual camera", LACKING, "pyvirtualcam is not installed.", how_to_install("pyvirtualcam"))
+        yield Check(
+            "virtual camera",
+            LACKING,
+            Message("{name} is not installed.", name="pyvirtualcam"),
+            how_to_install("pyvirtualcam"),
+        )
     elif sys.platform == "linux":
         yield from _linux()
     else:
@@ -70,11 +86,7 @@ def _linux() -> Iterator[Check]:
 
     state = loopback.look()
     if not state.devices:
-        missing = "v4l2loopback is loaded but has no device" if state.loaded else "v4l2loopback is not loaded"
-        missing = missing if state.installed or state.loaded else "v4l2loopback is not installed"
-        if state.forbidden:
-            missing = f"{state.forbidden} video devices may not be opened by this user"
-        yield Check("virtual camera", WARNING, f"There is none: {missing}.", state.remedy)
+        yield Check("virtual camera", WARNING, _missing(state), state.remedy)
         return
     chosen = loopback.choose(state.devices)
     stuck = [node for node in state.devices if loopback.use_of(node) is loopback.Use.STUCK] if chosen is None else []
@@ -88,7 +100,17 @@ def _linux() -> Iterator[Check]:
         what = "The virtual camera is there, but without exclusive_caps many programs do not list it."
         yield Check("virtual camera", WARNING, what, state.remedy)
     else:
-        yield Check("virtual camera", OK, f"{len(state.devices)} there and free.")
+        yield Check("virtual camera", OK, Message("{count} there and free.", count=len(state.devices)))
+
+
+def _missing(state: Loopback) -> str:
+    if state.forbidden:
+        return Message("There is none: {count} video devices may not be opened by this user.", count=state.forbidden)
+    if state.loaded:
+        return "There is none: v4l2loopback is loaded but has no device."
+    if state.installed:
+        return "There is none: v4l2loopback is not loaded."
+    return "There is none: v4l2loopback is not installed."
 
 
 def look_at_sound() -> Iterator[Check]:
@@ -98,9 +120,11 @@ def look_at_sound() -> Iterator[Check]:
     try:
         count = len(list_microphones())
     except OutputError as error:
-        yield Check("sound", WARNING, f"Recordings have no sound, and no voice drives. {error.what}", error.remedy)
+        yield Check(
+            "sound", WARNING, together("Recordings have no sound, and no voice drives.", error.what), error.remedy
+        )
     else:
         found = {0: "No microphone was found.", 1: "One microphone was found."}
-        yield Check("sound", OK, found.get(count, f"{count} microphones were found."))
+        yield Check("sound", OK, found[count] if count in found else Message("{n} microphones were found.", n=count))
     if find_spec("c2pa") is None:
         yield Check("sound", WARNING, "Recordings do not say what made them.", how_to_install("c2pa"))

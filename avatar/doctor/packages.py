@@ -10,11 +10,12 @@ from importlib import metadata
 
 from avatar.doctor.check import AGAIN, BROKEN, OK, WARNING, Check
 from avatar.system.installation import IMPORT_ROOT, INSTALLED
+from avatar.system.message import Message, chained
 from avatar.system.program import DISTRIBUTION, installed_version, pip_install
 
 REQUIREMENTS = IMPORT_ROOT / "requirements.txt"
 _PYTHON = ".venv/bin/python" if sys.platform != "win32" else r".venv\Scripts\python"
-INSTALL_REQUIREMENTS = f"Type: {_PYTHON} -m pip install -r requirements.txt"
+INSTALL_REQUIREMENTS = Message("Type: {python} -m pip install -r requirements.txt", python=_PYTHON)
 
 # They share one folder: the last one installed wins, and removing either removes both. pip does not detect this.
 CLASHES = {
@@ -29,10 +30,14 @@ def look_at_python() -> Iterator[Check]:
     bits = 8 * struct.calcsize("P")
     remedy = "Install 64-bit Python 3.11, 3.12 or 3.13 and start Masque with it."
     if not (3, 11) <= sys.version_info[:2] <= (3, 13) or bits != 64:
-        yield Check("python", BROKEN, f"Python {version}, {bits} bit, is not supported.", remedy)
+        what = Message("Python {version}, {bits} bit, is not supported.", version=version, bits=bits)
+        yield Check("python", BROKEN, what, remedy)
         return
-    where = "in an environment of its own" if sys.prefix != sys.base_prefix else "without an environment of its own"
-    yield Check("python", OK, f"Python {version}, 64 bit, {where}.")
+    if sys.prefix != sys.base_prefix:
+        what = Message("Python {version}, 64 bit, in an environment of its own.", version=version)
+    else:
+        what = Message("Python {version}, 64 bit, without an environment of its own.", version=version)
+    yield Check("python", OK, what)
 
 
 def look_at_packages() -> Iterator[Check]:
@@ -40,14 +45,20 @@ def look_at_packages() -> Iterator[Check]:
     wrong = list(_wrong_packages())
     for name, have, wanted in wrong:
         state = BROKEN if have is None else WARNING
-        what = f"{name} is not installed." if have is None else f"{name} is {have}, and {wanted} is wanted."
+        if have is None:
+            what = Message("{name} is not installed.", name=name)
+        else:
+            what = Message("{name} is {have}, and {wanted} is wanted.", name=name, have=have, wanted=wanted)
         yield Check("packages", state, what, pip_install([f"{name}{wanted}"]) if INSTALLED else INSTALL_REQUIREMENTS)
     if not wrong:
-        yield Check("packages", OK, f"Everything in {'the wheel' if INSTALLED else REQUIREMENTS.name} is installed.")
+        yield Check("packages", OK, "All packages that this copy needs are installed.")
     for module, names in CLASHES.items():
         there = [name for name in names if installed_version(name) is not None]
         if len(there) > 1:
-            what = f"{' and '.join(there)} are both installed and overwrite each other's {module}."
+            names_there = chained("{first} and {second}", *there)
+            what = Message(
+                "{names} are both installed and overwrite each other's {module}.", names=names_there, module=module
+            )
             yield Check("packages", BROKEN, what, AGAIN)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from avatar.doctor.check import AGAIN, BROKEN, LACKING, OK, WARNING, Check
 from avatar.doctor.packages import CLASHES
 from avatar.system.foreign_text import first_line
+from avatar.system.message import Message, together
 from avatar.system.program import how_to_install, installed_version
 
 _DRIVER = {"linux": "libcuda.so.1", "win32": "nvcuda.dll"}
@@ -25,12 +26,16 @@ def look_at_processor() -> Iterator[Check]:
     """Check cores and relevant instruction sets, which torch reports if it is installed."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     level = _instructions()
-    extra = ", bfloat16 on matrices (AMX)" if _has_amx() else ""
-    what = f"{cores} core{'s' if cores != 1 else ''}, {level}{extra}."
+    if _has_amx():
+        what = Message("Cores: {cores}, {level}, bfloat16 on matrices (AMX).", cores=cores, level=level)
+    else:
+        what = Message("Cores: {cores}, {level}.", cores=cores, level=level)
     if cores < 2:
         yield Check("processor", WARNING, what, "Close other programs; 30 pictures a second need about two cores.")
     elif level == "DEFAULT" and platform.machine() in ("x86_64", "AMD64"):
-        yield Check("processor", WARNING, f"{what} No AVX2.", "Choose a smaller size: this processor is an old one.")
+        yield Check(
+            "processor", WARNING, together(what, "No AVX2."), "Choose a smaller size: this processor is an old one."
+        )
     else:
         yield Check("processor", OK, what)
 
@@ -38,7 +43,12 @@ def look_at_processor() -> Iterator[Check]:
 def look_at_torch() -> Iterator[Check]:
     """Multiply two matrices on each device that torch lists."""
     if find_spec("torch") is None:
-        yield Check("graphics", LACKING, f"torch is not installed. {_WARP_ALONE}", how_to_install("torch"))
+        yield Check(
+            "graphics",
+            LACKING,
+            together(Message("{name} is not installed.", name="torch"), _WARP_ALONE),
+            how_to_install("torch"),
+        )
         return
     import torch
 
@@ -51,17 +61,23 @@ def look_at_torch() -> Iterator[Check]:
         except RuntimeError as error:
             line = first_line(error)
             remedy = "Update its driver; until then choose --device cpu."
-            yield Check("graphics", BROKEN, f"torch sees {device} and cannot compute on it: {line}", remedy)
+            what = Message("torch sees {device} and cannot compute on it: {why}", device=device, why=line)
+            yield Check("graphics", BROKEN, what, remedy)
             continue
-        state, word = (OK, "computes on") if right else (BROKEN, "computes wrongly on")
-        yield Check("graphics", state, f"torch {word} {device}.", "" if right else "Choose --device cpu.")
+        if right:
+            yield Check("graphics", OK, Message("torch computes on {device}.", device=device))
+        else:
+            what = Message("torch computes wrongly on {device}.", device=device)
+            yield Check("graphics", BROKEN, what, "Choose --device cpu.")
     if not devices and _has_nvidia_driver():
-        build = torch.version.cuda
-        why = f"the driver is too old for CUDA {build}" if build else "this torch is built for the processor alone"
-        remedy = "Update the driver." if build else "Install the torch with CUDA: see pytorch.org, Get Started."
-        yield Check("graphics", WARNING, f"There is an NVIDIA driver, but torch cannot use it: {why}.", remedy)
+        if build := torch.version.cuda:
+            what = Message("There is an NVIDIA driver, but it is too old for CUDA {version} of torch.", version=build)
+            yield Check("graphics", WARNING, what, "Update the driver.")
+        else:
+            alone = "There is an NVIDIA driver, but this torch is built for the processor alone."
+            yield Check("graphics", WARNING, alone, "Install the torch with CUDA: see pytorch.org, Get Started.")
     elif not devices:
-        yield Check("graphics", OK, f"No graphics card for torch; the processor computes. {_NEEDLESS}")
+        yield Check("graphics", OK, together("No graphics card for torch; the processor computes.", _NEEDLESS))
 
 
 def look_at_graphics_chip() -> Iterator[Check]:
@@ -72,22 +88,24 @@ def look_at_graphics_chip() -> Iterator[Check]:
     try:
         chip = open_this_chip(accept_software=False)
     except NoChipError as error:
-        what = f"The warp engine draws on the processor. {error.what}"
+        what = together("The warp engine draws on the processor.", error.what)
         yield Check("graphics", OK, what, "" if find_spec("wgpu") else error.remedy)
         return
     chip.renderer.close()
-    yield Check("graphics", OK, f"The warp engine can draw on {chip.name}.")
+    yield Check("graphics", OK, Message("The warp engine can draw on {chip}.", chip=chip.name))
 
 
 def look_at_onnxruntime() -> Iterator[Check]:
     """Run one operation on the CPU, and on CUDA if torch has it."""
     if not any(map(installed_version, CLASHES["onnxruntime"])):
-        yield Check("graphics", LACKING, "ONNX Runtime is not installed.", how_to_install("onnxruntime"))
+        yield Check(
+            "graphics", LACKING, Message("{name} is not installed.", name="ONNX Runtime"), how_to_install("onnxruntime")
+        )
         return
     try:
         import onnxruntime
     except ImportError as error:
-        yield Check("graphics", BROKEN, f"ONNX Runtime cannot be loaded: {error}.", AGAIN)
+        yield Check("graphics", BROKEN, Message("ONNX Runtime cannot be loaded: {why}.", why=error), AGAIN)
         return
     if not _runs(onnxruntime, "CPU"):
         yield Check("graphics", BROKEN, "ONNX Runtime computes wrongly.", AGAIN)

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from avatar.doctor.check import AGAIN, BROKEN, LACKING, OK, WARNING, Check
 from avatar.system.installation import IMPORT_ROOT
+from avatar.system.message import Message
 from avatar.system.program import how_to_install
 
 _WINDOW = """
@@ -28,9 +29,9 @@ _LIBRARIES = "libxcb-icccm4 libxcb-keysyms1 libxcb-xinerama0 libxkbcommon-x11-0"
 def look_at_screen() -> Iterator[Check]:
     """Open a window and close it."""
     if find_spec("PyQt5") is None:
-        yield Check("screen", LACKING, "PyQt5 is not installed.", how_to_install("PyQt5"))
+        yield Check("screen", LACKING, Message("{name} is not installed.", name="PyQt5"), how_to_install("PyQt5"))
         return
-    without = "Everything but the window works without: python run.py live, animate."
+    without = "Everything but the window works without: live, animate."
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         yield Check("screen", WARNING, "There is no screen for a window.", without)
         return
@@ -43,8 +44,12 @@ def look_at_screen() -> Iterator[Check]:
         yield Check("screen", BROKEN, "A window does not open within 30 s.", "Restart the desktop session.")
         return
     if done.returncode == 0:
-        yield Check("screen", OK, f"A window opens (Qt's platform {done.stdout.strip()}), with OpenCV loaded.")
+        platform = done.stdout.strip()
+        what = Message("A window opens (Qt's platform {platform}), with OpenCV loaded.", platform=platform)
+        yield Check("screen", OK, what)
         return
     said = next((line for line in reversed(done.stderr.splitlines()) if "plugin" in line or "isplay" in line), "")
-    remedy = f"Type: sudo apt install {_LIBRARIES}" if sys.platform == "linux" else AGAIN
-    yield Check("screen", BROKEN, f"No window opens: {said.strip() or 'Qt ends the process'}", remedy)
+    remedy = Message("Type: sudo apt install {packages}", packages=_LIBRARIES) if sys.platform == "linux" else AGAIN
+    reason = said.strip()
+    why = Message("No window opens: {why}", why=reason) if reason else "No window opens: Qt ends the process."
+    yield Check("screen", BROKEN, why, remedy)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from avatar.doctor.check import BROKEN, OK, WARNING, Check
 from avatar.errors import AvatarError
+from avatar.system.message import Message, together
 
 _FRAMES = 30
 _CAMERA_MS = 1000 / 30
@@ -18,11 +19,13 @@ def look_at_speed() -> Iterator[Check]:
     try:
         size = run_bench(frames=_FRAMES, sizes=(("512x512", 512, 512),)).sizes[0]
     except AvatarError as error:
-        yield Check("speed", BROKEN, f"Not measured: {error.what}", error.remedy)
+        yield Check("speed", BROKEN, together("It was not measured.", error.what), error.remedy)
         return
     rate = min(1000 / size.live.median_ms, 999)
-    took = f"{size.live.median_ms:.0f} ms (95 %: {size.live.p95_ms:.0f})"
-    what = f"A live frame of 512 x 512 takes {took}: {rate:.0f} a second."
+    what = Message(
+        "A live frame of 512 x 512 takes {median:.0f} ms (95 %: {most:.0f}): {rate:.0f} a second.",
+        median=size.live.median_ms, most=size.live.p95_ms, rate=rate,
+    )  # fmt: skip
     if size.live.median_ms > _CAMERA_MS:
         yield Check("speed", WARNING, what, "Close other programs, or choose a smaller --size.")
     else:

@@ -9,7 +9,7 @@ treated as names, which are not translated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from numbers import Number
 
 from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
@@ -64,6 +64,34 @@ def fitting(text: str, most: int = MOST_OF_SENTENCE) -> str:
     if isinstance(text, Message):
         return Message._of(shown(text, most), text.template, text.values)
     return shown(as_typed(text), most)
+
+
+def mapped(text: str, change: Callable[[str], str]) -> str:
+    """Apply a change to a sentence, and to the texts among its values; a message stays a message."""
+    if not isinstance(text, Message):
+        return change(text)
+    values = {name: mapped(value, change) if isinstance(value, str) else value for name, value in text.values.items()}
+    return Message._of(change(str(text)), text.template, values)
+
+
+def as_plain(text: str) -> object:
+    """Return a sentence as plain values, for JSON: a string, or a dictionary if it is a message."""
+    if not isinstance(text, Message):
+        return text
+    values = {name: as_plain(value) if isinstance(value, str) else value for name, value in text.values.items()}
+    return {"text": str(text), "template": text.template, "values": values}
+
+
+def from_plain(plain: object) -> str:
+    """Return the sentence of `as_plain`. Raises: TypeError, KeyError, AttributeError: it is none."""
+    if isinstance(plain, str):
+        return plain
+    if not isinstance(plain, dict):
+        raise TypeError(f"no sentence: {type(plain).__name__}")
+    values = {
+        name: value if isinstance(value, int | float) else from_plain(value) for name, value in plain["values"].items()
+    }
+    return Message._of(str(plain["text"]), str(plain["template"]), values)
 
 
 def _own(sentence: str) -> Message:

@@ -17,17 +17,15 @@ from avatar.tracking.marks import MARKS
 from avatar.weights.manifest import read_manifest, read_sets
 
 ROOT = Path(__file__).resolve().parents[2]
-SILENT = (
-    "bootstrap",
-    "doctor",
-)  # rooms that speak before there is a window, or to a report that is passed on in English
+SILENT = ("bootstrap",)  # speaks before there is a window
 ERRORS = {name for name, kind in vars(avatar.errors).items() if isinstance(kind, type)}
 SAID = ERRORS | {
     "ChangeRefusedError", "CancelledError", "NoChipError", "Remark", "SourceNote", "SourceLost", "CalibrationRefused",
     "SystemKeysError",
+    "Check",
 }  # fmt: skip
 MARK = {"Message", "chained", "together", "later", "tr"}  # these are found by themselves, wherever they stand
-SKIPPED = {"Remark": 2}  # level and code come first
+SKIPPED = {"Remark": 2, "Check": 2}  # level and code, area and state come first
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from avatar.errors import AvatarError
 from avatar.system.foreign_text import MOST_OF_SENTENCE
-from avatar.system.message import Message, chained, fitting, together
+from avatar.system.message import Message, as_plain, chained, fitting, from_plain, mapped, together
 
 FACE = Message("The face is small ({width:.0f} pixels) in {name!r}.", width=71.6, name="me.png")
 
@@ -30,6 +30,22 @@ def test_copies_keep_template_and_values(again: object) -> None:
     braces = Message("There is no {name}.", name="{0} {name.__class__}")
     twin = again(braces)  # type: ignore[operator]
     assert (twin, twin.template, twin.values) == (braces, braces.template, braces.values)
+
+
+def test_a_message_travels_as_json_and_is_changed_with_its_values() -> None:
+    nested = together(FACE, "A sentence with {braces}.")
+    for text in ("plain", FACE, nested):
+        back = from_plain(json.loads(json.dumps(as_plain(text))))
+        assert back == text and type(back) is type(text)
+        if isinstance(text, Message):
+            assert isinstance(back, Message) and (back.template, back.values) == (text.template, text.values)
+    upper = mapped(nested, str.upper)
+    assert isinstance(upper, Message) and upper.template == nested.template and upper == nested.upper()  # type: ignore[attr-defined]
+    inner = upper.values["part1"]
+    assert isinstance(inner, Message) and inner.values == {"width": 71.6, "name": "ME.PNG"}
+    for nothing in (None, 3, {"text": "a"}, {"text": "a", "template": "a", "values": 3}):
+        with pytest.raises((TypeError, KeyError, AttributeError)):
+            from_plain(nothing)
 
 
 def test_values_are_small_text_numbers_or_messages() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +13,11 @@ import pytest
 from fakes_ui import Desk
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QPushButton
+from PyQt5.QtWidgets import QApplication, QLabel, QPushButton
 from templates import ROOT, files, find
 from window_avatars import DARK, picture
 
-from avatar import weights
+from avatar import cli, weights
 from avatar.doctor.check import BROKEN, OK, WARNING, Check
 from avatar.errors import EngineError, WeightsError
 from avatar.live.events import EngineFailed, OutputFailed
@@ -24,7 +26,7 @@ from avatar.system.message import Message, together
 from avatar.weights.manifest import FACES, FOMM, LIVEPORTRAIT, TRACKER, WHOLE, Weight
 from avatar.weights.stored import MISSING
 from ui.dialogs.doctor import DoctorDialog
-from ui.dialogs.doctor_report import Report
+from ui.dialogs.doctor_report import Report, read_report
 from ui.dialogs.import_avatar import ImportDialog
 from ui.dialogs.models import ModelsDialog
 from ui.look.language import LANGUAGES, Languages, read_catalogue, tr
@@ -57,7 +59,10 @@ def test_no_text_of_the_window_names_a_command_of_the_program() -> None:
     for code in LANGUAGES:
         catalogue = read_catalogue(code)
         assert not [text for text in said if "run.py" in catalogue.get(text, text)], code
-    buttonless = {"python run.py models pull {name} ({size}{licence}; {about})"}  # a part of another sentence
+    buttonless = {
+        "python run.py models pull {name} ({size}{licence}; {about})",  # a part of another sentence
+        "Delete .venv and start python run.py: it makes a new one.",  # of which this process runs
+    }
     assert said - buttonless == set(MODELS) | CHECKS
 
 
@@ -194,6 +199,37 @@ def test_the_doctor_lists_what_is_broken_first_with_buttons(doctor: DoctorDialog
     assert "broken   models: face-landmarker is missing." in copied and copied.startswith("Masque ")
     QTest.mouseClick(doctor.list.findChildren(QPushButton)[2], Qt.LeftButton)
     assert QApplication.clipboard().text() == LOAD
+
+
+def test_the_doctor_speaks_the_window_s_language(desk: Desk) -> None:
+    """As `doctor --json` prints it: the sentences travel with what they are translated by."""
+    why = OSError("no such file")
+    lacking = together(Message("{name} is not installed.", name="torch"), "Only the warp engine can draw.")
+    checks = (
+        Check("disk", OK, Message("{name} is here and sound.", name="fan")),
+        Check("graphics", WARNING, lacking, "Update the driver."),
+        Check("screen", BROKEN, Message("This could not be looked at ({kind}: {why}).", kind="OSError", why=why)),
+    )
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avatar.doctor.run_doctor", lambda: iter(checks))
+        assert cli.main(["doctor", "--json"]) == 1
+    report = read_report(printed.getvalue())
+    assert report.checks == checks and "torch is not installed. Only the warp engine can draw." in report.text()
+    desk.services.report = report
+    languages = Languages()
+    languages.install("de")
+    try:
+        dialog = DoctorDialog(desk.services.services(), desk.app.slow, desk.window)
+        desk.bot.addWidget(dialog)
+        desk.until(dialog.copy.isEnabled)
+        said = [label.text() for label in dialog.list.findChildren(QLabel)]
+        assert "torch ist nicht installiert. Nur die Engine warp kann zeichnen." in said
+        assert "Aktualisieren Sie den Treiber." in said and "fan ist da und unbeschädigt." in said
+        dialog.copy.click()
+        assert "torch is not installed." in QApplication.clipboard().text(), "a bug report is in English"
+    finally:
+        languages.install("en")
 
 
 def test_the_doctor_s_buttons_mend(desk: Desk, doctor: DoctorDialog) -> None:

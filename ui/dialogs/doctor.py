@@ -133,11 +133,11 @@ class DoctorDialog(QDialog):
         area = PlainLabel(tr(_AREAS.get(check.area, check.area)))
         area.setObjectName("Strong")
         words.addWidget(area)
-        what = PlainLabel(check.what)
+        what = PlainLabel(tr(check.what))
         what.setWordWrap(True)
         words.addWidget(what)
         if check.remedy:
-            remedy = note(check.remedy)
+            remedy = note(tr(check.remedy))
             remedy.setTextInteractionFlags(Qt.TextSelectableByMouse)
             words.addWidget(remedy)
         line = QHBoxLayout(row)

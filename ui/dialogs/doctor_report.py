@@ -18,7 +18,7 @@ from avatar import __version__
 from avatar.doctor.check import Check
 from avatar.errors import AvatarError
 from avatar.reports.discretion import discreet
-from avatar.system.message import Message
+from avatar.system.message import Message, from_plain
 from avatar.system.program import own_command
 
 TIMEOUT_S = 120.0
@@ -26,7 +26,7 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Report:
-    """The results of all checks, in English as in the terminal."""
+    """The results of all checks; their sentences are messages, which are English until they are translated."""
 
     checks: tuple[Check, ...]
 
@@ -36,6 +36,17 @@ class Report:
         head = f"Masque {__version__}, Python {platform.python_version()}, {platform.system()}"
         lines = [f"{check.state:<8} {check.area}: {check.what} {check.remedy}".rstrip() for check in self.checks]
         return "\n".join([head, window, "", *lines, ""])
+
+
+def read_report(printed: str) -> Report:
+    """Read what `doctor --json` printed. Raises: ValueError, TypeError, KeyError, AttributeError: it is none."""
+    read = json.loads(printed)
+    return Report(
+        tuple(
+            Check(line["area"], line["state"], from_plain(said["what"]), from_plain(said["remedy"]))
+            for line, said in zip(read["checks"], read["messages"], strict=True)
+        )
+    )
 
 
 def report() -> Report:
@@ -53,6 +64,6 @@ def report() -> Report:
         remedy = "Unplug cameras and other devices one at a time and run it again: one of them does not answer."
         raise AvatarError(Message("The check did not finish: {error}.", error=error), remedy=remedy) from error
     try:
-        return Report(tuple(Check(**line) for line in json.loads(done.stdout)["checks"]))
-    except (ValueError, TypeError, KeyError) as error:
+        return read_report(done.stdout)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise AvatarError("The check failed.", remedy=discreet(done.stderr.strip()[-500:])) from error
