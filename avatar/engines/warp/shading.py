@@ -157,6 +157,8 @@ def _positions(look_up: LookUp, box: Box, step: int) -> FloatArray:
     size = (-(-box.width // step), -(-box.height // step))
     first = np.array([box.left, box.top], np.float32) + np.float32(0.5 * (step - 1))
     at = _cells(face.around, first, step, size)
+    if face.middle_box.empty:  # it has left the frame
+        return at
     shift = (first - (face.middle_box.left, face.middle_box.top)).reshape(2, 1)
     to_weight = np.concatenate([step * np.eye(2), shift], axis=1).astype(np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP

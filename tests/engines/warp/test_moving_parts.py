@@ -88,6 +88,7 @@ def check_drawn(portrait: WarpPortrait, scene: Scene, drawn: RgbImage) -> None:
 
 @settings(deadline=None, max_examples=25)
 @example(whole=True, frames=[(-1.0, 0.0, 9.0, 1.28125, (0.0, 0.0703125), 0.0, 0)])  # one row of the face in a part
+@example(whole=False, frames=[(0.0, 0.0, 0.0, 1.0, (0.0, 0.375), 0.03, 0)])  # eyes and mouth are below the frame
 @given(whole=st.booleans(), frames=st.lists(FRAMES, min_size=1, max_size=3))
 def test_a_frame_is_the_same_as_if_all_of_it_were_drawn_whatever_came_before(
     portrait: WarpPortrait, cut_out: WarpPortrait, whole: bool, frames: list[tuple[Any, ...]]
