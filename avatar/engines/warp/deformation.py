@@ -105,7 +105,8 @@ class Deformation:
         outside, inside = self._spread.interpolate(expression_px[:MESH_POINTS])
         around = self._moved(self._face_sheet, self._fine, outside, motion, self._eyelids)
         middle = self._moved(self._face_sheet, self._fine, inside, motion)
-        face = Box.around(around.reshape(-1, 2), self.width_px, self.height_px)
+        rim = np.concatenate([around[[0, -1]].reshape(-1, 2), around[:, [0, -1]].reshape(-1, 2)])  # nothing folds
+        face = Box.around(rim, self.width_px, self.height_px)
         if face.empty:
             return LookUp(whole, None)
         outer = self._inverse_on_face(around, face, coarse)

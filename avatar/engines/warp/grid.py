@@ -48,6 +48,14 @@ class Grid:
         points[..., 1] = (self.top + self.step * np.arange(self.rows, dtype=np.float32))[:, None]
         return points
 
+    def axes(self, other: Grid) -> tuple[FloatArray, FloatArray]:
+        """Return the columns and the rows of the points in steps of another grid, as views of (rows, columns) each."""
+        shape = (self.rows, self.columns)
+        step, first = self.step / other.step, ((self.left - other.left), (self.top - other.top))
+        x = np.float32(step) * np.arange(self.columns, dtype=np.float32) + np.float32(first[0] / other.step)
+        y = np.float32(step) * np.arange(self.rows, dtype=np.float32) + np.float32(first[1] / other.step)
+        return np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape)
+
     def sample(self, values: FloatArray, at: FloatArray) -> FloatArray:
         """Sample a field (rows, columns, C <= 4) bilinearly at (h, w, 2) positions, with border replication."""
         x = (at[..., 0] - np.float32(self.left)) / np.float32(self.step)
@@ -74,9 +82,9 @@ def invert(grid: Grid, moved: FloatArray, cells: Grid) -> FloatArray:
         estimate from the neighbouring points.
     """
     step = np.float32(grid.step)
-    offset = (moved - grid.points()) / step  # from here on in steps of `grid`
+    offset = cv2.subtract(moved, grid.points()) / step  # from here on in steps of `grid`
     field = cv2.merge([*cv2.split(offset), *_inverse_jacobian(offset)])
-    target_x, target_y = cv2.split((cells.points() - np.array([grid.left, grid.top], np.float32)) / step)
+    target_x, target_y = cells.axes(grid)
     guess = _scattered_offset(moved, offset, cells)
     x, y = target_x - guess[..., 0], target_y - guess[..., 1]
     worst = np.empty_like(x)  # the residual of each point
@@ -167,6 +175,8 @@ def _scattered_offset(moved: FloatArray, offset: FloatArray, cells: Grid) -> Flo
     layer = np.stack(sums, axis=-1).reshape(half.rows, half.columns, 3)
     wide = layer
     for reach in (3, 5, 17):  # fill empty cells from an ever larger neighbourhood; zero motion if that is empty too
+        if layer[..., 2].all():
+            break
         wide = cv2.blur(wide, (reach, reach), borderType=cv2.BORDER_REPLICATE)
         layer = np.where(layer[..., 2:] > 1e-6, layer, wide)
     mean = layer[..., :2] / np.maximum(layer[..., 2:], 1e-6)

@@ -160,9 +160,12 @@ class Relief:
         Returns:
             (Q, 2).
         """
-        shaped = points + expression
-        turned = (shaped - self.centre_px) @ (motion.zoom * motion.rotation.T) + self.centre_px + motion.shift_px
-        return np.asarray(shaped[:, :2] + share[:, None] * (turned - shaped)[:, :2], np.float32)
+        shaped = (points + expression)[None]
+        turn = motion.zoom * motion.rotation  # how far it moves each point: an affine map, less that point itself
+        shift = self.centre_px + motion.shift_px - turn @ self.centre_px
+        by = cv2.transform(shaped, np.column_stack([turn - np.eye(3), shift])[:2])
+        moved = by * cv2.merge([share[None]] * 2) + cv2.transform(shaped, np.eye(2, 3))
+        return np.asarray(moved[0], np.float32)
 
 
 def _borders(edges: Edges, oval_px: FloatArray) -> tuple[_Border, ...]:

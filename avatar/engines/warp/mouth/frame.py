@@ -218,7 +218,7 @@ class Raster:
         )
 
     def blend(self, canvas: RgbImage, rgb: FloatArray, alpha: FloatArray, frame: MouthFrame) -> None:
-        """Blend (H, W, 3) colours with weights (H, W) in [0, 1] over an (H', W', 3) canvas, in place."""
+        """Blend (3, H, W) colours with weights (H, W) in [0, 1] over an (H', W', 3) canvas, in place."""
         corners = np.array([(x, y) for x in self.across[[0, -1]] for y in self.down[[0, -1]]], np.float32)
         placed = corners @ frame.axes + frame.origin
         low = np.maximum(np.floor(placed.min(axis=0)).astype(int), 0)
@@ -226,8 +226,9 @@ class Raster:
         width, height = (int(v) for v in high - low)
         if width <= 0 or height <= 0:
             return
-        colours = cv2.convertScaleAbs(np.maximum(rgb, 0))  # rounds, and saturates at 255
-        rgba = cv2.merge([*cv2.split(colours), cv2.convertScaleAbs(alpha, alpha=255)])
+        colours = np.maximum(rgb, 0)
+        planes = [cv2.convertScaleAbs(plane) for plane in colours]  # rounds, and saturates at 255
+        rgba = cv2.merge([*planes, cv2.convertScaleAbs(alpha, alpha=255)])
         shift = frame.axes @ (low - frame.origin) - np.array([self.across[0], self.down[0]])
         matrix = self.per_px * np.concatenate([frame.axes, shift[:, None]], axis=1)
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
