@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.grid import Grid, give_way_below, invert, keep_from_folding
 from avatar.engines.warp.look_up import Box, CellMap, FaceLookUp, LookUp
 from avatar.engines.warp.matting.scattered import LeavingOut
-from avatar.engines.warp.relief import MESH_POINTS, Edges, Relief
+from avatar.engines.warp.relief import MESH_POINTS, Relief
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion
 from avatar.tracking.face import Face

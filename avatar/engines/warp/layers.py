@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engines.warp.beyond import Beyond, Edges
 from avatar.engines.warp.fields import distance_to
 from avatar.engines.warp.headroom import Head
 from avatar.engines.warp.look_up import Box, LookUp
@@ -14,6 +15,7 @@ from avatar.engines.warp.moving_parts import MovingParts
 from avatar.engines.warp.openings import Openings
 from avatar.frames import AlphaImage, FloatArray, RgbImage
 from avatar.tracking.face import Face
+from avatar.tracking.regions import FACE_OVAL
 
 FINER = 2  # oversampling of the person's texture, so that bilinear sampling keeps it sharp
 _HALF_WAY = np.array([-3, 19, 19, -3], np.float32) / 32  # the weights of bicubic interpolation there
@@ -43,28 +45,32 @@ class Layers:
             openings: the eyes and the mouth of this portrait.
         """
         self.background = fill_background(rgb, matte, face.landmarks)  # (H, W, 3) uint8
+        beyond, width_px = Beyond.of(Edges.of(matte), face.landmarks[FACE_OVAL, :2]), rgb.shape[1]
+        beyond = beyond.crowned(rgb, matte, face.landmarks[FACE_OVAL, :2])
         # Widened, the matte holds noise of the background too; and a shadow apart from the person is no part of her.
         tight = _as_bytes(matte)
         widen_matte(rgb, matte, self.background)
         alpha = _as_bytes(matte)
-        self.moving_parts = MovingParts(alpha)
         self.image = Box(0, 0, rgb.shape[1], rgb.shape[0])
-        self.person_box = _around_person(alpha)  # outside of it there is background alone
+        self.moving_parts = MovingParts(*beyond.continued(alpha, self.image, width_px))
+        self._rest_box = _around_person(alpha)  # outside of it there is background alone
         alpha = self._cut(alpha).copy()
-        corner = np.array([self.person_box.left, self.person_box.top, 0], np.float32)
-        self._tight = in_one_piece(self._cut(tight).copy(), face.landmarks - corner)
+        corner = np.array([self._rest_box.left, self._rest_box.top, 0], np.float32)
+        tight = in_one_piece(self._cut(tight).copy(), face.landmarks - corner)
+        self._tight = beyond.continued(tight, self._rest_box, width_px)[0]
         del tight
         self._tight_texture: AlphaImage | None = None  # the same as finely as the person; made when first asked for
         foreground = Foreground(rgb, matte, self.background)
-        premultiplied, self._at_rest = _over(foreground, alpha, self._cut(self.background), self.person_box)
+        premultiplied, self._at_rest = _over(foreground, alpha, self._cut(self.background), self._rest_box)
         del matte, foreground, alpha  # this matters for large images
+        premultiplied, self.person_box = beyond.continued(premultiplied, self._rest_box, width_px)
         self.texture_scale = how_fine(premultiplied, max(rgb.shape))
         self.person = _finer(premultiplied, self.texture_scale)  # (h, w, 4) uint8 of `person_box`, premultiplied
         self.openings = openings
 
     def at_rest(self) -> RgbImage:
         """Return what `compose` makes of no motion, (H, W, 3), a new array."""
-        canvas, box = np.empty_like(self.background), self.person_box
+        canvas, box = np.empty_like(self.background), self._rest_box
         canvas[: box.top], canvas[box.bottom :] = self.background[: box.top], self.background[box.bottom :]
         beside, behind = canvas[box.top : box.bottom], self.background[box.top : box.bottom]
         beside[:, : box.left], beside[:, box.right :] = behind[:, : box.left], behind[:, box.right :]
@@ -97,7 +103,7 @@ class Layers:
 
     def _cut(self, layer: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Return a view of the person's box in a layer (H, W, ...)."""
-        return self.person_box.view(layer, self.image)
+        return self._rest_box.view(layer, self.image)
 
 
 def _as_bytes(matte: FloatArray) -> AlphaImage:

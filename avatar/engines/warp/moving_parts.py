@@ -21,12 +21,14 @@ _Uint8 = npt.NDArray[np.uint8]
 class MovingParts:
     """Finds the boxes of a frame in which the person moves, from the backward map on its coarse grid."""
 
-    def __init__(self, alpha: _Uint8) -> None:
+    def __init__(self, alpha: _Uint8, shown: Box) -> None:
         """Note where the person is.
 
         Args:
-            alpha: (H, W), 0 where the portrait shows background alone.
+            alpha: (H, W), 0 where there is background alone.
+            shown: the part of the portrait's plane that it shows; it may reach beyond the portrait.
         """
+        self._corner = np.array([shown.left, shown.top], np.float32)
         height, width = alpha.shape
         padded = cv2.copyMakeBorder(alpha, 0, -height % _BLOCK_PX, 0, -width % _BLOCK_PX, cv2.BORDER_CONSTANT, value=0)
         blocks = padded.reshape(padded.shape[0] // _BLOCK_PX, _BLOCK_PX, padded.shape[1] // _BLOCK_PX, _BLOCK_PX)
@@ -66,7 +68,7 @@ class MovingParts:
     def _seen(self, positions: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
         """Return (rows, columns): whether the person may be near positions (rows, columns, 2) of the portrait."""
         assert self._near is not None
-        blocks = (positions - np.float32(0.5 * (_BLOCK_PX - 1))) * np.float32(1 / _BLOCK_PX)
+        blocks = (positions - (self._corner + np.float32(0.5 * (_BLOCK_PX - 1)))) * np.float32(1 / _BLOCK_PX)
         found = cv2.remap(self._near, blocks, None, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(found > 0)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.layers import Layers
 from avatar.engines.warp.matting.matte import person_matte
 from avatar.engines.warp.openings import Openings
-from avatar.engines.warp.relief import Edges
 from avatar.engines.warp.scene import Scene
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.head import HeadMotion

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatar.cv import cv2
+from avatar.engines.warp.beyond import NOTHING_CUT, Beyond, Edges
 from avatar.engines.warp.matting.scattered import thin_plate_values
 from avatar.frames import FloatArray
-from avatar.motion.head import HeadMotion, soft_limit
+from avatar.motion.head import HeadMotion
 from avatar.motion.smoothstep import smoothstep
 from avatar.tracking.face import Face
 from avatar.tracking.regions import CHIN, FACE_OVAL
@@ -18,43 +19,24 @@ BEHIND_EARS = 0.25  # depth of the head's outline behind its centre, canonical u
 HAIR_SLOPE = 0.6  # slope of the depth outside the face oval
 NECK_LENGTH = 1.15  # length below the chin over which motion fades to zero, canonical units
 BORDER_FADE = 0.8  # where an edge crops the person: length over which motion fades, as a fraction of border to face
-STRETCH, SHEAR = 0.48, 0.8  # limits of motion away from such an edge and along it, as fractions of that length
+LEAST_FADE, MOST_FADE = 0.03, 0.35  # limits of that length, as fractions of the image's shorter side
 MESH_POINTS = 468  # without the irises, whose depth is that of the eyeball
 
 
 @dataclass(frozen=True, eq=False)
 class _Border:
-    """One edge of the image. Where it crops the person, no content can move in, so points near it are held."""
+    """One edge of the image that may crop the person, but not the head. Points near it are held where it does."""
 
     axis: int  # 0: distance is measured along x, 1: along y
     position_px: float
     reach_px: float  # distance up to which points are held
     held: FloatArray  # (length of the edge,), 1 where the person is cropped, 0 at background
 
-    def holds(self, along_px: float) -> bool:
-        """Return whether the edge crops the person at this position along it."""
-        return bool(self.held[int(np.clip(along_px, 0, len(self.held) - 1))] > 0.5)
-
     def freedom(self, points_px: FloatArray) -> FloatArray:
         """Return (Q,) weights of (Q, 2) points: 1 where they move freely, 0 where the edge holds them."""
         along = np.interp(points_px[:, 1 - self.axis], np.arange(len(self.held)), self.held)
         away = np.abs(points_px[:, self.axis] - self.position_px)
         return np.asarray(1 - along * (1 - smoothstep(away / self.reach_px)), np.float32)
-
-
-@dataclass(frozen=True, eq=False)
-class Edges:
-    """The edges of a person's matte, in [0, 1]: 1 where she is cropped."""
-
-    left: FloatArray  # (H,)
-    right: FloatArray  # (H,)
-    top: FloatArray  # (W,)
-    bottom: FloatArray  # (W,)
-
-    @staticmethod
-    def of(matte: FloatArray) -> Edges:
-        """Copy the edges of an (H, W) matte."""
-        return Edges(matte[:, 0].copy(), matte[:, -1].copy(), matte[0].copy(), matte[-1].copy())
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +49,9 @@ class Relief:
     oval_centre_px: FloatArray  # (2,)
     oval_radii: FloatArray  # (2,), canonical units, along `axes`
     chin: float  # height of the chin below the head's centre, canonical units
-    borders: tuple[_Border, ...]
     landmarks: FloatArray  # (478, 3)
+    borders: tuple[_Border, ...] = ()
+    beyond: Beyond = NOTHING_CUT
 
     @staticmethod
     def of(face: Face, matte: FloatArray | None = None) -> Relief:
@@ -87,14 +70,15 @@ class Relief:
             oval_centre_px=middle.astype(np.float32),
             oval_radii=(0.5 * (high - low)).astype(np.float32),
             chin=chin,
-            borders=(),
             landmarks=face.landmarks,
         )
         return relief if matte is None else relief.held(Edges.of(matte))
 
     def held(self, edges: Edges) -> Relief:
-        """Return the same relief, held where an edge of the image crops the person."""
-        return replace(self, borders=_borders(edges, self.landmarks[FACE_OVAL, :2]))
+        """Return the same relief, held where edges crop shoulders or neck, bounded by what others crop of the head."""
+        oval_px = self.landmarks[FACE_OVAL, :2]
+        beyond = Beyond.of(edges, oval_px)
+        return replace(self, borders=_borders(edges, oval_px, beyond), beyond=beyond)
 
     def depth(self, points_px: FloatArray) -> FloatArray:
         """Return the (Q,) depths of (Q, 2) points, as the landmarks' z: the face inside its oval, the head outside."""
@@ -117,7 +101,7 @@ class Relief:
         return depth
 
     def share(self, points_px: FloatArray) -> FloatArray:
-        """Return (Q,) weights of the head motion at (Q, 2) points: 1 on the head, less on the neck, 0 at the border."""
+        """Return (Q,) weights of the head motion at (Q, 2) points: 1 on the head, less on the neck, 0 at held edges."""
         local = (points_px - self.centre_px[:2]) @ self.axes.T / np.float32(self.unit_px)
         neck = 1 - smoothstep((local[:, 1] - self.chin) / NECK_LENGTH)
         beside = 1 - smoothstep((np.abs(local[:, 0]) - 2.2) / 1.0)
@@ -127,16 +111,8 @@ class Relief:
         return np.asarray(share, np.float32)
 
     def bounded(self, motion: HeadMotion) -> HeadMotion:
-        """Limit the motion so that a head cropped by the image border is not stretched or sheared."""
-        shift = motion.shift_px.copy()
-        for border in self.borders[:3]:  # below, the neck gives way anyway
-            if not border.holds(self.oval_centre_px[1 - border.axis]):
-                continue
-            away, along = float(shift[border.axis]), float(shift[1 - border.axis])
-            if away * (1.0 if border.position_px == 0 else -1.0) > 0:
-                shift[border.axis] = soft_limit(away, STRETCH * border.reach_px)
-            shift[1 - border.axis] = soft_limit(along, SHEAR * border.reach_px)
-        return replace(motion, shift_px=shift)
+        """Limit the motion so that nothing moves into the image that the portrait does not hold; see `Beyond`."""
+        return replace(motion, shift_px=self.beyond.bounded(motion.shift_px))
 
     def ring(self, scale: float, count: int = 36) -> FloatArray:
         """Return (count, 2) points on the face oval scaled by `scale` about its centre, in pixels."""
@@ -168,20 +144,21 @@ class Relief:
         return np.asarray(moved[0], np.float32)
 
 
-def _borders(edges: Edges, oval_px: FloatArray) -> tuple[_Border, ...]:
-    """Create the four borders from the edges of the person's matte and the face oval (N, 2)."""
+def _borders(edges: Edges, oval_px: FloatArray, beyond: Beyond) -> tuple[_Border, ...]:
+    """Create the borders at which nothing is continued, from the edges of the matte and the face oval (N, 2)."""
     height, width = len(edges.left), len(edges.top)
     low, high = oval_px.min(axis=0), oval_px.max(axis=0)
     sides = (
-        (0, 0.0, low[0], edges.left),
-        (0, width - 1.0, width - 1 - high[0], edges.right),
-        (1, 0.0, low[1], edges.top),
-        (1, height - 1.0, height - 1 - high[1], edges.bottom),
+        (0, 0.0, low[0], edges.left, beyond.left),
+        (0, width - 1.0, width - 1 - high[0], edges.right, beyond.right),
+        (1, 0.0, low[1], edges.top, beyond.top),
+        (1, height - 1.0, height - 1 - high[1], edges.bottom, 0),
     )
-    least, most = 0.03 * min(height, width), 0.35 * min(height, width)
     borders = []
-    for axis, position, room, cut in sides:
-        reach = float(np.clip(BORDER_FADE * room, least, most))
+    for axis, position, room, cut, continued_px in sides:
+        if continued_px:
+            continue
+        reach = float(np.clip(BORDER_FADE * room, LEAST_FADE * edges.side_px, MOST_FADE * edges.side_px))
         wide = cv2.dilate(cut.reshape(1, -1), np.ones((1, 2 * round(0.5 * reach) + 1)))
         held = cv2.GaussianBlur(wide, (0, 0), max(0.35 * reach, 1.0), borderType=cv2.BORDER_REPLICATE)
         borders.append(_Border(axis, position, reach, np.asarray(held, np.float32).reshape(-1)))

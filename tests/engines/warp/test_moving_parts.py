@@ -152,7 +152,7 @@ def test_every_frame_is_a_new_array(portrait: WarpPortrait) -> None:
 
 @pytest.mark.parametrize(("width", "height", "step"), [(50, 40, 4), (33, 70, 7), (64, 64, 64), (9, 9, 4)])
 def test_parts_cover_what_moves_and_do_not_overlap(width: int, height: int, step: int) -> None:
-    parts = MovingParts(np.full((height, width), 255, np.uint8))
+    parts = MovingParts(np.full((height, width), 255, np.uint8), Box(0, 0, width, height))
     cells = Grid.over_cells(0, 0, width, height, step)
     everything = CellMap(Box(0, 0, width, height), step, cells.points() + np.float32(3))
     count = np.zeros((height, width), int)
@@ -166,7 +166,7 @@ def test_parts_cover_what_moves_and_do_not_overlap(width: int, height: int, step
 def test_where_there_is_no_person_nothing_is_drawn() -> None:
     alpha = np.zeros((200, 300), np.uint8)
     alpha[150:, :40] = 255
-    parts = MovingParts(alpha)
+    parts = MovingParts(alpha, Box(0, 0, alpha.shape[1], alpha.shape[0]))
     cells = Grid.over_cells(0, 0, 300, 200, 6)
     boxes = parts.of(LookUp(CellMap(Box(0, 0, 300, 200), 6, cells.points() + np.float32(2)), None))
     assert boxes and all(box.right < 90 and box.top > 60 for box in boxes)

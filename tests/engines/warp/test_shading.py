@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from motion_samples import make_face
 
+from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.mouth.light import flatness
-from avatar.engines.warp.relief import Edges
 from avatar.engines.warp.scene import Scene
 from avatar.engines.warp.shading import MOST, SmileFields, SmileShading, mean_face_positions, smile_fields
 from avatar.frames import FloatArray, RgbImage
