@@ -116,12 +116,15 @@ def _own_seats(config: EngineConfig, threads: int) -> tuple[Seats, str]:
     """Measure what a frame costs in this process."""
     from avatar.cv import cv2
     from avatar.engines.registry import create_engine
+    from avatar.outputs.live.h264 import choose_encoder
+    from avatar.remote.pictures import RATE
     from avatar.remote.seats import OwnSeats
-    from avatar.remote.trial import measure
+    from avatar.remote.trial import SIDE_PX, measure
 
     cv2.setNumThreads(threads)  # several sessions share the cores better than one frame does
     load = measure(lambda: create_engine(config))
-    return OwnSeats(lambda: create_engine(config), load), _cost(load.frame_ms)
+    encoder = choose_encoder((SIDE_PX, SIDE_PX), RATE).facts  # by which it was measured
+    return OwnSeats(lambda: create_engine(config), load), f"{_cost(load.frame_ms)}, encoded by {encoder}"
 
 
 @contextlib.contextmanager

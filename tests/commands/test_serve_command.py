@@ -86,6 +86,7 @@ def test_a_host_starts_shows_its_token_once_and_ends_when_asked(
         )
         assert process.stdout is not None
         introduction, how = process.stdout.readline(), process.stdout.readline()
+        assert "encoded by lib" in introduction or "encoded by h264_" in introduction
         token, is_new = own_token()
         assert not is_new and (token in how) == is_first
         address = Address.parse(introduction.split()[2].rstrip(","))

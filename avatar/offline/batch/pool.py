@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -116,6 +117,8 @@ def _serve(pipe: Connection[Any, Any], terms: Terms) -> None:
             pipe.send(perform(pipe.recv(), open_node))
     if open_node.cache_info().currsize:
         open_node().close()
+    sys.stderr.flush()
+    os._exit(0)  # the parent waits for this, and what was imported takes a second to take down
 
 
 def _end_with_the_parent() -> None:

@@ -15,6 +15,7 @@ from avatar.frames import Frame
 from avatar.outputs.live import h264
 from avatar.outputs.live.encoder import EncoderPool
 from avatar.outputs.live.h264 import ON_CHIPS, X264, H264Encoder, choose_encoder, refuse, trial
+from avatar.remote import pictures
 
 SIZE, RATE = (128, 96), 30
 GOOD = dataclasses.replace(X264, name="h264_fake", chip="a chip")
@@ -160,3 +161,16 @@ def test_a_stream_on_another_layout_holds_the_same_images(monkeypatch: pytest.Mo
     assert np.abs(shown.to_ndarray(format="rgb24").astype(int) - rgb)[8:-8, 8:56].mean() < 8
     assert np.abs(shown.to_ndarray(format="rgb24").astype(int) - rgb)[8:-8, 72:-8].mean() < 8
     feed.close()
+
+
+@pytest.mark.parametrize("fault", ["", "first frame"])
+def test_a_host_s_pictures_are_whole_whatever_its_chip_does(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chip may pass its trial and have no session left afterwards: the same frame comes from x264."""
+    with_fault(monkeypatch, fault)
+    monkeypatch.setattr(h264, "ON_CHIPS", (GOOD,))
+    monkeypatch.setattr(h264, "trial", lambda *_: None)
+    encoder, decoder = pictures.PictureEncoder(SIZE), pictures.PictureDecoder()
+    for level in (60, 160):
+        shown = decoder.decode(encoder.encode(np.full((96, 128, 3), level, np.uint8), key=level == 60), SIZE)
+        assert shown is not None and abs(float(shown.mean()) - level) < 4
+    assert choose_encoder(SIZE, pictures.RATE) is (X264 if fault else GOOD)
