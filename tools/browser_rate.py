@@ -25,6 +25,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import avatar.cv  # noqa: F401 - before numpy, whose threads would spin: see avatar/__init__.py
+
+# isort: split
 import numpy as np
 from chromium import COMMAND, Page, chromium
 
