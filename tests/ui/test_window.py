@@ -556,8 +556,18 @@ def test_the_guide_is_shown_once(desk: Desk) -> None:
     ]  # fmt: skip
     guide._group.buttons()[0].click()
     assert desk.pipeline.config.source == CAMERA.id
-    for _ in range(3):
+    guide._group.buttons()[1].click()
+    assert guide.camera_status.text() == "The avatar speaks as you do.", "who chose the voice misses no camera"
+    guide._group.buttons()[0].click()
+    for _ in range(2):
         guide.next.click()
+    assert (guide.calibrate.objectName(), guide.next.objectName()) == ("Primary", "")
+    desk.app.bridge.tell(events.CalibrationDone(0.8, "first"))
+    desk.bot.wait(50)
+    assert guide.calibrate.objectName() == "Primary", "not asked for"
+    desk.app.bridge.tell(events.CalibrationDone(0.8, "guided"))
+    desk.until(lambda: (guide.calibrate.objectName(), guide.next.objectName()) == ("", "Primary"))
+    guide.next.click()
     assert guide.title.text() == "You are ready"
     assert (guide.camera.objectName(), guide.next.objectName()) == ("Primary", "")  # what is left to do
     desk.captures.set_camera(True)

@@ -46,6 +46,7 @@ class Guide(QWidget):
         self.setAttribute(Qt.WA_StyledBackground)
         self.setMinimumWidth(320)
         self._session, self._captures, self._cameras, self._actions = session, captures, cameras, actions
+        self._measured = False  # a neutral face was set in this guide
         self.title = PlainLabel()
         self.title.setObjectName("Title")
         self.title.setWordWrap(True)
@@ -88,6 +89,7 @@ class Guide(QWidget):
 
     def begin(self) -> None:
         """Show the first step."""
+        self._measured = False
         self.go(CAMERA)
 
     def go(self, step: int) -> None:
@@ -212,6 +214,8 @@ class Guide(QWidget):
             set_note(self.camera_status, state.source_problem, "Danger")
         elif not idle:
             set_note(self.camera_status, tr("Opening the camera…"))
+        elif self._session.settings.camera.source == VOICE:
+            set_note(self.camera_status, tr("The avatar speaks as you do."), "Good" if state.source else "Muted")
         elif self._cameras.cameras():
             set_note(self.camera_status, tr("Click the one that shows you."))
         else:
@@ -245,11 +249,15 @@ class Guide(QWidget):
         self._show_way()
 
     def _show_way(self) -> None:
-        """Highlight the button for the next step: the camera first, the virtual camera last."""
+        """Highlight the button for the next step: the camera first, then the countdown, the virtual camera last."""
         step = self.pages.currentIndex()
+        measure_first = step == CALIBRATE and not self._idle() and not self._measured
         camera_first = step == CAMERA and self._idle() and bool(self._cameras.cameras())
         switch_first = step == READY and not self._captures.state.camera
-        _emphasise(self.next, "check" if step == READY else "right", not camera_first and not switch_first)
+        _emphasise(
+            self.next, "check" if step == READY else "right", not (camera_first or measure_first or switch_first)
+        )
+        _emphasise(self.calibrate, "target", measure_first)
         _emphasise(self.camera, "broadcast", switch_first)
 
     def _take_in(self, event: Event) -> None:
@@ -257,6 +265,8 @@ class Guide(QWidget):
             case CalibrationCountdown(seconds=seconds):
                 set_note(self.calibration_status, str(seconds) if seconds else tr("Look straight ahead…"))
             case CalibrationDone(score=score, how="guided" | "instant"):
+                self._measured = True
+                self._show_way()
                 if self.calibrate.hasFocus():
                     self.next.setFocus()
                 set_note(self.calibration_status, score_in_words(score), "Good" if score >= 0.5 else "Warning")
