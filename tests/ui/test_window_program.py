@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fakes_ui import Desk
-from PyQt5.QtCore import Qt
+from PyQt5.QtCore import QRect, Qt
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton, QToolButton
@@ -159,7 +159,9 @@ def test_the_language_changes_while_the_show_goes_on(desk: Desk, language: str, 
 
 
 @pytest.mark.parametrize("language", ["en", "de", "zh"])
-def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str) -> None:
+def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor lies one outside of a screen of 1920 x 1080 at 200 %."""
+    monkeypatch.setattr("ui.widgets.room.room_on_screen", lambda window: QRect(0, 0, 960, 540))
     old = desk.window
     desk.session.change("window", language=language)
     if language != "en":
@@ -179,8 +181,10 @@ def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str) -> None:
     )
     for dialog in dialogs:
         dialog.show()
+        name = type(dialog).__name__
+        assert dialog.width() <= 960 and dialog.height() <= 540, (name, dialog.size())
         for button in dialog.findChildren(QPushButton):
-            assert button.width() >= button.sizeHint().width(), (type(dialog).__name__, button.text())
+            assert button.width() >= button.sizeHint().width(), (name, button.text())
         dialog.close()
     desk.app._languages.install("en")  # it belongs to the application, which the next test goes on with
 

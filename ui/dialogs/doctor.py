@@ -27,6 +27,7 @@ from ui.panels.section import note
 from ui.remedies import Mend, fetch_text, mend_of_line, offer_copy
 from ui.services import Services
 from ui.widgets.plain_text import PlainLabel
+from ui.widgets.room import resize_within_screen
 
 _SIGNS = {BROKEN: ("error", "danger"), WARNING: ("warning", "warning"), OK: ("check", "good")}
 _STATES = {BROKEN: later("does not work"), WARNING: later("limited"), OK: later("works")}
@@ -49,7 +50,7 @@ class DoctorDialog(QDialog):
         self._text = ""
         self.wanted_action = ""  # an action of the window that the user asked for, after the dialog
         self.setWindowTitle(tr("System check"))
-        self.resize(760, 600)
+        resize_within_screen(self, 760, 600)
         heading = PlainLabel(tr("What works here, and how to fix the rest"))
         heading.setObjectName("Heading")
         self.summary = note()

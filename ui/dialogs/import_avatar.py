@@ -35,6 +35,7 @@ from ui.look.theme import current
 from ui.panels.section import note, set_note
 from ui.remedies import fetch_text, mend_of
 from ui.widgets.plain_text import PlainLabel
+from ui.widgets.room import resize_within_screen
 
 LOOK_AFTER_MS = 200
 SIDE_PX = 424
@@ -63,7 +64,7 @@ class ImportDialog(QDialog):
         self._asked = 0  # number of requested checks; results of older ones are ignored
         self.all_added: list[Avatar] = []
         self.left_out: list[str] = []  # names of the files that `add_all` could not add
-        self.resize(900, 640)
+        resize_within_screen(self, 900, 640)
         self.place = PlainLabel()
         self.place.setObjectName("Muted")
         self.place.setVisible(len(self._paths) > 1)

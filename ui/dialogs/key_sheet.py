@@ -27,6 +27,7 @@ from ui.session import Session
 from ui.system_keys.base import keys_with
 from ui.widgets.choice import Choice
 from ui.widgets.plain_text import PlainLabel
+from ui.widgets.room import resize_within_screen
 
 
 class KeySheet(QDialog):
@@ -36,7 +37,7 @@ class KeySheet(QDialog):
         super().__init__(parent)
         self._session, self._actions = session, actions
         self.setWindowTitle(tr("Keys"))
-        self.resize(640, 680)
+        resize_within_screen(self, 640, 680)
         self.filter = QLineEdit()
         self.filter.setPlaceholderText(tr("Find an action or a key"))
         self.filter.setAccessibleName(tr("Find an action or a key"))

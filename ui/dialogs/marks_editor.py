@@ -27,6 +27,7 @@ from ui.look.theme import current
 from ui.panels.section import note, set_note
 from ui.widgets.face_drawing import FaceDrawing
 from ui.widgets.plain_text import PlainLabel
+from ui.widgets.room import resize_within_screen
 
 NEAR_PX = 12.0
 PANEL_PX = 420  # minimum width
@@ -203,7 +204,7 @@ class MarksDialog(QDialog):
         """Mark an (H, W, 3) uint8 RGB image, from `marks`, else from those of the face that was `found`."""
         super().__init__(parent)
         self.setWindowTitle(tr("Mark the face by hand"))
-        self.resize(1060, 700)
+        resize_within_screen(self, 1060, 700)
         self._size = (rgb.shape[1], rgb.shape[0])
         self._found = dict(found or {})
         self._before = dict(marks or found or {})

@@ -31,6 +31,7 @@ from ui.panels.section import note, set_note
 from ui.services import Services
 from ui.session import Session
 from ui.widgets.plain_text import PlainLabel
+from ui.widgets.room import resize_within_screen
 
 STATES = {READY: later("installed"), UNCHECKED: later("installed, checked at first use"), DAMAGED: later("damaged"),
           MISSING: later("not here")}  # fmt: skip
@@ -68,7 +69,7 @@ class ModelsDialog(QDialog):
         self._states: list[ModelState] = []
         self.download: Download | None = None
         self.setWindowTitle(tr("Engines and models"))
-        self.resize(860, 560)
+        resize_within_screen(self, 860, 560)
         self.table = QTreeWidget()
         self.table.setRootIsDecorated(False)
         self.table.setHeaderLabels([tr("Model"), tr("What it is for"), tr("Size"), tr("Licence"), tr("State")])
