@@ -31,6 +31,9 @@ from avatar.liveportrait.blocks import ConvBlock3d, Hourglass3d
 from avatar.liveportrait.fourier import FourierConvolution
 from avatar.liveportrait.warping import LEAKY_SLOPE, VARIANCE, DenseMotionNetwork, Warped, WarpingModule, volume_grid
 
+# Heat below this is set to 0. Around each point it passes through denormal numbers, of which a CPU multiplies one in
+# the time of a hundred others.
+_COLD = 1e-30
 _WITH_BAGS = ("cpu", "cuda")  # devices whose embedding bag takes weights
 
 
@@ -101,6 +104,7 @@ class FastWarping:
         """Return what the hourglass sees, (D, K + K c + c, h, w): heat maps, shifted volumes, the unshifted volume."""
         depth, height, width = self._size
         heat = _product(self._curves(x_d)) - _product(portrait.curves)  # (D, K, h, w); the background's is zero
+        heat = F.hardshrink(heat, _COLD)
         deformed = self._shifted(portrait.compressed, shifts).permute(2, 0, 1, 3, 4)
         return torch.cat([heat, deformed.reshape(depth, -1, height, width), portrait.still], dim=1)
 

@@ -17,7 +17,7 @@ from avatar.fomm.fast_layers import Kernel, Target, can_pack, kernel_of
 from avatar.fomm.random_model import random_image
 from avatar.liveportrait import LivePortraitModel, MotionParameters
 from avatar.liveportrait.fast import FastOptions, FastRuntime
-from avatar.liveportrait.fast_warping import sample_cells
+from avatar.liveportrait.fast_warping import FastWarping, sample_cells
 from avatar.liveportrait.fourier import FourierConvolution
 from avatar.liveportrait.generator import SpadeNorm
 from avatar.liveportrait.model import Rendering
@@ -75,6 +75,17 @@ def test_in_bfloat16_pictures_stay_close(structure: str, packed: bool) -> None:
     assert psnr_db(wanted.image, got.image) > 40
     assert got.image.dtype == got.deformation.dtype == torch.float32
     torch.testing.assert_close(got.deformation, wanted.deformation, atol=5e-3, rtol=0)
+
+
+def test_the_hourglass_sees_no_denormal_numbers() -> None:
+    """They take a hundred times as long to multiply; far from a keypoint the heat is that small."""
+    model = small_model(QUICK)
+    source, driving = random_image(2, 256, seed=3).split(1)
+    x_s, x_d = model.motion(source).transformed(), model.motion(driving).transformed()
+    volume = volume_of(model, source)
+    warping = FastWarping(model.warping_module, PLAIN, (volume.shape[2], volume.shape[3], volume.shape[4]))
+    seen = warping._seen(warping.prepare(volume, x_s), x_d, x_s - x_d)
+    assert seen[seen != 0].abs().min() >= torch.finfo(torch.float32).tiny
 
 
 def overflowing() -> LivePortraitModel:
