@@ -34,9 +34,7 @@ def add_motion_options(parser: Any) -> Any:
     motion.add_argument("--strength-expression", metavar="0..2", type=_number, help="the expression alone")
     motion.add_argument("--strength-mouth", metavar="0..2", type=_number, help="the mouth, times the expression's")
     motion.add_argument("--strength-eyes", metavar="0..2", type=_number, help="the eyes, times the expression's")
-    motion.add_argument(
-        "--strength-brows", metavar="0..2", type=_number, help="the brows, times the expression's; for warp"
-    )
+    motion.add_argument("--strength-brows", metavar="0..2", type=_number, help="the brows, times the expression's")
     parts = parser.add_argument_group("motion, for liveportrait")
     parts.add_argument("--region", choices=("all", "exp", "pose", "lip", "eyes"), help="what moves (default: all)")
     parts.add_argument("--retarget-eyes", action=switch, default=None, help="eyes close fully as the driver's do")

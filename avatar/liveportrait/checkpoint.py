@@ -11,6 +11,7 @@ from torch import Tensor
 from avatar.errors import WeightsError
 from avatar.fomm.checkpoint import usable_device
 from avatar.fomm.structure import clauses_of, summary
+from avatar.fomm.weight_files import PARTS as FOMM_PARTS
 from avatar.liveportrait.config import LivePortraitConfig
 from avatar.liveportrait.layout import check_layout
 from avatar.liveportrait.model import LivePortraitModel
@@ -116,13 +117,11 @@ def _parts(files: Mapping[str, Path]) -> dict[str, Tensor]:
     """Read the weights, tensors of any shape by name, from the authors' five files. Raises WeightsError."""
     weights: dict[str, Tensor] = {}
     for part, mark in MARKS.items():
-        values = _part(files[part])
+        values = _part(files[part], part)
         if mark not in values:
             held = next((other for other, its in MARKS.items() if its in values), None)
             what = (
-                Message(
-                    "{path} is not the {part}: it holds the weights of {held}.", path=files[part], part=part, held=held
-                )
+                _other_part(files[part], part, held)
                 if held
                 else Message("{path} is not the {part}: it lacks {missing}.", path=files[part], part=part, missing=mark)
             )
@@ -131,13 +130,22 @@ def _parts(files: Mapping[str, Path]) -> dict[str, Tensor]:
     return weights | _heads(files[HEADS_FILE])
 
 
-def _part(path: Path) -> dict[str, Tensor]:
+def _other_part(path: Path, part: str, held: str) -> Message:
+    return Message("{path} is not the {part}: it holds the weights of {held}.", path=path, part=part, held=held)
+
+
+def _part(path: Path, part: str) -> dict[str, Tensor]:
     """Read the weights, tensors of any shape by name, of one of the authors' files. Raises WeightsError."""
     if is_safetensors(path, GET_ONE):
         return read_safetensors(path, GET_ONE)[0]
     content = read_pickle(path, GET_ONE)
     if not isinstance(content, Mapping):
         raise WeightsError(Message("{path} holds no weights.", path=path), remedy=GET_ONE)
+    if isinstance(content.get(FOMM_PARTS[0]), Mapping):
+        what = Message("{path} is not the {part}: it is a checkpoint for the engine fomm.", path=path, part=part)
+        raise WeightsError(what, remedy=GET_ONE)
+    if any(isinstance(content.get(head), Mapping) for head in HEADS):
+        raise WeightsError(_other_part(path, part, HEADS_FILE), remedy=GET_ONE)
     return plain_tensors(path, content, GET_ONE)
 
 

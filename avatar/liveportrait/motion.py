@@ -18,6 +18,7 @@ from avatar.system.message import Message
 OPTIONS = ("expression", "pose")
 LIP_POINTS = (6, 12, 14, 17, 19, 20)
 EYE_POINTS = (11, 13, 15, 16, 18)
+BROW_POINTS = (1, 2)  # no region of its own; the points by which the authors' editor moves the brows
 REGIONS = ("all", "exp", "pose", "lip", "eyes")
 # Coordinates (x, y, z) of each point that absolute motion takes from the driver; the others are the source's.
 _ABSOLUTE = {

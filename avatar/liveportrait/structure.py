@@ -52,7 +52,10 @@ def fold_spectral_norms(weights: Weights) -> dict[str, Tensor]:
             rows = original.flatten(1)
             if rows.shape != (left.numel(), right.numel()):
                 raise ValueError(f"{stem}_u and {stem}_v do not fit {name}")
-            folded[stem] = original / torch.dot(left.flatten(), rows @ right.flatten())
+            norm = torch.dot(left.flatten(), rows @ right.flatten())
+            if norm == 0 or not torch.isfinite(norm):
+                raise ValueError(f"{stem}_u and {stem}_v give {name} no norm")
+            folded[stem] = original / norm
     return folded
 
 

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,12 +112,12 @@ def read_safetensors(
         ) from error
 
 
-def plain_tensors(path: Path, values: Mapping[str, object], get_one: str) -> dict[str, Tensor]:
+def plain_tensors(path: Path, values: Mapping[Any, object], get_one: str) -> dict[str, Tensor]:
     """Return the values of a pickle, all ordinary tensors within the budget. Raises: WeightsError."""
     weights: dict[str, Tensor] = {}
     for name, x in values.items():
-        if not isinstance(x, Tensor) or not _is_plain(name, x):
-            raise _strange(path, quoted(name), get_one)
+        if not isinstance(name, str) or not isinstance(x, Tensor) or not _is_plain(name, x):
+            raise _strange(path, quoted(str(name)), get_one)
         weights[name] = x
     _check_size(path, {name: x.numel() for name, x in weights.items()}, get_one)
     return weights

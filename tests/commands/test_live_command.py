@@ -95,9 +95,9 @@ def test_parts_and_smoothing_are_taken_over_where_the_engine_has_them() -> None:
     assert (motion.strength_brows, motion.strength_mouth, motion.strength_eyes, motion.smoothing) == (
         0.25, 1.5, 1.0, False,
     )  # fmt: skip
-    for engine, refused in (("fomm", ["--strength-eyes", "1"]), ("liveportrait", ["--strength-brows", "1"])):
-        with pytest.raises(UsageError, match=r"--strength-\w+ belongs to --engine warp"):
-            parsed(["--camera", "idle", "--engine", engine, *refused])
+    assert parsed(["--camera", "idle", "--engine", "liveportrait", *words[2:4]]).motion.strength_brows == 0.25
+    with pytest.raises(UsageError, match=r"--strength-eyes belongs to --engine warp or liveportrait"):
+        parsed(["--camera", "idle", "--engine", "fomm", "--strength-eyes", "1"])
     with pytest.raises(UsageError, match="--region belongs to --engine liveportrait"):
         parsed(["--camera", "idle", "--region", "lip"])
 

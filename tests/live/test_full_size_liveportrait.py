@@ -1,6 +1,6 @@
-"""LivePortrait at its full size with random weights, as users run it: `animate`, and `live` with both outputs.
+"""LivePortrait at its full size with random weights, as users run it: `animate`, `models export` and `live`.
 
-It takes minutes and 3 GB, so it runs when asked for: MASQUE_FULL_SIZE=FOLDER keeps weights and results in that folder;
+It takes minutes and 4 GB, so it runs when asked for: MASQUE_FULL_SIZE=FOLDER keeps weights and results in that folder;
 with -s it prints the seconds of a frame and the peak of the memory.
 """
 
@@ -21,6 +21,8 @@ from places import ROOT
 from v4l2_shim import Shim
 
 from avatar.images.load import load_image, save_png
+from avatar.liveportrait.onnx_check import AGREEMENT
+from avatar.liveportrait.onnx_export import FILES
 from avatar.offline.bench import bench_portrait, driving_images
 from avatar.outputs.live.card import draw_test_card
 from avatar.sources.video import open_driving
@@ -78,6 +80,17 @@ def test_animate_says_what_it_takes_and_draws(folder: Path) -> None:
     assert len(frames) == FRAMES and frames[0].shape == (512, 512, 3)
     assert np.abs(frames[1].astype(int) - frames[0]).mean() > 0.5
     assert np.abs(frames[0][:20, :20].astype(int) - load_image(folder / "portrait.png")[:20, :20]).max() == 0
+
+
+def test_exported_files_agree_with_torch(folder: Path) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    words = ["models", "export", folder / "random.safetensors", "-o", folder / "onnx", "--engine", "liveportrait"]
+    said = masque(words, folder)
+    print(said)
+    assert [line.split(": ")[0].rpartition("/")[2] for line in said.splitlines()[:3]] == list(FILES)
+    found = re.search(r"on the processor: (\S+)", said)
+    assert found is not None and float(found[1]) < AGREEMENT
 
 
 def test_live_draws_to_the_virtual_camera_and_the_recording(folder: Path, tmp_path: Path) -> None:

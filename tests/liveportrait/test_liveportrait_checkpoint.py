@@ -117,6 +117,17 @@ SPOILT: dict[str, tuple[Spoil, str]] = {
     ),
     "no lips": (lambda f: _edit(f, HEADS_FILE, lambda s: s.pop("retarget_mouth")), "it lacks retarget_mouth"),
     "other widths": (_of_another_width, "do not fit each other"),
+    "no norm": (
+        lambda f: _edit(f, "spade_generator", lambda s: s["G_middle_0.conv_0.weight_u"].zero_()), "weight_orig no norm",
+    ),
+    "a number as name": (lambda f: _edit(f, "motion_extractor", lambda s: s.update({3: torch.ones(1)})), '"3"'),
+    "the heads": (
+        lambda f: shutil.copy(f / f"{HEADS_FILE}.pth", f / "spade_generator.pth"), f"holds the weights of {HEADS_FILE}",
+    ),
+    "a checkpoint of the other engine": (
+        lambda f: torch.save({"generator": {"a": torch.ones(1)}, "kp_detector": {}}, f / "warping_module.pth"),
+        "not the warping_module: it is a checkpoint for the engine fomm",
+    ),
     "words": (lambda f: _edit(f, "motion_extractor", lambda s: s.update(name="x")), "something other than weights"),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from avatar.engines.base import Engine, EngineConfig, EngineEntry
+from avatar.settings import PARTS
 
 
 def _open(config: EngineConfig) -> Engine:
@@ -16,7 +17,7 @@ ENTRY = EngineEntry(
     _open,
     takes_models=True,
     separates_expression=True,
-    parts=("mouth", "eyes"),
+    parts=PARTS,
     knows_regions=True,
     has_panels=True,
     needs_gpu=True,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from avatar.liveportrait import LivePortraitModel, MotionParameters, absolute_motion, relative_motion
-from avatar.liveportrait.motion import EYE_POINTS, LIP_POINTS
+from avatar.liveportrait.motion import BROW_POINTS, EYE_POINTS, LIP_POINTS
 from avatar.settings import MotionSettings
 
 CLOSED_LIPS = 0.03  # a smaller gap counts as a closed mouth
@@ -103,6 +103,7 @@ def _weights(expression: Tensor, motion: MotionSettings) -> Tensor:
     for points, strength, retargeted in (
         (LIP_POINTS, motion.strength_mouth, motion.retarget_lips),
         (EYE_POINTS, motion.strength_eyes, motion.retarget_eyes),
+        (BROW_POINTS, motion.strength_brows, False),
     ):
         weights[[point for point in points if point < count]] *= 0.0 if retargeted else strength
     return weights

@@ -11,7 +11,7 @@ from liveportrait_samples import random_motion, small_model
 
 from avatar.engines.liveportrait.transfer_torch import Pose, Ratios, mean_motion, target_keypoints, unlikeness
 from avatar.liveportrait import absolute_motion, relative_motion
-from avatar.liveportrait.motion import EYE_POINTS, LIP_POINTS
+from avatar.liveportrait.motion import BROW_POINTS, EYE_POINTS, LIP_POINTS
 from avatar.settings import MotionSettings
 
 MODEL = small_model()
@@ -48,9 +48,14 @@ def test_half_the_strength_of_the_head_is_half_its_turn() -> None:
 
 
 @pytest.mark.parametrize(
-    ("strength", "points"), [({"strength_mouth": 0.0}, LIP_POINTS), ({"strength_eyes": 0.0}, EYE_POINTS)]
+    ("strength", "points"),
+    [
+        ({"strength_mouth": 0.0}, LIP_POINTS),
+        ({"strength_eyes": 0.0}, EYE_POINTS),
+        ({"strength_brows": 0.0}, BROW_POINTS),
+    ],
 )
-def test_mouth_and_eyes_have_strengths_of_their_own(strength: dict[str, Any], points: tuple[int, ...]) -> None:
+def test_mouth_eyes_and_brows_have_strengths_of_their_own(strength: dict[str, Any], points: tuple[int, ...]) -> None:
     held = DRIVING.motion.expression.clone()
     held[:, list(points)] = REFERENCE.motion.expression[:, list(points)]
     assert torch.allclose(target(**strength), target(Pose(replace(DRIVING.motion, expression=held))), atol=1e-5)
