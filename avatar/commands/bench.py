@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from avatar.offline.bench import BenchReport
     from avatar.offline.bench_against import Comparison
 
-_FRAMES = "frames that count (default 90; fomm: 20, on CUDA 200; liveportrait: 3, on CUDA 100)"
+_FRAMES = "frames that count (default 90; fomm: 20, on CUDA 200; liveportrait: 2, on CUDA 100)"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -78,7 +78,7 @@ def _measured(args: argparse.Namespace) -> BenchReport | SpeedReport | Compariso
     if args.against is None:
         if args.engine == "warp":
             return _warp(args.device, args.frames or 90)
-        return _networks(args.engine, args.device, args.frames)
+        return _networks(args.engine, args.device, args.frames, args.json)
     if args.engine != "warp":
         raise UsageError("--against compares the warp engine only.", remedy="Leave out --engine.")
     from avatar.offline.bench_against import ROUNDS, compare
@@ -107,7 +107,9 @@ def _warp(device: str, frames: int) -> BenchReport:
         return run_bench(frames=frames, progress=bar.update)
 
 
-def _networks(engine: str, device: str, frames: int | None) -> SpeedReport:
+def _networks(engine: str, device: str, frames: int | None, file: Path | None) -> SpeedReport:
+    from avatar.reports.discretion import discreet_report
+    from avatar.reports.json_report import write_json
     from avatar.system.devices import choose_device
 
     place = choose_device(device)
@@ -116,10 +118,16 @@ def _networks(engine: str, device: str, frames: int | None) -> SpeedReport:
     def report(name: str) -> None:
         print(f"Measuring {name} ...", file=sys.stderr)
 
+    def keep(so_far: SpeedReport) -> None:
+        """Show the last result and write all of them: the whole takes minutes, and may be stopped."""
+        print(so_far.speeds[-1].summary, file=sys.stderr)
+        if file is not None:
+            write_json(file, discreet_report(so_far.as_json()))
+
     if engine == "fomm":
         from avatar.fomm import speed as fomm_speed
 
-        return fomm_speed.compare_speeds(frames=frames, device=place.name, report=report)
+        return fomm_speed.compare_speeds(frames=frames, device=place.name, report=report, keep=keep)
     from avatar.liveportrait import speed
 
-    return speed.compare_speeds(frames=frames, device=place.name, report=report)
+    return speed.compare_speeds(frames=frames, device=place.name, report=report, keep=keep)

@@ -89,6 +89,14 @@ class Speed:
         """Speed-up over the plain model."""
         return self.plain_ms / self.median_ms if self.plain_ms and self.median_ms else None
 
+    @property
+    def summary(self) -> str:
+        """One line: its time and the speed-up, or why it failed."""
+        if self.median_ms is None:
+            return f"{self.name}: failed: {self.error}"
+        faster = "" if self.times_faster is None else f", {self.times_faster:.2f} times as fast as the plain model"
+        return f"{self.name}: {self.median_ms:.2f} ms{faster}"
+
 
 @dataclass(frozen=True)
 class SpeedReport:
@@ -138,7 +146,7 @@ def _row(speed: Speed) -> tuple[str, ...]:
         f"{speed.median_ms:.2f}",
         f"{speed.p95_ms:.2f}",
         f"{1000 / speed.median_ms:.1f}",
-        "" if faster is None else f"{faster:.1f}",
+        "" if faster is None else f"{faster:.2f}",
         "" if psnr is None else f"{psnr:.1f}",
         "" if memory is None else f"{memory:.0f}",
         "" if speed.prepare_s is None else f"{speed.prepare_s:.1f}",
@@ -491,9 +499,7 @@ def run_comparison(description: str, compare: Callable[..., SpeedReport]) -> Non
     def keep(report: SpeedReport) -> None:
         if args.json is not None:
             args.json.write_text(json.dumps(report.as_json(), indent=1), encoding="utf-8")
-        last = report.speeds[-1]
-        ms = "failed" if last.median_ms is None else f"{last.median_ms:.2f} ms"
-        print(f"{last.name}: {ms} {last.error}", flush=True)
+        print(report.speeds[-1].summary, flush=True)
 
     report = compare(frames=args.frames, device=device, only=tuple(args.only), keep=keep)
     if args.json is not None:

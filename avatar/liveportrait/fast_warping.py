@@ -9,7 +9,7 @@ Volumes are (D, C, h, w) in channels_last: a 3-D convolution is a 2-D one over n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -62,18 +62,17 @@ class FastWarping:
 
     def __init__(self, net: WarpingModule, target: Target, size: tuple[int, int, int]) -> None:
         """Prepare the module for volumes of `size`, (D, h, w)."""
-        self._target, self._size, self._grid = (
-            target,
-            size,
-            volume_grid(*size, like=torch.empty(0, device=target.device)),
-        )
+        self._size = size
+        self._grid = volume_grid(*size, like=torch.empty(0, device=target.device))
         self._motion = net.dense_motion_network
         self._seeing = _FastDenseMotion(net.dense_motion_network, target, size)
         depth, side = size[0], size[1]
+        # Rounding that changes from frame to frame is flicker. At the end of W it costs most, and exactness little.
+        self._last = replace(target, dtype=torch.float32) if target.dtype == torch.bfloat16 else target
         third = folded(net.third.conv, net.third.norm)
         wanted = _slices_first(third.weight, depth)  # slices first, then channels
-        self._third = convolution(Kernel(wanted, third.bias), target, side, padding=1, relu=False)
-        self._fourth = convolution(kernel_of(net.fourth), target, side, padding=0, relu=False)
+        self._third = convolution(Kernel(wanted, third.bias), self._last, side, padding=1, relu=False)
+        self._fourth = convolution(kernel_of(net.fourth), self._last, side, padding=0, relu=False)
 
     def prepare(self, appearance: Tensor, x_s: Tensor) -> PreparedPortrait:
         """Compute what depends on the portrait alone, from (1, C, D, h, w) and (1, K, 3) in float32."""
@@ -94,7 +93,7 @@ class FastWarping:
         mask, occlusion_map = self._seeing(self._seen(portrait, x_d, shifts))
         deformation = (self._grid + torch.einsum("dkhw,kx->dhwx", mask[:, 1:], shifts[0]))[None]
         moved = sample_cells(portrait.cells, deformation[0].permute(1, 2, 0, 3), self._size)  # (h, w, D, C)
-        x = F.leaky_relu_(self._third(self._target.take(moved.flatten(2).permute(2, 0, 1)[None])), LEAKY_SLOPE)
+        x = F.leaky_relu_(self._third(self._last.take(moved.flatten(2).permute(2, 0, 1)[None])), LEAKY_SLOPE)
         features = self._fourth(x)
         if occlusion_map is not None:
             features = features * occlusion_map.to(features.dtype)

@@ -88,6 +88,20 @@ def test_the_hourglass_sees_no_denormal_numbers() -> None:
     assert seen[seen != 0].abs().min() >= torch.finfo(torch.float32).tiny
 
 
+@torch.no_grad()
+def test_in_bfloat16_the_last_features_of_w_are_exact() -> None:
+    """Their rounding would change from frame to frame, and flicker."""
+    model = small_model(QUICK)
+    source, driving = random_image(2, 256, seed=3).split(1)
+    x_d, volume = model.motion(driving).transformed(), volume_of(model, source)
+    runtime = FastRuntime(model, FastOptions(precision=torch.bfloat16))
+    runtime.prepare(volume, model.motion(source).transformed())
+    warped, plain = runtime.networks.warp(x_d), model.warping_module
+    wanted = plain.fourth(plain.third(look_up(volume, warped.deformation).flatten(1, 2)))
+    assert warped.occlusion_map is not None
+    torch.testing.assert_close(warped.features, wanted * warped.occlusion_map, atol=1e-4, rtol=1e-4)
+
+
 def overflowing() -> LivePortraitModel:
     """A model that overflows in float16: a norm brings its large numbers back into range in float32."""
     model = copy.deepcopy(small_model(QUICK))

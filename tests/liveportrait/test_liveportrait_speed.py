@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from liveportrait_samples import STRUCTURES, TINY
 from torch import Tensor
 
-from avatar.fomm.speed import PLAIN, SpeedReport
+from avatar import cli
+from avatar.errors import EngineError
+from avatar.fomm.speed import PLAIN, Speed, SpeedReport
 from avatar.liveportrait.fast import FastRuntime
 from avatar.liveportrait.model import Rendering
 from avatar.liveportrait.runtime import PlainRuntime
@@ -44,6 +48,20 @@ def test_on_a_processor_the_plain_model_draws_no_frame_that_is_not_counted(monke
     report = compare_speeds(TINY, frames=2, only=("float32",))
     assert report.frames == 2 and len(drawn) == 4  # by itself, and in turns with the other
     assert report.speeds[1].psnr_db is not None and report.speeds[1].psnr_db > 60
+
+
+def test_a_bench_that_ends_early_leaves_what_it_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends_early(*, keep: Callable[[SpeedReport], None], **_: object) -> None:
+        keep(SpeedReport({}, 2, (Speed("first", "float32", 7000.0, 7000.0, plain_ms=14000.0),)))
+        raise EngineError("no more", remedy="none")
+
+    monkeypatch.setattr("avatar.liveportrait.speed.compare_speeds", ends_early)
+    words = ["bench", "--engine", "liveportrait", "--device", "cpu", "--json", str(tmp_path / "bench.json")]
+    assert cli.main(words) == 1
+    assert "first: 7000.00 ms, 2.00 times as fast as the plain model" in capsys.readouterr().err
+    assert json.loads((tmp_path / "bench.json").read_text(encoding="utf-8"))["speeds"][0]["median_ms"] == 7000
 
 
 def test_a_failure_is_a_line_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
