@@ -171,7 +171,7 @@ def test_a_transparent_avatar_lies_over_a_pattern(shown: Desk) -> None:
     assert corner.lightness() > 150, "neither black nor the portrait's own background"
 
 
-def test_engines_that_cannot_are_named(shown: Desk) -> None:
-    shown.session.change("engine", name="fomm")
+def test_a_background_that_another_computer_does_not_draw_is_said(shown: Desk) -> None:
+    shown.session.change("engine", remote="studio.example:8443")
     shown.session.change("canvas", background="blur")
-    assert "fomm keeps" in shown.window.panel.frame_.about.text()
+    assert "Where another computer draws" in shown.window.panel.frame_.about.text()
