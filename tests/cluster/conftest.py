@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests of this folder, because it takes long to start."""
+"""A Ray cluster for all tests of one file: it takes long to start, and what one file kills does not touch the next."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clusters import STORE_BYTES, two_nodes
 from places import ROOT
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head without cores; nodes come and go."""
     from ray.cluster_utils import Cluster

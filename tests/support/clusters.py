@@ -9,7 +9,7 @@ from typing import Any
 STORE_BYTES = 80_000_000
 
 
-def until(true: Callable[[], Any], timeout_s: float = 240.0) -> Any:
+def until(true: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     """Wait for something and return it; a node may need a minute to start on a busy machine."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := true()):
