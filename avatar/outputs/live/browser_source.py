@@ -38,9 +38,8 @@ PATH_BYTES = 18  # random bytes in the address
 _PAGE = Path(__file__).with_name("browser_page.html")
 _JPEG_QUALITY = 90
 _IN_FLIGHT = 2  # frames sent and not drawn yet: one in transit while the other is decoded
-_HEADER = struct.Struct(
-    "<IIHHHH"
-)  # sequence, length of the colour in bytes, size of the frame, left and top of the part
+# Sequence, length of the colour in bytes, width and height of the frame, left and top of the part:
+_HEADER = struct.Struct("<IIHHHH")
 _INVISIBLE = 5  # alpha up to which the page draws nothing: JPEG adds as much to plain areas
 _STEP = 64  # pixels in which the part that is sent grows, so that its size rarely changes
 _DRAW_TIMEOUT_S = 10.0  # then the viewer is disconnected; its page reconnects
