@@ -29,7 +29,7 @@ class Actions:
             action.setAutoRepeat(entry.repeats)
             action.setShortcutContext(Qt.WindowShortcut)
             window.addAction(action)
-        self.set_keys(chosen)
+        self._apply_keys()
         self.set_icons()
 
     def __getitem__(self, name: str) -> QAction:
@@ -44,8 +44,13 @@ class Actions:
         self._all[name].triggered.connect(do)
 
     def set_keys(self, chosen: Mapping[str, str]) -> None:
-        """Set the keys of all actions; keys that must be held are handled by the window."""
-        self._chosen = chosen
+        """Set the keys of all actions, if they differ; keys that must be held are handled by the window."""
+        if chosen != self._chosen:  # a slider that is drawn changes the settings many times a second
+            self._chosen = chosen
+            self._apply_keys()
+
+    def _apply_keys(self) -> None:
+        chosen = self._chosen
         for name, action in self._all.items():
             action.setShortcuts([] if BY_NAME[name].hold else keys_of(name, chosen))
             key = key_text(name, chosen)

@@ -94,6 +94,7 @@ class App(QObject):
         for lane in lanes:
             lane.ask_to_end()  # all at once: one after the other they would take as often as long
         stopped = self.pipeline.stop(STOP_S)
+        self._languages.remove()
         return all([stopped, self.bridge.close(), *[lane.close(ends_s - time.monotonic()) for lane in lanes]])
 
     def _make_window(self) -> MainWindow:

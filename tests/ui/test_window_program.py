@@ -20,7 +20,7 @@ from ui.dialogs.doctor import DoctorDialog
 from ui.dialogs.key_sheet import KeySheet
 from ui.dialogs.marks_editor import MarksDialog
 from ui.dialogs.models import ModelsDialog
-from ui.look.language import chosen_language
+from ui.look.language import chosen_language, tr
 from ui.look.theme import DARK, LIGHT, Theme
 
 UI = Path(__file__).resolve().parents[2] / "ui"
@@ -187,6 +187,27 @@ def test_no_button_of_a_dialog_is_cut(desk: Desk, language: str, monkeypatch: py
             assert button.width() >= button.sizeHint().width(), (name, button.text())
         dialog.close()
     desk.app._languages.install("en")  # it belongs to the application, which the next test goes on with
+
+
+def test_a_program_that_ended_leaves_no_language_behind(desk: Desk) -> None:
+    desk.app._languages.install("de")
+    desk.app._languages.install("de")  # replaced, not added to
+    assert tr("Finish") == "Fertig"
+    assert desk.app.close()
+    assert tr("Finish") == "Finish"
+
+
+def test_a_slider_that_is_drawn_rebuilds_neither_keys_nor_the_list_of_cameras(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows: list[object] = []
+    desk.window.panel.camera.choice.combo.model().rowsInserted.connect(lambda *row: rows.append(row))
+    monkeypatch.setattr("ui.actions.keys_of", lambda *_: rows.append("keys") or [])
+    desk.session.change("motion", strength_head=0.4)
+    desk.session.change("camera", mirror=True)
+    assert rows == []
+    desk.session.change("", keys={"freeze": "F9"})
+    assert "keys" in rows
 
 
 def test_windows_that_were_replaced_are_let_go(desk: Desk) -> None:

@@ -99,8 +99,7 @@ class Languages:
 
     def install(self, setting: str) -> str:
         """Switch to the language of a setting; return its code. Windows must be rebuilt afterwards."""
-        for translator in self._installed:
-            QCoreApplication.removeTranslator(translator)
+        self.remove()
         code = chosen_language(setting)
         qt_own = QTranslator()  # texts of Qt's own buttons and file dialogs
         qt_own.load(f"qtbase_{'zh_CN' if code == 'zh' else code}", QLibraryInfo.location(QLibraryInfo.TranslationsPath))
@@ -108,3 +107,9 @@ class Languages:
         for translator in self._installed:
             QCoreApplication.installTranslator(translator)
         return code
+
+    def remove(self) -> None:
+        """Remove the translators: Qt asks each that is left for every text, whoever shows it."""
+        for translator in self._installed:
+            QCoreApplication.removeTranslator(translator)
+        self._installed = []

@@ -64,6 +64,8 @@ class Choice(QWidget):
 
     def set_options(self, options: Sequence[tuple[str, str]]) -> None:
         """Set the (value, text) options; the current value stays if it is among them."""
+        if list(options) == [(self.combo.itemData(row), self.combo.itemText(row)) for row in range(self.combo.count())]:
+            return  # a list that is open, or read out, is not torn down for nothing
         value = self.value()
         self.combo.clear()
         for each, text in options:
