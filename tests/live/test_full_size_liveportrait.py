@@ -1,4 +1,4 @@
-"""LivePortrait at its full size with random weights, as users run it: `animate`, `models export` and `live`.
+"""LivePortrait at full size with random weights, as users run it: `animate`, `models export`, `live` and the window.
 
 It takes minutes and 4 GB, so it runs when asked for: MASQUE_FULL_SIZE=FOLDER keeps weights and results in that folder;
 with -s it prints the seconds of a frame and the peak of the memory.
@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from fakes import make_clip
 from places import ROOT
+from screen import START_S, open_screen
 from v4l2_shim import Shim
 
 from avatar.images.load import load_image, save_png
@@ -25,10 +26,19 @@ from avatar.liveportrait.onnx_check import AGREEMENT
 from avatar.liveportrait.onnx_export import FILES
 from avatar.offline.bench import bench_portrait, driving_images
 from avatar.outputs.live.card import draw_test_card
+from avatar.settings import (
+    CameraSettings,
+    EngineSettings,
+    Settings,
+    VirtualCameraSettings,
+    WindowSettings,
+    save_settings,
+)
 from avatar.sources.video import open_driving
 
 FOLDER = os.environ.get("MASQUE_FULL_SIZE", "")
 FRAMES, LIVE_S = 3, int(os.environ.get("MASQUE_FULL_SIZE_SECONDS", "60"))
+LOADING_S = 500.0
 pytestmark = [
     pytest.mark.skipif(not FOLDER, reason="takes minutes: set MASQUE_FULL_SIZE to a folder"),
     pytest.mark.timeout(1200),
@@ -111,10 +121,58 @@ def test_live_draws_to_the_virtual_camera_and_the_recording(folder: Path, tmp_pa
     assert "takes seconds" in said and "warp" in said
     assert report["problems"] == [] and report["stop_s"] < 5  # the end does not wait for a frame that is being drawn
     assert statistics["drawn"] >= 2
+    look_at(shim, folder / "show.mp4", folder / "sent.png")
+
+
+def test_the_window_draws_to_the_virtual_camera_and_the_recording(folder: Path, display: str, tmp_path: Path) -> None:
+    shim, captures = Shim.build(tmp_path), tmp_path / "captures"
+    save_settings(
+        Settings(
+            avatar="astronaut",
+            camera=CameraSettings(source=str(folder / "camera.mp4")),
+            engine=EngineSettings("liveportrait", str(folder / "random.safetensors")),
+            virtual_camera=VirtualCameraSettings(with_program=True),
+            window=WindowSettings(language="en", guide_done=True, captures=str(captures)),
+        )
+    )
+    with open_screen(display, folder) as screen:
+        screen.environment = shim.environment(every=90) | screen.environment
+        screen.start()
+        assert screen.program is not None
+        screen.until(lambda: drawn(shim, 1), LOADING_S)
+        screen.picture("window")
+        screen.xdotool("key", "ctrl+r")
+        screen.until(lambda: list(captures.glob("*.mp4")), START_S)
+        screen.until(lambda: drawn(shim, 3), LOADING_S)
+        screen.picture("window-records")
+        screen.xdotool("key", "ctrl+r")
+        screen.xdotool("key", "v")  # while others may be watching, Ctrl+Q asks first
+        status = Path(f"/proc/{screen.program.pid}/status").read_text(encoding="utf-8")
+        print("window peak", int(status.partition("VmHWM:")[2].split()[0]) // 1024, "MB")
+        assert "Traceback" not in screen.end()
+    look_at(shim, next(captures.glob("*.mp4")), folder / "window-sent.png")
+
+
+def drawn(shim: Shim, count: int) -> bool:
+    """Whether the device took so many different frames after the test card."""
+    frames = shown_frames(shim)
+    changes = [np.abs(frames[n].astype(int) - frames[n - 1]).max() > 40 for n in range(1, len(frames))]
+    return len(frames) > 0 and 1 + sum(changes) >= count
+
+
+def shown_frames(shim: Shim) -> list[np.ndarray]:
+    """What the device took, without the test card."""
+    if not shim.file.exists():
+        return []
     card = draw_test_card(1280, 720).astype(int)
-    sent = [frame for frame in shim.frames(1280, 720) if np.abs(frame - card).mean() > 20]
-    with open_driving(folder / "show.mp4") as film:
+    return [frame for frame in shim.frames(1280, 720) if np.abs(frame - card).mean() > 20]
+
+
+def look_at(shim: Shim, recording: Path, picture: Path) -> None:
+    """Check that the avatar moved where others see it; its last frames are kept as pictures."""
+    sent = shown_frames(shim)
+    with open_driving(recording) as film:
         shown = [frame.rgb for frame in film]
-    save_png(folder / "sent.png", sent[-1])
-    save_png(folder / "recorded.png", shown[-1])
+    save_png(picture, sent[-1])
+    save_png(picture.with_stem(f"{picture.stem}-recorded"), shown[-1])
     assert np.abs(sent[-1].astype(int) - sent[0]).max() > 40 and np.abs(shown[-1].astype(int) - shown[0]).max() > 40
