@@ -18,7 +18,10 @@ def cluster() -> Iterator[Any]:
 
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(ROOT)  # as an installed Masque would be found
-    head = {"num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+    noticed_soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}  # a dead machine: not after 20 s
+    head = {
+        "num_cpus": 0, "object_store_memory": STORE_BYTES, "include_dashboard": False, "_system_config": noticed_soon,
+    }  # fmt: skip
     started = Cluster(initialize_head=True, head_node_args=head)
     yield started
     started.shutdown()
