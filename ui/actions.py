@@ -45,7 +45,7 @@ class Actions:
 
     def set_keys(self, chosen: Mapping[str, str]) -> None:
         """Set the keys of all actions, if they differ; keys that must be held are handled by the window."""
-        if chosen != self._chosen:  # a slider that is drawn changes the settings many times a second
+        if chosen != self._chosen:  # a slider that is dragged changes the settings many times a second
             self._chosen = chosen
             self._apply_keys()
 

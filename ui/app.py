@@ -177,9 +177,10 @@ def run(application: QApplication) -> int:
     try:
         code = int(application.exec_())
     finally:
+        busy = tr("Something is still busy; it ends with Masque.")  # closing ends the window's language
         is_clean = app.close()
     if not is_clean:
-        logger.warning("%s", tr("Something is still busy; it ends with Masque."))
+        logger.warning("%s", busy)
         interrupts.leave(code)
     return code
 

@@ -651,18 +651,23 @@ def test_a_mistake_in_the_window_is_told_and_ends_nothing(desk: Desk, monkeypatc
 
 
 @pytest.mark.parametrize("is_clean", [True, False])
-def test_a_thread_that_hangs_does_not_outlive_the_window(monkeypatch: pytest.MonkeyPatch, is_clean: bool) -> None:
+def test_a_thread_that_hangs_does_not_outlive_the_window(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_clean: bool
+) -> None:
     """It may be in C++ code, which aborts the process when Python ends under it."""
     from ui import app
+    from ui.look.language import Languages
 
     class Closing:
         def __init__(self, application: object) -> None:
-            pass
+            self.languages = Languages()
+            self.languages.install("de")
 
         def show(self) -> None:
             pass
 
         def close(self) -> bool:
+            self.languages.remove()
             return is_clean
 
     class Application:
@@ -679,3 +684,4 @@ def test_a_thread_that_hangs_does_not_outlive_the_window(monkeypatch: pytest.Mon
     monkeypatch.setattr("avatar.system.interrupts.leave", left.append)
     assert app.run(Application()) == 0  # type: ignore[arg-type]
     assert left == ([] if is_clean else [0])
+    assert caplog.messages == ([] if is_clean else ["Etwas arbeitet noch und endet mit dem Programm."])

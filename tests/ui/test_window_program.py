@@ -197,7 +197,7 @@ def test_a_program_that_ended_leaves_no_language_behind(desk: Desk) -> None:
     assert tr("Finish") == "Finish"
 
 
-def test_a_slider_that_is_drawn_rebuilds_neither_keys_nor_the_list_of_cameras(
+def test_a_slider_that_is_dragged_rebuilds_neither_keys_nor_the_list_of_cameras(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows: list[object] = []
