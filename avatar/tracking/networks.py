@@ -22,6 +22,7 @@ from avatar.system.foreign_text import first_line
 from avatar.system.limits import MAX_FACE_NETWORK_BYTES, megabytes
 from avatar.system.message import Message
 from avatar.tracking.quiet import without_notes
+from avatar.tracking.slopes import with_slopes_by_row
 
 DETECTOR_SIZE = 128  # side of the detector's input, pixels
 MESH_SIZE = 256  # side of the landmark network's input, pixels
@@ -58,7 +59,7 @@ class LiteRtNetwork:
         from ai_edge_litert.interpreter import Interpreter
 
         with without_notes():
-            self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
+            self._interpreter: Any = Interpreter(model_content=with_slopes_by_row(model), num_threads=threads)
             self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         index_of = {detail["name"]: detail["index"] for detail in self._interpreter.get_output_details()}
