@@ -57,6 +57,13 @@ class Driving:
     captured_ns: int = 0  # when the driver was seen so; a `DistantEngine` returns it with the frame that shows it
 
 
+Checkpoint = Callable[[], None]
+
+
+def go_on() -> None:
+    """Return: the checkpoint of a preparation that nobody interrupts."""
+
+
 @dataclass(frozen=True, eq=False)
 class Portrait:
     """Portrait to animate."""
@@ -67,6 +74,7 @@ class Portrait:
     part: Box | None = None  # the part to animate, for engines that animate a part; None: the engine chooses
     outline: FloatArray | None = None  # (478, 2), landmarks that place the part, smoothed over a clip; None: the face's
     separate: bool = False  # tell the person from the background, also where that is work of its own
+    checkpoint: Checkpoint = go_on  # called by `prepare` between its steps, which it ends by raising
 
 
 @dataclass(frozen=True)

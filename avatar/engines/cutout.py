@@ -43,7 +43,8 @@ def cut_out(portrait: Portrait, rgb: RgbImage) -> Cutout | None:
         across, down = width / portrait.rgb.shape[1], height / portrait.rgb.shape[0]
         half = np.array([0.5, 0.5, 0], np.float32)  # pixel centres are whole numbers
         landmarks = (portrait.face.landmarks + half) * np.array([across, down, across], np.float32) - half
-        matte = person_matte(rgb, landmarks, alpha)
+        matte = person_matte(rgb, landmarks, alpha, portrait.checkpoint)
+        portrait.checkpoint()
         tight = in_one_piece(np.round(matte * 255).astype(np.uint8), landmarks)
         return Cutout(fill_background(rgb, matte, landmarks), tight)
     if alpha is not None and int(alpha.min()) < 128 <= int(alpha.max()):

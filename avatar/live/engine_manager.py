@@ -37,7 +37,7 @@ PAUSES_S = (0.0, 2.0, 10.0)  # delay before an engine is reopened, by the number
 
 
 class _GivesWayError(Exception):
-    """Another portrait is wanted before the one that was to be prepared ahead."""
+    """A portrait is prepared no further: another one is wanted before it, or the program ends."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +187,10 @@ class EngineManager:
         try:
             portrait, notes = self._portrait(wanted, engine)
             ready = _Prepared(wanted, engine, portrait, is_new, notes)
+        except _GivesWayError:
+            if is_new:
+                engine.close()
+            return
         except Exception as error:
             refusal = _explained(error)
             if is_new:
@@ -198,10 +202,16 @@ class EngineManager:
     def _portrait(self, wanted: LiveConfig, engine: LiveEngine, *, urgent: bool = True) -> tuple[Any, tuple[str, ...]]:
         """Return the portrait from the cache, or prepare it, with notes; runs on the preparation thread.
 
-        Raises: AvatarError, OSError.
+        Raises: AvatarError, OSError; _GivesWayError, between two of its steps.
         """
         notes: tuple[str, ...] = ()
         begun_s = time.monotonic()
+
+        def checkpoint() -> None:
+            overtaken = self._is_unwanted(wanted) and (urgent or self._asked_s > begun_s)
+            if self.helper.is_stopping or overtaken:
+                raise _GivesWayError
+
         if self._failures > 1:  # a cached portrait may be the cause of the failures
             self._cache.clear()
             if self._store is not None:
@@ -216,11 +226,9 @@ class EngineManager:
             with contextlib.closing(self._tools.open_tracker(False)) as tracker:
                 source = read_portrait(likeness, tracker)
             notes = source.turn_notes("avatars add --turn 0")
-            if self._closed:
-                raise EngineError("It ended before the portrait was ready.")
-            if not urgent and self._asked_s > begun_s:
-                raise _GivesWayError
-            portrait = engine.prepare(source, wanted, use_second_core=self.shown is None)
+            checkpoint()
+            portrait = engine.prepare(source, wanted, use_second_core=self.shown is None, checkpoint=checkpoint)
+            checkpoint()
             if store is not None:
                 store.keep(key, portrait, likeness.path)  # before it is drawn with, which may change it
         if urgent or store is None:
@@ -243,8 +251,7 @@ class EngineManager:
     def _take(self, ready: _Prepared) -> None:
         """Switch to a prepared engine and portrait, between two frames; outdated results are dropped."""
         wanted = ready.wanted
-        outdated = wanted.avatar != self.wanted.avatar or not _same_engine(wanted, self.wanted)
-        if self._closed or outdated or not (ready.is_new or ready.engine is self._engine):
+        if self._closed or self._is_unwanted(wanted) or not (ready.is_new or ready.engine is self._engine):
             if ready.is_new:
                 ready.engine.close()
             return
@@ -261,6 +268,10 @@ class EngineManager:
         if self.wanted.canvas.background != "own" and ready.engine.is_inseparable:
             notes += (Message("No face was found in {name}, so its own background stays.", name=wanted.avatar),)
         self._report(AvatarReady(wanted.avatar, 1000 * (time.monotonic() - self._asked_s), notes))
+
+    def _is_unwanted(self, wanted: LiveConfig) -> bool:
+        """Return whether another avatar or engine was asked for since; any thread."""
+        return wanted.avatar != self.wanted.avatar or not _same_engine(wanted, self.wanted)
 
     def _tell_where(self) -> None:
         """Report what the engine runs on, when it is opened and whenever that changes."""

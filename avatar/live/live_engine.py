@@ -11,6 +11,7 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.engines.base import (
     Arrival,
+    Checkpoint,
     DistantEngine,
     Driving,
     Engine,
@@ -18,6 +19,7 @@ from avatar.engines.base import (
     ImageEngine,
     LayeredEngine,
     Portrait,
+    go_on,
 )
 from avatar.engines.crop import FACE_MESH, Framing
 from avatar.engines.registry import create_engine
@@ -107,9 +109,21 @@ class LiveEngine:
         """True if the person of the portrait that is on cannot be told from its background."""
         return isinstance(self.engine, LayeredEngine) and self.engine.background() is None
 
-    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool = True) -> _Prepared:
+    def prepare(
+        self,
+        source: PortraitSource,
+        config: LiveConfig,
+        *,
+        use_second_core: bool = True,
+        checkpoint: Checkpoint = go_on,
+    ) -> _Prepared:
         """Prepare a portrait at the size at which the canvas shows it; may run on another thread.
 
+        Args:
+            source: the portrait.
+            config: the configuration that it is prepared for.
+            use_second_core: False while another portrait is drawn, which needs the CPU.
+            checkpoint: called between the steps; what it raises ends them.
         Raises:
             AvatarError: the portrait cannot be animated.
         """
@@ -118,7 +132,7 @@ class LiveEngine:
             report.raise_if_refused()
         height, width = source.rgb.shape[:2]
         size_px = config.size or _size_drawn(width, height, config)
-        portrait = Portrait(source.rgb, report.face, source.alpha, separate=True)
+        portrait = Portrait(source.rgb, report.face, source.alpha, separate=True, checkpoint=checkpoint)
         prepared = self.engine.prepare(portrait, size_px, use_second_core=use_second_core)
         return _Prepared(prepared, config.avatar, *_place_of(report.face, width, height))
 

@@ -31,6 +31,11 @@ class Worker:
         self._stopping.set()
         self._wake()
 
+    @property
+    def is_stopping(self) -> bool:
+        """True once the thread was asked to stop."""
+        return self._stopping.is_set()
+
     def join(self, timeout_s: float) -> bool:
         """Perform step three; False if the thread is still busy, which is then left to itself."""
         if self._thread.ident is not None:

@@ -100,7 +100,7 @@ class RemoteEngine:
         here = self._here.prepare(portrait, size_px, use_second_core=use_second_core)
         assert parcel is not None, "without a face the engine raises"
         if self._shown is not None:
-            self._link.wait_ready(self._link.offer(parcel), PREPARE_S)
+            self._link.wait_ready(self._link.offer(parcel), PREPARE_S, portrait.checkpoint)
         return RemotePortrait(here, parcel)
 
     def show(self, prepared: RemotePortrait) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from avatar.engines.base import Checkpoint, go_on
 from avatar.errors import AvatarError, EngineError
 from avatar.frames import Latest, RgbImage
 from avatar.remote import protocol
@@ -63,6 +64,7 @@ CONNECT_S = 5.0  # for each step of connecting
 SILENCE_S = 5.0  # without a message or an answer to a ping, a connection counts as lost
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)  # before connecting again, by the number of failures
 REFUSED_S = 5.0  # likewise after a refusal
+LOOK_S = 0.1  # between two looks at whether a portrait is still wanted
 SEND_BUFFER_BYTES = 64 * 1024  # what is in it when a link stalls is outdated when it arrives
 PORTRAITS = 3  # offered portraits that are remembered, as on the host
 _REMEMBERED = 256  # orders whose times are remembered
@@ -148,10 +150,20 @@ class Link:
             self._changed.notify_all()
             return self._portraits
 
-    def wait_ready(self, number: int, timeout_s: float) -> bool:
-        """Wait until the host can draw a portrait; False if it takes longer, or without a connection."""
+    def wait_ready(self, number: int, timeout_s: float, checkpoint: Checkpoint = go_on) -> bool:
+        """Wait until the host can draw a portrait; False if it takes longer, or without a connection.
+
+        Args:
+            number: of the portrait.
+            timeout_s: how long to wait.
+            checkpoint: called now and then; what it raises ends the waiting.
+        """
+        until_s = time.monotonic() + timeout_s
         with self._changed:
-            self._changed.wait_for(lambda: self._wire is None or self._is_settled(number), timeout_s)
+            while (left_s := until_s - time.monotonic()) > 0:
+                if self._changed.wait_for(lambda: self._wire is None or self._is_settled(number), min(left_s, LOOK_S)):
+                    break
+                checkpoint()
             return self._wire is not None and number in self._wire.ready
 
     def has_declined(self, number: int) -> bool:

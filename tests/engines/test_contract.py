@@ -89,6 +89,36 @@ def test_the_person_of_every_frame_can_be_laid_over_another_background(engine: E
     assert moved is not None and not np.array_equal(moved, matte), "it moves with the head"
 
 
+class _EnoughError(Exception):
+    """The test's own reason to end a preparation."""
+
+
+@pytest.mark.parametrize("use_second_core", [False, True])
+def test_preparing_ends_at_any_of_its_checkpoints(engine: Engine, use_second_core: bool) -> None:
+    calls = 0
+
+    def prepare(stop_at: int) -> None:
+        nonlocal calls
+        calls = 0
+
+        def checkpoint() -> None:
+            nonlocal calls
+            calls += 1
+            if calls >= stop_at:
+                raise _EnoughError
+
+        engine.prepare(replace(portrait(), separate=True, checkpoint=checkpoint), use_second_core=use_second_core)
+
+    prepare(10**6)
+    steps = calls
+    assert steps >= 5, "each of them is short"
+    for stop_at in range(1, steps + 1, 3):
+        with pytest.raises(_EnoughError):
+            prepare(stop_at)
+        assert calls <= stop_at + 1, "at most the other core's step goes on"
+    shown(engine, replace(portrait(), separate=True)).draw(driven(engine, 0))
+
+
 def test_a_portrait_without_a_face_keeps_its_background(engine: Engine) -> None:
     if engine.wants is DrivingInput.FACE:
         return

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from live_fakes import FakeLiveEngine, FakeOutput, FakeSource, Rig, engine_error
 
 from avatar.cv import cv2
+from avatar.engines.base import Checkpoint
 from avatar.frames import Frame, RgbImage
 from avatar.live.changes import NEEDS, Need, change_between
 from avatar.live.config import IDLE, LiveConfig
@@ -42,8 +43,10 @@ class Painter(FakeLiveEngine):
         super().__init__(options)
         self.opened = (options.engine, options.model, options.device, options.render, options.remote)
 
-    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool) -> Any:
-        super().prepare(source, config, use_second_core=use_second_core)
+    def prepare(
+        self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool, checkpoint: Checkpoint
+    ) -> Any:
+        super().prepare(source, config, use_second_core=use_second_core, checkpoint=checkpoint)
         shown = round(size_on_canvas(*PORTRAIT, config.canvas) * config.sharpness)
         return Path(config.avatar).name, config.size or shown
 

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from live_fakes import FakeLiveEngine, Rig
 
+from avatar.engines.base import Checkpoint
 from avatar.images.box import Box
 from avatar.library.prepared import PreparedStore
 from avatar.live import engine_manager
 from avatar.live.config import LiveConfig
-from avatar.live.events import AvatarReady
+from avatar.live.events import AvatarReady, AvatarRefused
 from avatar.live.preparation import yield_to_others
 from avatar.portrait.source import PortraitSource
 
@@ -25,16 +26,34 @@ from avatar.portrait.source import PortraitSource
 class Keepable(FakeLiveEngine):
     """Prepares what can be kept."""
 
-    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool) -> Box:
-        super().prepare(source, config, use_second_core=use_second_core)
+    def prepare(
+        self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool, checkpoint: Checkpoint
+    ) -> Box:
+        super().prepare(source, config, use_second_core=use_second_core, checkpoint=checkpoint)
         return Box(len(config.avatar), 0, 0, 0)
 
 
-def rig_with(folder: Path, store: PreparedStore) -> Rig:
+class LongSteps(Keepable):
+    """Prepares a portrait named two until it is told that they are not wanted."""
+
+    steps = 0
+
+    def prepare(
+        self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool, checkpoint: Checkpoint
+    ) -> Box:
+        until_s = time.monotonic() + 20
+        while "two" in config.avatar and time.monotonic() < until_s:
+            checkpoint()
+            self.steps += 1
+            time.sleep(0.01)
+        return super().prepare(source, config, use_second_core=use_second_core, checkpoint=checkpoint)
+
+
+def rig_with(folder: Path, store: PreparedStore, kind: type[FakeLiveEngine] = Keepable) -> Rig:
     rig = Rig(folder)
     for image in (rig.portrait, rig.other, rig.faceless):
         os.utime(image, (1000, 1000))  # the rig writes them anew
-    rig.engine_kind = Keepable
+    rig.engine_kind = kind
     manager = rig.pipeline._engine.manager
     manager._store = store
     return rig
@@ -85,6 +104,56 @@ def test_four_quick_wishes_end_at_the_last(tmp_path: Path) -> None:
             rig.pipeline.apply(dataclasses.replace(config, avatar=str(avatar)))
         wait(lambda: rig.pipeline._engine.manager.shown.avatar == str(rig.other))  # type: ignore[union-attr]
         assert rig.pipeline.statistics().avatar == str(rig.other)
+
+
+def test_another_wish_ends_the_preparing_of_one_that_is_no_longer_wanted(tmp_path: Path) -> None:
+    store = PreparedStore(tmp_path / "store")
+    with rig_with(tmp_path, store, LongSteps) as rig:
+        rig.wait_for(AvatarReady)
+        rig.change(avatar=str(rig.other))
+        wait(lambda: rig.engine.steps > 3)  # type: ignore[attr-defined]
+        rig.change(avatar=str(rig.faceless))
+        refused = rig.wait_for(AvatarRefused)
+        assert refused.name == str(rig.faceless) and not rig.of(AvatarReady)[1:]
+        assert str(rig.other) not in prepared(rig) and len(list(store.folder.iterdir())) == 1
+
+
+def test_a_portrait_that_is_prepared_ahead_gives_way_to_another_wish_but_not_to_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_manager, "QUIET_S", 0.05)
+    with rig_with(tmp_path, PreparedStore(tmp_path / "store"), LongSteps) as rig:
+        rig.wait_for(AvatarReady)
+        for wish, goes_on in ((rig.other, True), (rig.faceless, False)):
+            rig.pipeline.prepare_ahead([str(rig.other)])
+            before = rig.engine.steps  # type: ignore[attr-defined]
+            wait(lambda: rig.engine.steps > before + 3)  # type: ignore[attr-defined]  # noqa: B023
+            rig.change(avatar=str(wish))
+            if goes_on:
+                before = rig.engine.steps  # type: ignore[attr-defined]
+                wait(lambda: rig.engine.steps > before + 3)  # type: ignore[attr-defined]  # noqa: B023
+                rig.change(avatar=str(rig.portrait))
+                rig.wait_for(AvatarReady, 2)
+            else:
+                assert rig.wait_for(AvatarRefused).name == str(rig.faceless)
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+def test_the_end_of_the_program_ends_a_preparation_and_keeps_nothing_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    monkeypatch.setattr(engine_manager, "QUIET_S", 0.05)
+    store = PreparedStore(tmp_path / "store")
+    with rig_with(tmp_path, store, LongSteps) as rig:
+        rig.wait_for(AvatarReady)
+        if ahead:
+            rig.pipeline.prepare_ahead([str(rig.other)])
+        else:
+            rig.change(avatar=str(rig.other))
+        wait(lambda: rig.engine.steps > 3)  # type: ignore[attr-defined]
+        assert rig.pipeline.stop(2.0)
+        assert len(list(store.folder.iterdir())) == 1, "the first one alone, whole"
+        assert not rig.of(AvatarRefused)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities per thread")

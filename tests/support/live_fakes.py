@@ -13,6 +13,7 @@ import numpy as np
 from fakes import STRAIGHT, FakeTracker, plain
 from PIL import Image
 
+from avatar.engines.base import Checkpoint
 from avatar.engines.crop import FACE_MESH
 from avatar.errors import CameraError, EngineError, FaceError, OutputError
 from avatar.frames import Frame, PortraitLayers, RgbImage
@@ -105,7 +106,9 @@ class FakeLiveEngine:
         self.closed = False
         self.mattes = 0  # how often one was asked for
 
-    def prepare(self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool) -> Any:
+    def prepare(
+        self, source: PortraitSource, config: LiveConfig, *, use_second_core: bool, checkpoint: Checkpoint
+    ) -> Any:
         if self.prepare_gate is not None:
             self.prepare_gate.wait(20)
         if not source.faces:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.grid import Grid, give_way_below, invert, keep_from_folding
 from avatar.engines.warp.look_up import Box, CellMap, FaceLookUp, LookUp
@@ -47,13 +48,16 @@ class _Sheet:
 class Deformation:
     """Deformation model of one portrait; not thread-safe."""
 
-    def __init__(self, face: Face, size_px: tuple[int, int], edges: Callable[[], Edges]) -> None:
+    def __init__(
+        self, face: Face, size_px: tuple[int, int], edges: Callable[[], Edges], checkpoint: Checkpoint = go_on
+    ) -> None:
         """Precompute the deformation of a portrait.
 
         Args:
             face: its face.
             size_px: its height and width.
             edges: returns those of its matte; called last, so that the matte may be made meanwhile.
+            checkpoint: called between the steps; what it raises ends them.
         """
         self.height_px, self.width_px = size_px
         self.face = face
@@ -70,8 +74,10 @@ class Deformation:
         lower_lids = np.concatenate([eye.lower for eye in EYES])
         left_out = [np.concatenate([lower_lids, UPPER_LIP_POINTS]), np.concatenate([upper_lids, LOWER_LIP_POINTS])]
         self._spread = self._expression(left_out)
+        checkpoint()
         depths = self._depths(self._coarse, self._fine)
         self.relief = self.relief.held(edges())
+        checkpoint()
         self._background_sheet, self._face_sheet = (
             _Sheet(points, self.relief.share(points[:, :2])) for points in depths
         )

@@ -81,7 +81,7 @@ class WarpEngine:
         alpha = portrait.alpha
         if alpha is not None:
             alpha = np.asarray(cv2.resize(alpha, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
-        prepared = WarpPortrait.of(rgb, face, alpha, use_second_core=use_second_core)
+        prepared = WarpPortrait.of(rgb, face, alpha, use_second_core=use_second_core, checkpoint=portrait.checkpoint)
         give_back_memory()
         self._renderer.settle(prepared)
         return PreparedPortrait(prepared, Expression.of(face))

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.beyond import Beyond, Edges
 from avatar.engines.warp.fields import distance_to
 from avatar.engines.warp.headroom import Head
@@ -35,7 +36,9 @@ FINER_UP_TO_PX = 8000  # OpenCV cannot sample textures with a side above 32,767 
 class Layers:
     """The layers of one portrait, computed once."""
 
-    def __init__(self, rgb: RgbImage, face: Face, matte: FloatArray, openings: Openings) -> None:
+    def __init__(
+        self, rgb: RgbImage, face: Face, matte: FloatArray, openings: Openings, checkpoint: Checkpoint = go_on
+    ) -> None:
         """Split a portrait into layers.
 
         Args:
@@ -43,13 +46,17 @@ class Layers:
             face: its face.
             matte: (H, W) in [0, 1], 1 on the person; overwritten, since it is large.
             openings: the eyes and the mouth of this portrait.
+            checkpoint: called between the steps; what it raises ends them.
         """
         self.background = fill_background(rgb, matte, face.landmarks)  # (H, W, 3) uint8
+        checkpoint()
         beyond, width_px = Beyond.of(Edges.of(matte), face.landmarks[FACE_OVAL, :2]), rgb.shape[1]
         beyond = beyond.crowned(rgb, matte, face.landmarks[FACE_OVAL, :2])
         # Widened, the matte holds noise of the background too; and a shadow apart from the person is no part of her.
         tight = _as_bytes(matte)
+        checkpoint()
         widen_matte(rgb, matte, self.background)
+        checkpoint()
         alpha = _as_bytes(matte)
         self.image = Box(0, 0, rgb.shape[1], rgb.shape[0])
         self.moving_parts = MovingParts(*beyond.continued(alpha, self.image, width_px))
@@ -60,10 +67,12 @@ class Layers:
         self._tight = beyond.continued(tight, self._rest_box, width_px)[0]
         del tight
         self._tight_texture: AlphaImage | None = None  # the same as finely as the person; made when first asked for
+        checkpoint()
         foreground = Foreground(rgb, matte, self.background)
         premultiplied, self._at_rest = _over(foreground, alpha, self._cut(self.background), self._rest_box)
         del matte, foreground, alpha  # this matters for large images
         premultiplied, self.person_box = beyond.continued(premultiplied, self._rest_box, width_px)
+        checkpoint()
         self.texture_scale = how_fine(premultiplied, max(rgb.shape))
         self.person = _finer(premultiplied, self.texture_scale)  # (h, w, 4) uint8 of `person_box`, premultiplied
         self.openings = openings

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.layers import Layers
@@ -29,7 +30,12 @@ class WarpPortrait:
 
     @staticmethod
     def of(
-        rgb: RgbImage, face: Face, alpha: npt.NDArray[np.uint8] | None = None, *, use_second_core: bool = True
+        rgb: RgbImage,
+        face: Face,
+        alpha: npt.NDArray[np.uint8] | None = None,
+        *,
+        use_second_core: bool = True,
+        checkpoint: Checkpoint = go_on,
     ) -> WarpPortrait:
         """Prepare a portrait; takes about a second on two cores.
 
@@ -38,18 +44,21 @@ class WarpPortrait:
             face: the face to animate.
             alpha: (H, W) uint8, the image's own alpha channel, if it has one.
             use_second_core: use a second core, which slows down another portrait that is drawn at the same time.
+            checkpoint: called between the steps, on both cores' threads; what it raises ends them.
         """
         size_px = rgb.shape[0], rgb.shape[1]
         if not use_second_core:
-            matte = person_matte(rgb, face.landmarks, alpha)
-            deformation = Deformation(face, size_px, functools.partial(Edges.of, matte))
-            return WarpPortrait(deformation, Layers(rgb, face, matte, Openings(rgb, face)))
+            matte = person_matte(rgb, face.landmarks, alpha, checkpoint)
+            deformation = Deformation(face, size_px, functools.partial(Edges.of, matte), checkpoint)
+            openings = Openings(rgb, face)
+            checkpoint()
+            return WarpPortrait(deformation, Layers(rgb, face, matte, openings, checkpoint))
         with ThreadPoolExecutor(1, "masque-layers") as beside:
-            made = beside.submit(person_matte, rgb, face.landmarks, alpha)
+            made = beside.submit(person_matte, rgb, face.landmarks, alpha, checkpoint)
             edges = beside.submit(lambda: Edges.of(made.result()))
             openings = Openings(rgb, face)
-            layers = beside.submit(lambda: Layers(rgb, face, made.result(), openings))
-            deformation = Deformation(face, size_px, edges.result)
+            layers = beside.submit(lambda: Layers(rgb, face, made.result(), openings, checkpoint))
+            deformation = Deformation(face, size_px, edges.result, checkpoint)
             return WarpPortrait(deformation, layers.result())
 
     def scene(self, expression_px: FloatArray, motion: HeadMotion) -> Scene:

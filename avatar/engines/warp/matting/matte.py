@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
+from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.fields import Mask, as_unit, blurred, distance_to, nearest, nearest_in_row, strongest
 from avatar.engines.warp.headroom import Head, shrunk
 from avatar.engines.warp.matting.backdrop import Backdrop
@@ -38,18 +39,29 @@ class MatteResult:
     source: str  # "alpha" (the image's own), "network", "colours" or "shape"
 
 
-def person_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.uint8] | None = None) -> FloatArray:
+def person_matte(
+    rgb: RgbImage,
+    landmarks: FloatArray,
+    alpha: npt.NDArray[np.uint8] | None = None,
+    checkpoint: Checkpoint = go_on,
+) -> FloatArray:
     """Estimate the alpha matte of the person: (H, W) float32 in [0, 1]. Arguments as in `estimate_matte`."""
-    return estimate_matte(rgb, landmarks, alpha).alpha
+    return estimate_matte(rgb, landmarks, alpha, checkpoint).alpha
 
 
-def estimate_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.uint8] | None = None) -> MatteResult:
+def estimate_matte(
+    rgb: RgbImage,
+    landmarks: FloatArray,
+    alpha: npt.NDArray[np.uint8] | None = None,
+    checkpoint: Checkpoint = go_on,
+) -> MatteResult:
     """Separate the person from the background.
 
     Args:
         rgb: (H, W, 3).
         landmarks: (478, 3) pixels of the person's face.
         alpha: (H, W), the image's own alpha channel; used if it is not constant.
+        checkpoint: called between the steps; what it raises ends them.
     Returns:
         1 on head, hair, hat, neck, shoulders and clothes, 0 on the background, soft in hair. Never fails: if network
         and colours are of no use, it is an average head shape around the face.
@@ -59,7 +71,7 @@ def estimate_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.u
     head = Head.of(landmarks)
     rows, columns = head.box(rgb.shape)
     part = rgb[rows, columns]
-    near = _matte_of_part(part, head.cropped(columns.start, rows.start))
+    near = _matte_of_part(part, head.cropped(columns.start, rows.start), checkpoint)
     if part.shape == rgb.shape:
         return near
     # Far from a small head the image hardly moves, so a coarse matte suffices.
@@ -74,26 +86,28 @@ def estimate_matte(rgb: RgbImage, landmarks: FloatArray, alpha: npt.NDArray[np.u
     return MatteResult(whole, near.confidence, near.source)
 
 
-def _matte_of_part(rgb: RgbImage, head: Head) -> MatteResult:
+def _matte_of_part(rgb: RgbImage, head: Head, checkpoint: Checkpoint) -> MatteResult:
     """Estimate the matte (H, W) of an (H, W, 3) uint8 part of an image, at a resolution of at most WORK_SIDE."""
     small, scale = shrunk(rgb, WORK_SIDE)
     small_head = head.scaled(scale)
     if min(small.shape[:2]) < 16:
         return MatteResult(by_shape(rgb.shape, head), 0.2, "shape")
     coarse = find_person(small, small_head)
-    alpha = refine_matte(small, coarse.probability, small_head)
+    checkpoint()
+    alpha = refine_matte(small, coarse.probability, small_head, checkpoint)
     if scale < 1:
         alpha = _enlarge(rgb, small, alpha)
     return MatteResult(alpha, coarse.confidence, coarse.source)
 
 
-def refine_matte(rgb: RgbImage, probability: FloatArray, head: Head) -> FloatArray:
+def refine_matte(rgb: RgbImage, probability: FloatArray, head: Head, checkpoint: Checkpoint = go_on) -> FloatArray:
     """Refine a coarse segmentation to an alpha matte.
 
     Args:
         rgb: (H, W, 3) uint8.
         probability: (H, W) in [0, 1], correct except for a margin along the outline.
         head: sets the width of that margin.
+        checkpoint: called between the steps; what it raises ends them.
     Returns:
         (H, W) in [0, 1].
     """
@@ -102,16 +116,20 @@ def refine_matte(rgb: RgbImage, probability: FloatArray, head: Head) -> FloatArr
     if absent.sum() < 50 or certain.sum() < 50:
         return np.asarray(np.clip(probability, 0, 1), np.float32)
     background = Backdrop.learn(image, absent, head.size)
+    checkpoint()
     stray = _strays(image, background, certain, absent, head.size)
+    checkpoint()
     if stray.any():
         absent &= ~stray
         background = Backdrop.learn(image, absent, head.size)
         probability = np.where(stray, np.maximum(probability, 0.5), probability).astype(np.float32)
-    mixed, trust, least = _explain(image, certain, absent, background, probability, stray, head.size)
+    mixed, trust, least = _explain(image, certain, absent, background, probability, stray, head.size, checkpoint)
     if stray.any():
         mixed[stray], trust[stray] = _stray_alpha(image, background, head.size)[stray], 1
+        checkpoint()
     radius = max(2, round(0.025 * head.size))
     fit = fit_local_linear(image, mixed, 0.05 + trust, radius, 1e-4, ~(certain | absent))
+    checkpoint()
     alpha = np.clip(fit.apply(image), 0, 1)
     alpha += 0.7 * np.where(certain | absent, 0, trust) * (mixed - alpha)
     haze = 0.04 - 0.03 * background.plain
@@ -184,6 +202,7 @@ def _explain(
     probability: FloatArray,
     stray: Mask,
     size: float,
+    checkpoint: Checkpoint,
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Estimate the alpha of uncertain pixels by colour sampling.
 
@@ -194,6 +213,7 @@ def _explain(
         probability: (H, W) in [0, 1], the coarse segmentation.
         stray: (H, W), strands of hair.
         size: size of the head, pixels.
+        checkpoint: called between the steps; what it raises ends them.
     Returns:
         (H, W) alpha, (H, W) confidence, which is 1 for certain pixels, and (H, W) lower bound of alpha.
     """
@@ -207,6 +227,7 @@ def _explain(
     ground_from = [(0.0, 0.0), *_ring(0.10 * size, 3, 0.5)]
     rows, columns = np.nonzero(~(certain | absent))
     for start in range(0, len(rows), _CHUNK):
+        checkpoint()
         at = y, x = rows[start : start + _CHUNK], columns[start : start + _CHUNK]
         behind = [background.colour[at], *(each[at] for each in beside), *(grounds.at(y, x, by) for by in ground_from)]
         ahead = [persons.at(y, x, by) for by in person_from]
