@@ -139,6 +139,24 @@ def test_a_list_at_the_lower_edge_of_the_screen_opens_upwards(desk: Desk, chosen
     choice.deleteLater()
 
 
+def test_a_list_longer_than_the_room_above_and_below_its_box_is_not_cut(desk: Desk) -> None:
+    choice = Choice("Camera")
+    area = choice.combo.screen().availableGeometry()
+    count = min(choice.combo.maxVisibleItems(), round(0.7 * area.height()) // 30)
+    choice.set_options([(str(number), f"Camera {number}") for number in range(count)])
+    choice.setGeometry(0, area.center().y() - 35, 200, 70)
+    choice.show()
+    choice.combo.showPopup()
+    desk.bot.wait(20)
+    view = choice.combo.view()
+    rows = [view.visualRect(view.model().index(row, 0)) for row in range(count)]
+    assert count * rows[0].height() > 0.6 * area.height(), "more than there is room on either side"
+    assert all(view.viewport().rect().contains(row) for row in rows), rows
+    assert area.contains(view.window().geometry())
+    choice.combo.hidePopup()
+    choice.deleteLater()
+
+
 def test_a_list_longer_than_the_screen_scrolls_to_its_end(desk: Desk) -> None:
     combo: QComboBox = desk.window.panel.output.size_.combo
     for number in range(200):

@@ -33,6 +33,9 @@ class CalmCombo(QComboBox):
         place = popup.geometry()
         place.setWidth(min(place.width() + max(0, view.sizeHintForColumn(0) - view.viewport().width()), area.width()))
         place.moveRight(min(place.right(), area.right()))
+        shown = min(self.count(), self.maxVisibleItems())
+        missing = sum(view.sizeHintForRow(row) for row in range(shown)) - view.viewport().height()
+        place.setHeight(min(place.height() + max(0, missing), area.height()))  # Qt takes the room below at most
         if place.bottom() > area.bottom():
             place.moveTop(max(area.top(), area.bottom() + 1 - place.height()))
         popup.setGeometry(place)
