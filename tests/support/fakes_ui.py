@@ -218,13 +218,14 @@ def open_desk(qapp: Any, qtbot: Any, open_pipeline: Callable[..., Any]) -> Itera
     app.window.closed.disconnect()  # it ends the application, which the next test wants to use
     app.show()
     desk = Desk(app, qtbot, services)
-    desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())
-    desk.window.activateWindow()
     try:
+        desk.until(lambda: desk.names() and desk.window.panel.camera.cameras())
+        desk.window.activateWindow()
         yield desk
     finally:
         services.camera_gate.set()
         services.download_gate.set()
-    assert app.close()
-    app.window.replace_quietly()
-    qapp.processEvents()
+        closed = app.close()  # after a failure, too: its threads would be reported in place of it
+        app.window.replace_quietly()
+        qapp.processEvents()
+    assert closed

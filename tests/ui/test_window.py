@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes_ui import CAMERA, Desk
+from fakes_ui import CAMERA, Desk, FakePipeline, open_desk
 from PyQt5.QtCore import Qt
 from PyQt5.QtGui import QFontMetrics
 from PyQt5.QtTest import QTest
@@ -28,6 +28,12 @@ from ui.widgets.avatar_view import fitting
 from ui.widgets.pixels import own_image
 from ui.widgets.status_chip import chip
 from ui.window import MainWindow
+
+
+def test_a_test_that_fails_closes_the_program(qapp: Any, qtbot: Any) -> None:
+    with pytest.raises(ZeroDivisionError), open_desk(qapp, qtbot, FakePipeline) as desk:
+        raise ZeroDivisionError
+    assert desk.pipeline.stopped, "otherwise its threads would be reported in place of the failure"
 
 
 def test_the_newest_avatar_frame_is_shown_and_late_ones_are_skipped(desk: Desk) -> None:
