@@ -13,8 +13,8 @@ from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.grid import Grid, give_way_below, invert, keep_from_folding
 from avatar.engines.warp.look_up import Box, CellMap, FaceLookUp, LookUp
-from avatar.engines.warp.matting.scattered import LeavingOut
 from avatar.engines.warp.relief import MESH_POINTS, Relief
+from avatar.engines.warp.spread import Spread
 from avatar.frames import FloatArray
 from avatar.motion.head import HeadMotion
 from avatar.tracking.face import Face
@@ -185,7 +185,7 @@ class Deformation:
         spatial = np.concatenate([everywhere, self.relief.depth(everywhere)[:, None]], axis=1)
         return np.split(spatial, np.cumsum([len(each) for each in points])[:-1])
 
-    def _expression(self, left_out: list[Indices]) -> LeavingOut:
+    def _expression(self, left_out: list[Indices]) -> Spread:
         """Compute how landmark displacements spread over the points of the face's sheet.
 
         Args:
@@ -193,8 +193,7 @@ class Deformation:
         """
         still = np.concatenate([self.relief.ring(scale) for scale in (1.6, 1.75, 2.0)])
         known = np.concatenate([self.face.landmarks[:MESH_POINTS, :2], still])
-        at = self._fine.points().reshape(-1, 2)
-        return LeavingOut.of(known, at, left_out, zeros=len(still), stiffness=1e-4)
+        return Spread.of(self._fine, known, left_out, zeros=len(still), stiffness=1e-4)
 
 
 def _middle_outline(target: FloatArray) -> FloatArray:

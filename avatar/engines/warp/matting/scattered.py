@@ -67,12 +67,16 @@ class LeavingOut:
 
     def interpolate(self, values: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Interpolate (N, D) values by each spline; (Q, D) each."""
+        return np.split(self.product(values), len(self.left_out), axis=1)
+
+    def product(self, values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Interpolate (N, D) values by all S splines; (Q, S * D), those of each spline side by side."""
         filled = []
         for out, prediction in zip(self.left_out, self.predictions, strict=True):
             each = values.copy()
             each[out] = prediction @ values
             filled.append(each)
-        return np.split(self.weights @ np.concatenate(filled, axis=1), len(filled), axis=1)
+        return self.weights @ np.concatenate(filled, axis=1)
 
 
 def thin_plate_values(
