@@ -24,7 +24,8 @@ def with_slopes_by_row(model: bytes) -> bytes:
         The file with the longer slopes appended; as it was where it cannot be read, so that the runtime says why.
     """
     try:
-        return _Model(model).widened()
+        read = _Model(model)
+        return read.widened() if read.has_slopes else model
     except (struct.error, IndexError, ValueError):
         return model
 
@@ -78,33 +79,37 @@ class _Model:
 
     def __init__(self, model: bytes) -> None:
         self._file = bytearray(model)
-        root = _Table(self._file, _integer(model, 0, "<I"))
-        self._codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in root.tables(1)]
-        self._buffers = root.tables(4)
-        self._graph = root.tables(2)[0]
-        self._tensors = self._graph.tables(0)
-        self._operators = self._graph.tables(3)
+        self._root = _Table(self._file, _integer(model, 0, "<I"))
+        self._codes = [max(code.number(0, "<b"), code.number(3, "<i")) for code in self._root.tables(1)]
+        self._buffers = self._root.tables(4)
+
+    @property
+    def has_slopes(self) -> bool:
+        """True if some operator may be a PReLU; the others of a network are not read to find out."""
+        return _PRELU in self._codes
 
     def widened(self) -> bytes:
         """Repeat the slopes, see `with_slopes_by_row`."""
-        readers = Counter(index for operator in self._operators for index in operator.integers(1))
-        owners = Counter(tensor.number(2, "<I") for tensor in self._tensors)
-        halves = {out: operator.integers(1)[0] for operator in self._of(_DEQUANTIZE) for out in operator.integers(2)}
-        for operator in self._of(_PRELU):
+        graph = self._root.tables(2)[0]
+        tensors, operators = graph.tables(0), graph.tables(3)
+        readers = Counter(index for operator in operators for index in operator.integers(1))
+        owners = Counter(tensor.number(2, "<I") for tensor in tensors)
+        halves = {each.integers(2)[0]: each.integers(1)[0] for each in self._of(_DEQUANTIZE, operators)}
+        for operator in self._of(_PRELU, operators):
             image, slopes = operator.integers(1)
-            shape, held = self._tensors[image].integers(0), halves.get(slopes, slopes)
-            alone = readers[slopes] == readers[held] == owners[self._tensors[held].number(2, "<I")] == 1
-            if alone and len(shape) == 4 and self._tensors[slopes].integers(0) == [1, 1, shape[3]]:
-                self._repeat(held, shape[2])
-                for tensor in {slopes, held}:
-                    self._replace(self._tensors[tensor], 0, struct.pack("<3i", 1, *shape[2:]), 3)
+            shape, held = tensors[image].integers(0), halves.get(slopes, slopes)
+            alone = readers[slopes] == readers[held] == owners[tensors[held].number(2, "<I")] == 1
+            if alone and len(shape) == 4 and tensors[slopes].integers(0) == [1, 1, shape[3]]:
+                self._repeat(tensors[held], shape[2])
+                for index in {slopes, held}:
+                    self._replace(tensors[index], 0, struct.pack("<3i", 1, *shape[2:]), 3)
         return bytes(self._file)
 
-    def _of(self, kind: int) -> Iterator[_Table]:
-        return (operator for operator in self._operators if self._codes[operator.number(0, "<I")] == kind)
+    def _of(self, kind: int, operators: list[_Table]) -> Iterator[_Table]:
+        return (operator for operator in operators if self._codes[operator.number(0, "<I")] == kind)
 
-    def _repeat(self, tensor: int, times: int) -> None:
-        buffer = self._buffers[self._tensors[tensor].number(2, "<I")]
+    def _repeat(self, tensor: _Table, times: int) -> None:
+        buffer = self._buffers[tensor.number(2, "<I")]
         start, count = buffer.vector(0)
         data = bytes(self._file[start : start + count]) * times
         self._replace(buffer, 0, data, len(data))
