@@ -19,7 +19,6 @@ from avatar.remote.protocol import (
     is_kind,
     read_from_host,
 )
-from avatar.remote.session import SILENCE_S
 
 if TYPE_CHECKING:
     from websockets.sync.server import ServerConnection
@@ -71,10 +70,7 @@ class Relay:
         refusal = None
         try:
             while True:
-                self._replica.send(self._connection.recv(SILENCE_S))
-        except TimeoutError:
-            refusal = Refusal.SLOW
-            self._put(Refusal.SLOW)
+                self._replica.send(self._connection.recv())
         except ConnectionClosed as error:
             refusal = close_reason(error)
         except OSError:

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SILENCE_S = 15.0  # without a whole message, before a session ends; a client sends 30 a second
+SILENCE_S = 15.0  # without a whole message, before a session ends; a client whose portrait is ready sends 30 a second
 PORTRAITS = 5  # prepared for a session at a time; more than a client remembers
 INCOMING = 2  # on their way at a time
 ORDERS_PER_S, BYTES_PER_S = 150, 300_000  # of all messages but the parts of portraits, which the host asks for
@@ -122,6 +122,7 @@ class Session:
         self._flying: collections.OrderedDict[int, tuple[float, int]] = collections.OrderedDict()  # when, bytes
         self._incoming: dict[int, _Incoming] = {}
         self._offered: set[int] = set()
+        self._preparing = 0  # portraits that came and are not settled; guarded by the lock
         self._motion = MotionSettings()
         self._reference: tuple[int, Face, int] | None = None
         self._frame = 0
@@ -175,7 +176,7 @@ class Session:
         amount, count = Budget(BYTES_PER_S, 4 * BYTES_PER_S), Budget(ORDERS_PER_S, 2 * ORDERS_PER_S)
         offers = Budget(OFFERS_PER_MINUTE / 60, OFFERS_PER_MINUTE)
         while True:
-            data = self._connection.recv(SILENCE_S)
+            data = self._next()
             came_ns = time.monotonic_ns()
             message = read_from_client(data)
             if not isinstance(message, Part) and not (amount.spend(len(data)) and count.spend(1)):
@@ -195,6 +196,16 @@ class Session:
                     self._take_part(message, preparing)
                 case _:
                     raise ProtocolError(Refusal.ORDER)
+
+    def _next(self) -> str | bytes:
+        """Wait for the next message. Raises: TimeoutError: the client is silent, and not for want of its portrait."""
+        while True:
+            try:
+                return self._connection.recv(SILENCE_S)
+            except TimeoutError:
+                with self._lock:
+                    if not self._preparing:
+                        raise
 
     def _take_order(self, order: Order, came_ns: int) -> None:
         """Keep an order to be drawn next. Raises: ProtocolError."""
@@ -217,7 +228,7 @@ class Session:
             raise ProtocolError(Refusal.ORDER)
         self._offered.add(offer.number)
         if (kept := self._kept.find(offer.digest)) is not None:
-            preparing.submit(self._prepare, offer, kept)
+            self._submit(offer, kept, preparing)
             return
         self._incoming[offer.number] = _Incoming(offer, bytearray())
         self._put(Want(offer.number, 0))
@@ -240,7 +251,13 @@ class Session:
             raise ProtocolError(Refusal.MALFORMED)
         if incoming.offer.keep:
             self._kept.keep(incoming.offer.digest, data)
-        preparing.submit(self._prepare, incoming.offer, data)
+        self._submit(incoming.offer, data, preparing)
+
+    def _submit(self, offer: Offer, data: bytes, preparing: ThreadPoolExecutor) -> None:
+        """Have a portrait prepared, after those that came before."""
+        with self._lock:
+            self._preparing += 1
+        preparing.submit(self._prepare, offer, data)
 
     def _prepare(self, offer: Offer, data: bytes) -> None:
         """Prepare a portrait; on the preparing thread."""
@@ -254,6 +271,8 @@ class Session:
             return
         finally:
             self._load.leave_out(time.thread_time() - began_s)
+            with self._lock:
+                self._preparing -= 1
         height, width = portrait.rgb.shape[:2]
         with self._lock:
             self._drawable[offer.number] = _Drawable(prepared, (width, height))

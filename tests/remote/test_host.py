@@ -345,6 +345,28 @@ def test_who_is_slow_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
         assert one.host.sessions == 0 or until(lambda: one.host.sessions == 0)
 
 
+@pytest.mark.parametrize("is_behind", [False, True])
+def test_who_waits_for_a_portrait_is_not_slow(one: Studio, is_behind: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine_of(one.known()) as engine:
+        parcel = engine.prepare(portrait()).parcel
+    prepare = WarpEngine.prepare
+
+    def slowly(engine: WarpEngine, *args: Any, **options: Any) -> Any:
+        threading.Event().wait(1.5)
+        return prepare(engine, *args, **options)
+
+    monkeypatch.setattr(WarpEngine, "prepare", slowly)
+    monkeypatch.setattr(session, "SILENCE_S", 0.6)
+    with studio(behind=one.host) if is_behind else contextlib.nullcontext(one) as front:
+        link = Link(front.known())
+        link.start()
+        until(lambda: link.is_up)
+        assert link.wait_ready(link.offer(parcel), 60)
+        link.close()
+        until(lambda: sum("frames" in line for line in one.lines) == 2)
+    assert "too slow" not in " ".join(one.lines + front.lines)
+
+
 def test_only_so_many_strangers_at_a_time(one: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "MOST_STRANGERS", 3)
     strangers = [socket.create_connection(("127.0.0.1", one.host.address.port)) for _ in range(3)]
