@@ -47,6 +47,8 @@ SEAT_S = 3.0  # for a replica to answer; longer, and there is none
 _LOOK_S = 1.0  # how long the number of replicas is believed
 _HEALTH_S = 2.0
 _NAME = "Replica"
+# Ray's workers begin at niceness 15, where two ordinary busy processes leave them hardly any time.
+_AS_A_PROGRAM = {"runtime_env": {"env_vars": {"RAY_worker_niceness": "0"}}}
 
 
 @dataclass(frozen=True)
@@ -186,15 +188,15 @@ class RaySeats:
             waiting.shutdown(wait=False)
         return claim, KnownHost(Address.parse(address), self._terms.token, fingerprint)
 
-    def _shares(self, config: EngineConfig) -> tuple[dict[str, float], int]:
+    def _shares(self, config: EngineConfig) -> tuple[dict[str, Any], int]:
         """Return what a replica asks of the cluster, and how many of them fit."""
         there = self._ray.cluster_resources()
         cards = int(there.get("GPU", 0))
         if config.render == "graphics" and cards:
-            return {"num_cpus": 1, "num_gpus": 1}, cards
-        return {"num_cpus": 1}, max(1, int(there.get("CPU", 0)) - 1)
+            return {"num_cpus": 1, "num_gpus": 1, **_AS_A_PROGRAM}, cards
+        return {"num_cpus": 1, **_AS_A_PROGRAM}, max(1, int(there.get("CPU", 0)) - 1)
 
-    def _measured(self, terms: Terms, share: dict[str, float]) -> tuple[float, float]:
+    def _measured(self, terms: Terms, share: dict[str, Any]) -> tuple[float, float]:
         """Return what a frame costs where a replica will be, in ms of the processor and of a chip."""
         task = self._ray.remote(max_calls=1)(_measure_there).options(**share)
         try:

@@ -111,6 +111,7 @@ def replicas() -> set[int]:
 
 def test_one_too_many_is_refused_and_a_replica_that_dies_is_replaced(front: Front) -> None:
     until(lambda: front.seats.count() == 2)
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in replicas()} == {os.getpriority(os.PRIO_PROCESS, 0)}
     with front.client() as one, front.client() as other:
         here = WarpEngine()
         here.show(here.prepare(portrait()))
