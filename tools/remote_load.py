@@ -102,11 +102,11 @@ def known(port: int) -> KnownHost:
     return KnownHost(Address("127.0.0.1", port), TOKEN)
 
 
-def read_avatar() -> Portrait:
+def read_avatar(side_px: int = SIDE_PX) -> Portrait:
     """Return the built-in portrait at the drawn size."""
     with contextlib.closing(open_tracker()) as tracker:
         source = read_portrait(Library().likeness(AVATAR), tracker)
-    rgb, face = resized(source.rgb, source.faces[0], SIDE_PX)
+    rgb, face = resized(source.rgb, source.faces[0], side_px)
     return Portrait(rgb, face)
 
 
