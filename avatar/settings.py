@@ -170,8 +170,9 @@ class CanvasSettings:
         return red, green, blue
 
     def place(self, avatar: str) -> Place:
-        """Return the place of an avatar. Raises: ValueError: its entry is invalid."""
-        entry = self.places.get(avatar)
+        """Return the place of an avatar, in whichever case its name is written. Raises: ValueError: it is invalid."""
+        entries = (entry for name, entry in self.places.items() if name.casefold() == avatar.casefold())
+        entry = self.places.get(avatar, next(entries, None))
         if entry is None:
             return Place()
         if not (isinstance(entry, list) and len(entry) == 3 and all(_is_number(each) for each in entry)):
@@ -182,7 +183,7 @@ class CanvasSettings:
 
     def with_place(self, avatar: str, place: Place) -> CanvasSettings:
         """Return the same canvas with another place of an avatar; the default place is not stored."""
-        others = {name: entry for name, entry in self.places.items() if name != avatar}
+        others = {name: entry for name, entry in self.places.items() if name.casefold() != avatar.casefold()}
         own = {} if place == Place() else {avatar: [place.zoom, place.right, place.down]}
         return dataclasses.replace(self, places=others | own)
 

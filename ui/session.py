@@ -174,8 +174,8 @@ class Session(QObject):
     def rename_place(self, old: str, new: str) -> None:
         """Keep the place of an avatar that has another name now."""
         canvas = self.settings.canvas
-        if old in canvas.places:
-            moved = canvas.with_place(new, canvas.place(old)).with_place(old, Place())
+        if canvas.place(old) != Place():
+            moved = canvas.with_place(old, Place()).with_place(new, canvas.place(old))
             self.change("canvas", places=moved.places)
 
     def prepare_ahead(self, names: list[str]) -> None:

@@ -76,6 +76,19 @@ def test_the_wheel_zooms_about_the_pointer(shown: Desk) -> None:
     assert place_of(shown).zoom == 0.25
 
 
+def test_the_first_avatar_keeps_its_place_however_its_name_is_written(shown: Desk) -> None:
+    assert shown.session.settings.avatar == "astronaut", "as it is at the first start"
+    turn_wheel(shown, shown.window.stage.avatar.canvas_rect().center(), 3)
+    put = place_of(shown)
+    shown.press(Qt.Key_2)
+    shown.press(Qt.Key_1)
+    assert shown.session.settings.avatar == "Astronaut" and place_of(shown) == put != Place()
+    shown.session.rename_place("Astronaut", "ASTRONAUT")
+    assert place_of(shown) == put and len(shown.session.settings.canvas.places) == 1
+    shown.press(Qt.Key_0, Qt.AltModifier)
+    assert shown.session.settings.canvas.places == {}
+
+
 def test_keys_move_zoom_and_reset(shown: Desk) -> None:
     shown.press(Qt.Key_Right, Qt.AltModifier)
     shown.press(Qt.Key_Up, Qt.AltModifier)

@@ -9,7 +9,7 @@ from PyQt5.QtWidgets import QColorDialog, QFileDialog, QPushButton, QWidget
 
 from avatar.errors import AvatarError
 from avatar.images.load import SUFFIXES, load_image
-from avatar.settings import Settings
+from avatar.settings import Place, Settings
 from ui.actions import Actions
 from ui.background import Lane
 from ui.look.language import tr
@@ -65,7 +65,7 @@ class FrameSection(Section):
         """Show the settings."""
         canvas = settings.canvas
         self.fit.set_value(canvas.fit)
-        self.reset.setEnabled(settings.avatar in canvas.places)
+        self.reset.setEnabled(canvas.place(settings.avatar) != Place())
         self.background.set_value(canvas.background)
         self.colour.setVisible(canvas.background == "colour")
         swatch = QPixmap(SWATCH_PX, SWATCH_PX)
