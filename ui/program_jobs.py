@@ -60,6 +60,7 @@ class ProgramJobs(QObject):
         dialog = DoctorDialog(self._services, self._slow, self._window)
         dialog.model_asked.connect(lambda name: self.fetch_model(name, dialog))
         dialog.exec_()
+        dialog.give_up()
         if dialog.wanted_action:
             actions[dialog.wanted_action].trigger()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,10 +45,10 @@ def _open_microphone(name: str, monitor: SoundMonitor) -> SoundSource:
     return Microphone(name or None, monitor=monitor)
 
 
-def _doctor_report() -> Report:
+def _doctor_report(unwanted: threading.Event) -> Report:
     from ui.dialogs.doctor_report import report
 
-    return report()
+    return report(unwanted)
 
 
 def _known_hosts() -> dict[str, KnownHost]:
@@ -84,7 +85,7 @@ class Services:
     pull_model: Callable[[str, Progress], Path] = weights.pull
     import_model: Callable[[str, Path], Path] = weights.import_file
     count_viewers: Callable[[], int] = v4l2.count_viewers
-    doctor_report: Callable[[], Report] = _doctor_report
+    doctor_report: Callable[[threading.Event], Report] = _doctor_report  # until the event is set
     known_hosts: Callable[[], dict[str, KnownHost]] = _known_hosts
     look_at_host: Callable[[Address], str] = _look_at_host  # its fingerprint; empty: none, on this machine
     join_host: Callable[[Address, str, str, bool], str] = _join_host  # token, fingerprint, keep; asks and remembers it

@@ -132,7 +132,7 @@ class GatedServices:
         return Services(
             list_microphones=self._list_microphones, open_microphone=self._open_microphone,
             list_cameras=self._list_cameras, list_models=lambda: self.states, pull_model=self._pull,
-            import_model=lambda name, path: path, doctor_report=lambda: self.report,
+            import_model=lambda name, path: path, doctor_report=lambda unwanted: self.report,
             list_virtual_cameras=lambda: self.virtual_cameras, count_viewers=lambda: self.viewers,
             engines=("warp", "fomm"),
         )  # fmt: skip

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import gc
+import sys
 import weakref
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes_ui import Desk
-from PyQt5.QtCore import QRect, Qt
+from PyQt5.QtCore import QRect, Qt, QTimer
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtTest import QTest
 from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton, QToolButton
 
 from avatar.settings import MotionSettings, Settings, WindowSettings, load_settings, save_settings
+from ui.dialogs import doctor_report
 from ui.dialogs.doctor import DoctorDialog
 from ui.dialogs.key_sheet import KeySheet
 from ui.dialogs.marks_editor import MarksDialog
@@ -120,6 +123,20 @@ def test_the_doctor_s_report_is_copied(desk: Desk) -> None:
     desk.until(dialog.copy.isEnabled)
     dialog.copy.click()
     assert "ok       python: Python is fine." in QApplication.clipboard().text()
+
+
+def test_closing_the_doctor_ends_its_checks(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    monkeypatch.setattr(doctor_report, "own_command", lambda name: asleep)
+    jobs = desk.window.program_jobs
+    monkeypatch.setattr(
+        jobs, "_services", replace(desk.services.services(), doctor_report=doctor_report.report)
+    )  # fmt: skip
+    QTimer.singleShot(400, lambda: QApplication.activeModalWidget().close())
+    jobs.show_doctor(desk.window.actions_)
+    answers: list[int] = []
+    desk.app.slow.run(lambda: 1, answers.append)
+    desk.until(lambda: answers)  # what waits behind the checks, as a list of microphones does
 
 
 def test_settings_go_out_and_come_in(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

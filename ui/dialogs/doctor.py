@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 
 from PyQt5.QtCore import Qt, pyqtSignal
@@ -47,6 +48,7 @@ class DoctorDialog(QDialog):
     def __init__(self, services: Services, lane: Lane, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._services, self._lane = services, lane
+        self._unwanted = threading.Event()
         self._text = ""
         self.wanted_action = ""  # an action of the window that the user asked for, after the dialog
         self.setWindowTitle(tr("System check"))
@@ -93,7 +95,11 @@ class DoctorDialog(QDialog):
         self.copy.setEnabled(False)
         self.summary.setText(tr("Checking. This opens the cameras for a moment and takes a few seconds…"))
         self.list.setWidget(QWidget())
-        self._lane.run(self._services.doctor_report, self._show, self._failed)
+        self._lane.run(partial(self._services.doctor_report, self._unwanted), self._show, self._failed)
+
+    def give_up(self) -> None:
+        """End checks that still run: they keep the lane, and the end of the program, waiting."""
+        self._unwanted.set()
 
     def _show(self, report: Report) -> None:
         self._text = report.text()

@@ -6,9 +6,11 @@ window.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import subprocess
+import threading
 from dataclasses import dataclass
 
 from PyQt5.QtCore import PYQT_VERSION_STR, QT_VERSION_STR
@@ -22,6 +24,7 @@ from avatar.system.message import Message, from_plain
 from avatar.system.program import own_command
 
 TIMEOUT_S = 120.0
+LOOK_S = 0.1  # between two looks at whether somebody still waits
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,41 @@ def read_report(printed: str) -> Report:
     )
 
 
-def report() -> Report:
+def report(unwanted: threading.Event) -> Report:
     """Run the checks of this machine.
 
+    Args:
+        unwanted: set when nobody waits for them any more, which ends them: without results.
     Raises:
         AvatarError: the checks did not finish, or printed nothing that can be read.
     """
-    command = [*own_command("doctor"), "--json"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, stdin=subprocess.DEVNULL
-        )
+        printed, complaints = _run([*own_command("doctor"), "--json"], unwanted)
     except (OSError, subprocess.TimeoutExpired) as error:
         remedy = "Unplug cameras and other devices one at a time and run it again: one of them does not answer."
         raise AvatarError(Message("The check did not finish: {error}.", error=error), remedy=remedy) from error
+    if unwanted.is_set():
+        return Report(())
     try:
-        return read_report(done.stdout)
+        return read_report(printed)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise AvatarError("The check failed.", remedy=discreet(done.stderr.strip()[-500:])) from error
+        raise AvatarError("The check failed.", remedy=discreet(complaints.strip()[-500:])) from error
+
+
+def _run(command: list[str], unwanted: threading.Event) -> tuple[str, str]:
+    """Run a program and return what it wrote to its output and as errors.
+
+    Raises:
+        OSError: it cannot be run.
+        subprocess.TimeoutExpired: it takes longer than TIMEOUT_S.
+    """
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, stdin=subprocess.DEVNULL, text=True) as process:
+        for _ in range(round(TIMEOUT_S / LOOK_S)):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=LOOK_S)
+            if unwanted.is_set():
+                process.kill()
+                return process.communicate()
+        process.kill()
+        raise subprocess.TimeoutExpired(command, TIMEOUT_S)
