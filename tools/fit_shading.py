@@ -8,7 +8,7 @@ of smile, through the origin and with a ridge, for smiles that come and that go.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,13 @@ import numpy as np
 
 from avatar.cv import cv2
 from avatar.engines.warp.portrait import WarpPortrait
+from avatar.engines.warp.scene import Scene
 from avatar.engines.warp.shading import COLUMNS, LEFT, ROWS, STEP, TOP, mean_face_positions
 from avatar.frames import FloatArray, RgbImage
 from avatar.images.load import load_image
 from avatar.motion.expression import Expression, transfer
-from avatar.motion.head import head_motion
-from avatar.tracking import Face, FaceTracker, find_faces, open_tracker
+from avatar.motion.head import HeadMotion, head_motion
+from avatar.tracking import Face, find_faces, open_tracker
 from avatar.tracking.canonical import canonical_face
 from avatar.tracking.regions import CHEEKS, EYES, FACE_OVAL, LOWER_LIP, MOUTH_CORNERS, UPPER_LIP
 from tools.evaluate.pairs import STATES, people_in
@@ -35,8 +36,40 @@ GRID_PX = 8  # of the portrait, in which the mapping to the mean face is exact
 
 
 @dataclass(frozen=True, eq=False)
+class Pair:
+    """One photograph, prepared to be drawn as another of the same person."""
+
+    towards: str  # the state of the other
+    rgb: RgbImage  # (H, W, 3)
+    face: Face
+    truth_rgb: RgbImage  # (H, W, 3), the other
+    truth: Face
+    prepared: WarpPortrait
+    displacement: FloatArray  # (478, 3) of the landmarks, canonical frame
+    motion: HeadMotion
+
+    @staticmethod
+    def of(rgb: RgbImage, face: Face, truth_rgb: RgbImage, truth: Face, towards: str) -> Pair:
+        """Prepare a photograph (H, W, 3) with a face to be drawn as another one."""
+        source, driving = Expression.of(face), Expression.of(truth)
+        prepared = WarpPortrait.of(rgb, face)
+        motion = prepared.deformation.relief.bounded(head_motion(face, face, truth))
+        moved = transfer(source, source, driving) - source.shape
+        return Pair(towards, rgb, face, truth_rgb, truth, prepared, moved, motion)
+
+    def drawn(self, *, creep: bool = True) -> tuple[Scene, RgbImage]:
+        """Draw it as the other, without shading; return what the frame shows, and the frame (H, W, 3)."""
+        pose = self.face.pose
+        expression_px = np.asarray(self.displacement * np.float32(pose.scale_px) @ pose.rotation.T, np.float32)
+        scene = self.prepared.scene(expression_px, self.motion, creep=creep)
+        frame = self.prepared.layers.compose(scene.look_up)
+        self.prepared.layers.openings.draw(frame, scene, shaded=False)
+        return scene, frame
+
+
+@dataclass(frozen=True, eq=False)
 class Change:
-    """One photograph drawn as another, and what light alone would have to add."""
+    """Change that light alone would have to make to one photograph drawn as another."""
 
     towards: str
     displacement: FloatArray  # (N, 3) of POINTS, canonical frame
@@ -44,36 +77,30 @@ class Change:
     seen: FloatArray  # (ROWS, COLUMNS) bool as float
 
 
-def changes(folder: Path, people: Sequence[str], tracker: FaceTracker) -> Iterator[Change]:
-    """Draw every person in both directions and yield what is left."""
+def pairs(folder: Path, people: Sequence[str]) -> Iterator[Pair]:
+    """Prepare every person in both directions; photographs without a face are left out."""
+    tracker = open_tracker()
     for person in people:
         images = {state: load_image(folder / f"{person}_{state}.jpg") for state in STATES}
         faces = {state: next(iter(find_faces(image, tracker)), None) for state, image in images.items()}
         for away, towards in (STATES, STATES[::-1]):
             portrait, truth = faces[away], faces[towards]
             if portrait is not None and truth is not None:
-                yield change(images[away], portrait, images[towards], truth, towards)
+                yield Pair.of(images[away], portrait, images[towards], truth, towards)
+    tracker.close()
 
 
-def change(rgb: RgbImage, face: Face, truth_rgb: RgbImage, truth: Face, towards: str) -> Change:
+def change(pair: Pair) -> Change:
     """Draw one photograph as the other, without shading, and compare."""
-    source, driving = Expression.of(face), Expression.of(truth)
-    moved = transfer(source, source, driving) - source.shape
-    expression_px = np.asarray(moved * np.float32(face.pose.scale_px) @ face.pose.rotation.T, np.float32)
-    prepared = WarpPortrait.of(rgb, face)
-    motion = prepared.deformation.relief.bounded(head_motion(face, face, truth))
-    scene = prepared.scene(expression_px, motion)
-    drawn = prepared.layers.compose(scene.look_up)
-    prepared.layers.openings.draw(drawn, scene, shaded=False)
-
-    sigma = BLUR * face.pose.scale_px
+    scene, drawn = pair.drawn()
+    sigma = BLUR * pair.face.pose.scale_px
     before, after = (
-        np.log(cv2.GaussianBlur(each.astype(np.float32), (0, 0), sigma) + OFFSET) for each in (drawn, truth_rgb)
+        np.log(cv2.GaussianBlur(each.astype(np.float32), (0, 0), sigma) + OFFSET) for each in (drawn, pair.truth_rgb)
     )
-    counts = _skin(scene.target, truth.landmarks, rgb.shape)
-    at = _on_mean_face(face.landmarks, scene.look_up.pixels(1))
+    counts = _skin(scene.target, pair.truth.landmarks, drawn.shape)
+    at = _on_mean_face(pair.face.landmarks, scene.look_up.pixels(1))
     gains, seen = _gathered(np.clip(after - before, -MOST, MOST), at, counts)
-    return Change(towards, moved[POINTS], gains, seen)
+    return Change(pair.towards, pair.displacement[POINTS], gains, seen)
 
 
 def fit(found: Sequence[Change]) -> dict[str, np.ndarray]:
@@ -99,16 +126,19 @@ def _skin(target: FloatArray, truth: FloatArray, shape: tuple[int, ...]) -> np.n
     """Return the (H, W) mask of the face without eyes and the inside of the mouth, as drawn and in truth."""
     mask = np.zeros(shape[:2], np.uint8)
     cv2.fillConvexPoly(mask, cv2.convexHull(np.rint(target[FACE_OVAL, :2]).astype(np.int32)), 1)
-    mask = cv2.erode(mask, np.ones((7, 7), np.uint8))
-    holes = np.zeros_like(mask)
+    return np.asarray((cv2.erode(mask, np.ones((7, 7), np.uint8)) > 0) & ~openings(target, truth, shape))
+
+
+def openings(target: FloatArray, truth: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the (H, W) mask of eyes and the inside of the mouth, by (478, 3) landmarks as drawn and in truth."""
+    holes = np.zeros(shape[:2], np.uint8)
     for landmarks in (target, truth):
         lips = np.concatenate([UPPER_LIP[3], LOWER_LIP[3][::-1]])
         gap_px = float(np.linalg.norm(landmarks[UPPER_LIP[3][4], :2] - landmarks[LOWER_LIP[3][4], :2]))
         outlines = [eye.contour for eye in EYES] + ([lips] if gap_px > 2 else [])
         for outline in outlines:
             cv2.fillPoly(holes, [np.rint(landmarks[outline, :2]).astype(np.int32)], 1)
-    mask[cv2.dilate(holes, np.ones((3, 3), np.uint8)) > 0] = 0
-    return np.asarray(mask > 0)
+    return np.asarray(cv2.dilate(holes, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _on_mean_face(landmarks: FloatArray, positions: FloatArray) -> FloatArray:
@@ -132,19 +162,22 @@ def _gathered(values: FloatArray, at: FloatArray, counts: np.ndarray) -> tuple[F
     return means.reshape(ROWS, COLUMNS, 3).astype(np.float32), (count > 0).reshape(ROWS, COLUMNS).astype(np.float32)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write models/smile-shading.safetensors."""
+def run(fitted: Callable[[Iterable[Pair]], dict[str, np.ndarray]], out: str, arguments: Sequence[str] | None) -> None:
+    """Fit to the people that the command line names, and write the result; `out`: its name without one there."""
     from safetensors.numpy import save_file
 
-    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser = argparse.ArgumentParser(description=f"Write {out}.")
     parser.add_argument("folder", type=Path, help="of NAME_neutral.jpg and NAME_smiling.jpg")
     parser.add_argument("--people", choices=("all", "tune", "report"), default="tune", help="which of them, by name")
-    parser.add_argument("--out", type=Path, default=Path("models/smile-shading.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path(out))
     options = parser.parse_args(arguments)
-    tracker = open_tracker()
-    found = list(changes(options.folder, people_in(options.folder, options.people), tracker))
-    tracker.close()
-    save_file(fit(found), options.out, metadata={"people": str(len(found) // 2)})
+    people = people_in(options.folder, options.people)
+    save_file(fitted(pairs(options.folder, people)), options.out, metadata={"people": str(len(people))})
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Write models/smile-shading.safetensors."""
+    run(lambda found: fit([change(pair) for pair in found]), "models/smile-shading.safetensors", arguments)
 
 
 if __name__ == "__main__":

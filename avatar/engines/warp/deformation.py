@@ -11,6 +11,7 @@ import numpy.typing as npt
 from avatar.cv import cv2
 from avatar.engines.base import Checkpoint, go_on
 from avatar.engines.warp.beyond import Edges
+from avatar.engines.warp.creep import Creep
 from avatar.engines.warp.grid import Grid, give_way_below, invert, keep_from_folding
 from avatar.engines.warp.look_up import Box, CellMap, FaceLookUp, LookUp
 from avatar.engines.warp.relief import MESH_POINTS, Relief
@@ -74,6 +75,7 @@ class Deformation:
         lower_lids = np.concatenate([eye.lower for eye in EYES])
         left_out = [np.concatenate([lower_lids, UPPER_LIP_POINTS]), np.concatenate([upper_lids, LOWER_LIP_POINTS])]
         self._spread = self._expression(left_out)
+        self._creep = Creep(face)
         checkpoint()
         depths = self._depths(self._coarse, self._fine)
         self.relief = self.relief.held(edges())
@@ -96,20 +98,26 @@ class Deformation:
         turned += motion.shift_px
         return np.asarray(placed + self._landmark_share[:, None] * (turned - placed), np.float32)
 
-    def backward_map(self, expression_px: FloatArray, motion: HeadMotion, target: FloatArray) -> LookUp:
+    def backward_map(
+        self, expression_px: FloatArray, motion: HeadMotion, target: FloatArray, *, creep: bool = True
+    ) -> LookUp:
         """Compute the backward map from output pixels to the portrait.
 
         Args:
             expression_px: (478, 3) displacements of the landmarks in the portrait's own pose, pixels.
             motion: the head motion, relative to the portrait's own pose.
             target: (478, 3), from `landmarks`.
+            creep: False keeps lips and skin to the landmarks.
         """
         image = Box(0, 0, self.width_px, self.height_px)
         moved = self._moved(self._background_sheet, self._coarse, np.zeros((1, 3), np.float32), motion)
         coarse = invert(self._coarse, moved, self._coarse)
         whole = CellMap(image, self._coarse_step, coarse)
 
-        outside, inside = self._spread.interpolate(expression_px[:MESH_POINTS])
+        displaced = expression_px[:MESH_POINTS]
+        if creep:
+            displaced = displaced + self._creep.of(expression_px)
+        outside, inside = self._spread.interpolate(displaced)
         around = self._moved(self._face_sheet, self._fine, outside, motion, self._eyelids)
         middle = self._moved(self._face_sheet, self._fine, inside, motion)
         rim = np.concatenate([around[[0, -1]].reshape(-1, 2), around[:, [0, -1]].reshape(-1, 2)])  # nothing folds

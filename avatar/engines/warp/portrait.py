@@ -61,13 +61,14 @@ class WarpPortrait:
             deformation = Deformation(face, size_px, edges.result, checkpoint)
             return WarpPortrait(deformation, layers.result())
 
-    def scene(self, expression_px: FloatArray, motion: HeadMotion) -> Scene:
+    def scene(self, expression_px: FloatArray, motion: HeadMotion, *, creep: bool = True) -> Scene:
         """Compute what to draw.
 
         Args:
             expression_px: (478, 3) displacements of the landmarks in the portrait's own pose, pixels.
             motion: the head motion, relative to the portrait's own pose.
+            creep: False keeps lips and skin to the landmarks.
         """
         target = self.deformation.landmarks(expression_px, motion)
-        look_up = self.deformation.backward_map(expression_px, motion, target)
+        look_up = self.deformation.backward_map(expression_px, motion, target, creep=creep)
         return Scene(look_up, target, expression_px, np.float32(motion.zoom) * motion.rotation)

@@ -52,6 +52,17 @@ class SmileFields:
             np.float32,
         )
 
+    def of_portrait(self, face: Face, expression_px: FloatArray) -> FloatArray:
+        """Return (2,) units of smile, limited to what is trusted: a portrait's smile relaxes no further than it is.
+
+        Args:
+            face: of the portrait.
+            expression_px: (478, 3) displacements of its landmarks in its own pose, pixels.
+        """
+        own = np.clip(face.blendshapes[_SMILES] / OWN_SMILE, 0, MOST)
+        moved = expression_px @ face.pose.rotation / np.float32(face.pose.scale_px)
+        return np.asarray(np.clip(self.amounts(moved), -own, MOST), np.float32)
+
 
 @functools.cache
 def smile_fields() -> SmileFields:
@@ -81,6 +92,12 @@ def mean_face_positions(landmarks: FloatArray, queries: FloatArray) -> FloatArra
     return thin_plate_values(landmarks[:MESH_POINTS, :2], mean, queries, stiffness=1e-4)
 
 
+def smile_sides(across: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the weights (...) of the right and the left amount of smile at positions (...) across the mean face."""
+    left = np.clip(across / ACROSS + 0.5, 0, 1)
+    return 1 - left, left
+
+
 class SmileShading:
     """The shading of one portrait's smile."""
 
@@ -92,15 +109,13 @@ class SmileShading:
             colour: [0, 1], 0 for a grey image, which takes no colour.
             weight: [0, 1], of the shading: 0 for a drawing in flat colours.
         """
-        fields, self._pose = smile_fields(), face.pose
-        self._own = np.clip(face.blendshapes[_SMILES] / OWN_SMILE, 0, MOST)  # a smile relaxes no further than it is
+        fields, self._face = smile_fields(), face
         self._step = max(1.0, float(face.pose.scale_px) * STEP)  # pixels of the portrait
         oval = face.landmarks[FACE_OVAL, :2]
         self._origin = oval.min(axis=0) - self._step
         columns, rows = (np.ceil(np.ptp(oval, axis=0) / self._step).astype(int) + 3).tolist()
         at = self._on_mean_face(face.landmarks, columns, rows)
-        left = np.clip(at[..., :1] / ACROSS + 0.5, 0, 1)
-        sides = (weight * (1 - left), weight * left)
+        sides = [weight * side for side in smile_sides(at[..., :1])]
         self._smiling, self._relaxing = (
             tuple(_muted(_sampled(field, at), colour) * side for side in sides)
             for field in (fields.smiling, fields.relaxing)
@@ -130,8 +145,7 @@ class SmileShading:
             canvas: (H, W, 3) uint8, before eyes and mouth are drawn.
             scene: what the frame shows.
         """
-        moved = scene.expression_px @ self._pose.rotation / np.float32(self._pose.scale_px)
-        amounts = np.clip(smile_fields().amounts(moved), -self._own, MOST)
+        amounts = smile_fields().of_portrait(self._face, scene.expression_px)
         if scene.look_up.face is None or np.abs(amounts).max() < LEAST:
             return
         height, width = canvas.shape[:2]
