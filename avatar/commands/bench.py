@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,7 @@ def _pieces(frames: int) -> PiecesReport:
 
 
 def _warp(device: str, frames: int) -> BenchReport:
+    from avatar.engines.warp.graphics.choice import open_this_chip
     from avatar.offline.bench import run_bench
     from avatar.reports.progress import ProgressBar
     from avatar.system.devices import check_device_name, require_processor
@@ -104,7 +106,8 @@ def _warp(device: str, frames: int) -> BenchReport:
     check_device_name(device)
     require_processor(device)
     with ProgressBar("Measuring", None, "frames") as bar:
-        return run_bench(frames=frames, progress=bar.update)
+        open_chip = functools.partial(open_this_chip, accept_software=False)
+        return run_bench(frames=frames, progress=bar.update, open_chip=open_chip)
 
 
 def _networks(engine: str, device: str, frames: int | None, file: Path | None) -> SpeedReport:

@@ -31,6 +31,8 @@ from avatar.tracking.face import Face
 
 if TYPE_CHECKING:
     from avatar.engines.warp.engine import WarpEngine
+    from avatar.engines.warp.graphics.choice import OpenChip
+    from avatar.offline.bench_chip import BenchPicture, ChipResult
 
 SIZES = (("512x512", 512, 512), ("720p", 1280, 720), ("1080p", 1920, 1080))
 STAGES = ("tracking", "motion", "drawing", "encode")
@@ -75,6 +77,7 @@ class BenchReport:
     machine: dict[str, Any]
     frames: int  # number of counted frames per size
     sizes: tuple[SizeResult, ...]
+    chip: ChipResult | None = None  # None: not looked for
 
     def as_json(self) -> dict[str, Any]:
         """Convert the report to JSON values."""
@@ -96,6 +99,8 @@ class BenchReport:
         ]
         cores = f"{self.machine['cores']} cores, {self.machine['threads']} threads"
         lines.append(f"{self.machine['cpu']}; {cores}; {facts}")
+        if self.chip is not None:
+            lines.append(self.chip.sentence())
         if busy is not None and busy > 0.5 * self.machine["cores"]:
             lines.append(f"The machine was busy already (load {busy:.1f}), so these times are too long.")
         return "\n".join(lines)
@@ -124,6 +129,7 @@ def run_bench(
     frames: int = 90,
     sizes: tuple[tuple[str, int, int], ...] = SIZES,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    open_chip: Callable[[], OpenChip] | None = None,
 ) -> BenchReport:
     """Measure every size one after the other.
 
@@ -131,6 +137,7 @@ def run_bench(
         frames: number of counted frames per size.
         sizes: (name, width, height) of the drawn and of the tracked frames.
         progress: called with the number of frames done and the total.
+        open_chip: opens the graphics chip to measure drawing on it too, or raises NoChipError; None: do not.
     Raises:
         LibraryError: the built-in portrait is missing.
         WeightsError: the face model is missing.
@@ -139,7 +146,12 @@ def run_bench(
     total = len(sizes) * (frames + WARM_UP)
     done = itertools.count(1)
     results = [_run_size(*size, frames, lambda: progress(next(done), total)) for size in sizes]
-    return BenchReport(machine, frames, tuple(results))
+    chip = None
+    if open_chip is not None:
+        from avatar.offline.bench_chip import measure_chip
+
+        chip = measure_chip(open_chip, [_picture(*size, frames) for size in sizes])
+    return BenchReport(machine, frames, tuple(results), chip)
 
 
 def bench_portrait(width_px: int, height_px: int) -> RgbImage:
@@ -217,6 +229,20 @@ def _run_size(name: str, width_px: int, height_px: int, frames: int, progress: C
                 write(drawn, float(time_s))
             progress()
     return _sum_up(name, width_px, height_px, prepare_ms, clock)
+
+
+def _picture(name: str, width_px: int, height_px: int, frames: int) -> BenchPicture:
+    """Gather what is drawn on the chip at one size: the same as on the processor."""
+    from avatar.motion.idle import load_idle
+    from avatar.motion.reference import choose_reference
+    from avatar.offline.bench_chip import BenchPicture
+    from avatar.tracking import open_tracker
+
+    portrait, idle = bench_portrait(width_px, height_px), load_idle()
+    with contextlib.closing(open_tracker()) as tracker:
+        source = tracker.detect(portrait)[0]
+    faces = [idle.face(number % len(idle)) for number in range(frames + WARM_UP)]
+    return BenchPicture(name, portrait, source, idle.face(choose_reference(idle, source)), faces)
 
 
 def _sum_up(name: str, width_px: int, height_px: int, prepare_ms: float, clock: _Clock) -> SizeResult:

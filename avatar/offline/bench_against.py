@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Comparison:
     now: Copy
     machine: Mapping[str, Any]
     loads: tuple[float, ...]  # average load before each run; empty where the system does not tell
+    chip: Mapping[str, Any] = field(default_factory=dict)  # drawing on a chip now, as `ChipResult`; empty: not told
 
     def as_json(self) -> dict[str, Any]:
         """Return plain numbers for a JSON file."""
@@ -54,7 +55,13 @@ class Comparison:
             copy.name: {"rounds": list(copy.rounds), "processor_s": list(copy.processor_s)}
             for copy in (self.before, self.now)
         }
-        return {"copies": copies, "ratios": self.ratios(), "machine": dict(self.machine), "loads": list(self.loads)}
+        return {
+            "copies": copies,
+            "ratios": self.ratios(),
+            "machine": dict(self.machine),
+            "loads": list(self.loads),
+            "chip": dict(self.chip),
+        }
 
     def ratios(self) -> dict[str, dict[str, float]]:
         """Return the ratio of the times, now to before, by size and row: the median over the rounds."""
@@ -80,6 +87,8 @@ class Comparison:
                 digits = 0 if row == ROWS[-1] else 1
                 cells.append(f"{then:.{digits}f} / {now:.{digits}f} ({ratios[size][row]:.2f} x)")
             lines.append(f"| {row} | " + " | ".join(cells) + " |")
+            if row == "drawing":
+                lines.append("| drawing on a chip, processor's part | " + " | ".join(map(self._on_chip, sizes)) + " |")
         facts = (
             f"{self.machine['cpu']}, {self.machine['cores']} cores; medians of {len(self.now.rounds)} rounds in turns"
         )
@@ -88,7 +97,14 @@ class Comparison:
         if self.now.processor_s:
             shares = [now / then for then, now in zip(self.before.processor_s, self.now.processor_s, strict=True)]
             facts += f"; processor time of a whole run {float(np.median(shares)):.2f} x"
+        name, why = self.chip.get("name"), self.chip.get("why")
+        if name or why:
+            facts += "; chip: " + ": ".join(filter(None, (name, str(why).rstrip("."))))
         return "\n".join([*lines, "", facts + "."])
+
+    def _on_chip(self, size: str) -> str:
+        times = self.chip.get("sizes", {}).get(size)
+        return f"{times['drawing_ms']:.1f}, {times['processor_ms']:.1f}" if times else "none"
 
 
 def compare(
@@ -115,6 +131,7 @@ def compare(
     times: tuple[list[Times], list[Times]] = ([], [])
     seconds: tuple[list[float], list[float]] = ([], [])
     machine: Mapping[str, Any] = {}
+    chip: Mapping[str, Any] = {}
     loads = []
     for number in range(rounds):
         for which in (0, 1) if number % 2 == 0 else (1, 0):  # a load that rises slows down both alike
@@ -126,13 +143,14 @@ def compare(
             after = os.times()
             times[which].append(_medians(found))
             seconds[which].append(sum(after[2:4]) - sum(before[2:4]))
-            machine = found["machine"] if which == 1 else machine
+            if which == 1:
+                machine, chip = found["machine"], found.get("chip") or {}
     told = all(seconds[0]) and all(seconds[1])  # Windows does not
     copies = [
         Copy(name, tuple(each), tuple(spent) if told else ())
         for name, each, spent in zip(names, times, seconds, strict=True)
     ]
-    return Comparison(copies[0], copies[1], machine, tuple(loads))
+    return Comparison(copies[0], copies[1], machine, tuple(loads), chip)
 
 
 def _bench(folder: Path, frames: int) -> dict[str, Any]:
