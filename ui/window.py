@@ -235,19 +235,25 @@ class MainWindow(QMainWindow):
             mirror=window.mirror_preview != settings.camera.mirror, landmarks=window.landmarks, ghost=window.ghost,
             crop_by_hand=not settings.crop.auto,
         )  # fmt: skip
-        if settings.camera.source == VOICE:
-            self.stage.camera.clear(tr("No camera. The avatar speaks as you do."))
-        elif not self.session.has_camera:
-            self.stage.camera.clear(tr("No camera. The avatar moves by itself."))
+        self._say_what_moves_it()
         self.strip.list.set_favourites(settings.favourites)
         self._mark_avatar(settings.avatar)
         self._show_status()
+
+    def _say_what_moves_it(self) -> None:
+        """Say in place of the camera's picture what moves the avatar, where there is no camera."""
+        voice = self.session.settings.camera.source == VOICE and not self.session.state.source_problem
+        if voice:
+            self.stage.camera.clear(tr("No camera. The avatar speaks as you do."))
+        elif not self.session.has_camera:
+            self.stage.camera.clear(tr("No camera. The avatar moves by itself."))
 
     def _show_state(self, state: LiveState) -> None:
         self.actions_["freeze"].setChecked(state.frozen)
         self.header.show_me.setChecked(state.passing)
         if not state.source and self.session.has_camera:
             self.stage.camera.clear(tr("Waiting for the camera…"))
+        self._say_what_moves_it()
         self.strip.list.set_preparing(state.preparing)
         if state.avatar != self._prepared_beside:
             self._prepare_beside(state.avatar)

@@ -8,6 +8,7 @@ from PyQt5.QtCore import QRectF
 from PyQt5.QtWidgets import QToolButton
 
 from avatar.errors import EngineError, OutputError
+from avatar.live.config import VOICE
 from avatar.live.events import (
     EngineFailed,
     EngineReady,
@@ -75,6 +76,21 @@ def test_one_cause_has_one_notice(desk: Desk) -> None:
     desk.pipeline.tell(FaceLost())
     desk.until(lambda: any("unplugged" in text for text in desk.notices()))
     assert len(desk.notices()) == 1
+
+
+def test_a_microphone_that_does_not_open_is_nowhere_said_to_be_opened_or_heard(desk: Desk) -> None:
+    window = desk.window
+    window.guide.begin()
+    desk.session.change("camera", source=VOICE)
+    notes = (window.panel.camera.status, window.guide.camera_status)
+    assert [note.text() for note in notes] == 2 * ["Opening the microphone…"]
+    assert "speaks as you do" in window.stage.camera.message
+    desk.pipeline.tell(SourceLost("The microphone is busy.", "Close the other program."))
+    desk.until(lambda: all("busy. Close the other" in note.text() for note in notes))
+    assert "moves by itself" in window.stage.camera.message
+    desk.pipeline.tell(SourceBack(VOICE, SourceFacts(0, 0, None)))
+    desk.until(lambda: all(note.text() == "The avatar speaks as you do." for note in notes))
+    assert "speaks as you do" in window.stage.camera.message
 
 
 def test_the_guide_says_why_there_is_no_camera(desk: Desk) -> None:

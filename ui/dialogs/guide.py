@@ -210,12 +210,13 @@ class Guide(QWidget):
             set_note(self.camera_status, tr("That is you in the corner, and your face is followed. Continue."), "Good")
         elif not idle and state.source:
             set_note(self.camera_status, tr("The camera works. Move so that your face is in the picture."))
-        elif not idle and state.source_problem:
+        elif state.source_problem:
             set_note(self.camera_status, state.source_problem, "Danger")
         elif not idle:
             set_note(self.camera_status, tr("Opening the camera…"))
         elif self._session.settings.camera.source == VOICE:
-            set_note(self.camera_status, tr("The avatar speaks as you do."), "Good" if state.source else "Muted")
+            speaks = tr("The avatar speaks as you do.")
+            set_note(self.camera_status, *((speaks, "Good") if state.source else (tr("Opening the microphone…"),)))
         elif self._cameras.cameras():
             set_note(self.camera_status, tr("Click the one that shows you."))
         else:

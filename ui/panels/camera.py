@@ -84,7 +84,6 @@ class CameraSection(Section):
         session.changed.connect(self.follow)
         session.state_changed.connect(self._show_state)
         self.follow(session.settings)
-        self._show_state(session.state)
 
     def look_for_cameras(self) -> None:
         """List the cameras in the background; the choices are updated afterwards."""
@@ -97,6 +96,7 @@ class CameraSection(Section):
         self._offer(settings.camera.source or IDLE)
         self._offer_modes(settings.camera)
         self.ghost.set_value(round(100 * settings.window.ghost))
+        self._show_state(self._session.state)
 
     def cameras(self) -> tuple[CameraInfo, ...]:
         """Return the cameras found by the last search."""
@@ -164,6 +164,9 @@ class CameraSection(Section):
     def _show_state(self, state: LiveState) -> None:
         source = self._session.settings.camera.source or IDLE
         self.speak.setVisible(source == IDLE and not self._cameras)
+        if source != IDLE and state.source_problem:
+            set_note(self.status, state.source_problem, "Danger")
+            return
         if source == VOICE:
             text = tr("The avatar speaks as you do.") if state.source else tr("Opening the microphone…")
         elif source == IDLE and not self._cameras:
