@@ -250,6 +250,8 @@ class VideoFile(DrivingVideo):
                 height=height,
                 limit=MAX_CLIP_PIXELS / 1e6,
             )
+        elif width * height == 0 and self._is_picture_by_name_alone():
+            raise _unsupported(self._path)
         elif width * height == 0:  # FFmpeg has the same limit
             what = Message(
                 "{name} is of no known size, or larger than {limit:.0f} megapixels.",
@@ -259,6 +261,20 @@ class VideoFile(DrivingVideo):
         else:
             return
         raise VideoError(what, remedy="Scale it down first: 1080 lines are plenty to follow a face.")
+
+    def _is_picture_by_name_alone(self) -> bool:
+        """Return whether FFmpeg took the ending of the file for its format, and there is no picture in it."""
+        from PIL import Image, UnidentifiedImageError
+
+        if self._container.format.name != "image2":
+            return False
+        try:
+            Image.open(self._path).close()
+        except UnidentifiedImageError:
+            return True
+        except (OSError, Image.DecompressionBombError):
+            pass
+        return False
 
     def _read_facts(self, first: VideoFrame) -> DrivingFacts:
         stream = self._stream
@@ -328,10 +344,14 @@ def _open_container(path: Path) -> InputContainer:
                 ),
                 remedy="Copy or download it again; if the recording was interrupted, a repair tool may help.",
             ) from error
-        raise VideoError(
-            Message("{name} is not a video in a supported format.", name=path.name),
-            remedy="Convert it to MP4, or name another file.",
-        ) from error
+        raise _unsupported(path) from error
+
+
+def _unsupported(path: Path) -> VideoError:
+    return VideoError(
+        Message("{name} is not a video in a supported format.", name=path.name),
+        remedy="Convert it to MP4, or name another file.",
+    )
 
 
 def _starts_like_mp4(path: Path) -> bool:

@@ -51,6 +51,12 @@ def corners(size: tuple[int, int] = (96, 64)) -> RgbImage:
     return picture
 
 
+def test_a_text_that_is_named_like_a_picture_is_no_video(tmp_path: Path) -> None:
+    path = tmp_path / "text.png"
+    path.write_text("hello")
+    assert refusal(path).what == "text.png is not a video in a supported format."
+
+
 def test_facts_and_times_of_an_ordinary_clip(tmp_path: Path) -> None:
     path = make_clip(tmp_path / "a.mp4", rate=30, sound="aac")
     with open_driving(path) as clip:
