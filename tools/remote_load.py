@@ -1,6 +1,6 @@
 """Measures drawing on a host: added latency, a bad network, and how many sessions a host holds.
 
-    python tools/remote_load.py latency              drawn here and over loopback, in alternation
+    python tools/remote_load.py latency              drawn here, over loopback and (--ray) on a cluster, in turns
     python tools/remote_load.py link --minutes 10    2 % loss and 50 ms jitter
     python tools/remote_load.py sessions             more and more clients, until they get less than 25 frames a second
 
@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ from avatar.remote.seats import OwnSeats
 from avatar.remote.trial import measure
 from avatar.settings import MotionSettings
 from avatar.tracking import open_tracker
+from avatar.tracking.face import Face
 from tools.slow_link import Quality, SlowLink
 
 TOKEN = "the-token-of-a-measurement"
@@ -111,42 +113,62 @@ def read_avatar(side_px: int = SIDE_PX) -> Portrait:
 
 
 def latency(motion: MotionTrack, seconds: float, ray: str | None) -> dict[str, Any]:
-    """Draw the same motion here and on a host, in alternation, at 15 frames a second each."""
-    portrait, here = read_avatar(), WarpEngine()
+    """Draw the same motion here, on a host and, if asked for, on a cluster, in turns, 10 to 15 frames a second each."""
+    portrait, here, local_ms = read_avatar(), WarpEngine(), list[float]()
     reference = Driving(face=motion.face(neutral_frame(motion)), frame_width_px=motion.width_px)
-    with running_host(4, ray) as (port, _, _):
-        there = RemoteEngine(Link(known(port)))
-        here.show(here.prepare(portrait))
-        there.show(there.prepare(portrait))
-        here.calibrate(reference)
-        there.calibrate(reference)
-        there.draw(Driving(face=motion.face(0), captured_ns=time.monotonic_ns()))
-        sent, began_s, index = there._link.sent_bytes, time.monotonic(), 0
-        local_ms, remote_ms, network_ms, host_ms = [], [], [], []
+    here.show(here.prepare(portrait))
+    here.calibrate(reference)
+    with contextlib.ExitStack() as stack:
+        ports = {"host": stack.enter_context(running_host(4))[0]}
+        if ray is not None:
+            ports["ray"] = stack.enter_context(running_host(4, ray))[0]
+        there = {name: _Distant(port, portrait, reference) for name, port in ports.items()}
+        began_s, index = time.monotonic(), 0
         while time.monotonic() - began_s < seconds:
             face, index = motion.face(index % len(motion)), index + 1
             start_ns = time.monotonic_ns()
             here.draw(Driving(face=face))
             local_ms.append((time.monotonic_ns() - start_ns) * 1e-6)
-            time.sleep(0.01)
-            start_ns = time.monotonic_ns()
-            there._ask(Driving(face=face, captured_ns=start_ns))
-            picture = there._link.newest(1.0)
-            while picture is not None and picture.captured_ns < start_ns:  # of the one before, which came too late
-                picture = there._link.newest(1.0)
-            if picture is not None:
-                remote_ms.append((time.monotonic_ns() - start_ns) * 1e-6)
-                network_ms.append(picture.network_ms)
-                host_ms.append(picture.host_ms)
-            time.sleep(0.03)
-        up_bytes = (there._link.sent_bytes - sent) / index
-        there.close()
-    return {
-        "frames": index, "answered": len(remote_ms), "local_ms": _middle(local_ms),
-        "remote_ms": _middle(remote_ms), "added_ms": round(_middle(remote_ms) - _middle(local_ms), 2),
-        "host_ms": _middle(host_ms), "network_ms": _middle(network_ms), "up_bytes_per_frame": round(up_bytes),
-        "up_kB_per_s_at_30": round(up_bytes * 30 / 1000, 1),
-    }  # fmt: skip
+            for each in there.values():
+                time.sleep(0.01)
+                each.ask(face)
+            time.sleep(0.02)
+        found = {name: each.result(_middle(local_ms)) for name, each in there.items()}
+    return {"frames": index, "local_ms": _middle(local_ms)} | found
+
+
+class _Distant:
+    """A host that is asked for single frames, and how long each took."""
+
+    def __init__(self, port: int, portrait: Portrait, reference: Driving) -> None:
+        self._engine = RemoteEngine(Link(known(port)))
+        self._engine.show(self._engine.prepare(portrait))
+        self._engine.calibrate(reference)
+        self._engine.draw(replace(reference, captured_ns=time.monotonic_ns()))
+        self._sent, self._asked = self._engine._link.sent_bytes, 0
+        self._all_ms, self._network_ms, self._host_ms = list[float](), list[float](), list[float]()
+
+    def ask(self, face: Face) -> None:
+        """Ask for a frame and wait for it."""
+        start_ns, self._asked = time.monotonic_ns(), self._asked + 1
+        self._engine._ask(Driving(face=face, captured_ns=start_ns))
+        picture = self._engine._link.newest(1.0)
+        while picture is not None and picture.captured_ns < start_ns:  # of the one before, which came too late
+            picture = self._engine._link.newest(1.0)
+        if picture is not None:
+            self._all_ms.append((time.monotonic_ns() - start_ns) * 1e-6)
+            self._network_ms.append(picture.network_ms)
+            self._host_ms.append(picture.host_ms)
+
+    def result(self, local_ms: float) -> dict[str, Any]:
+        """Disconnect; return the medians and what was sent."""
+        up_bytes = (self._engine._link.sent_bytes - self._sent) / max(1, self._asked)
+        self._engine.close()
+        return {
+            "answered": len(self._all_ms), "remote_ms": _middle(self._all_ms),
+            "added_ms": round(_middle(self._all_ms) - local_ms, 2), "host_ms": _middle(self._host_ms),
+            "network_ms": _middle(self._network_ms), "up_kB_per_s_at_30": round(up_bytes * 30 / 1000, 1),
+        }  # fmt: skip
 
 
 def bad_link(motion: MotionTrack, seconds: float) -> dict[str, Any]:
