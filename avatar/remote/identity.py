@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import hashlib
 import ipaddress
 import json
@@ -231,6 +232,11 @@ def _write_private(path: Path, content: bytes) -> None:
         finally:
             Path(draft).unlink(missing_ok=True)
     except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise SetupError(
+                Message("The disk is full: {path} could not be written.", path=path),
+                remedy="Free some space and try again.",
+            ) from error
         raise SetupError(
             Message("{path} cannot be written: {why}.", path=path, why=error.strerror or error),
             remedy="Make that folder writable.",

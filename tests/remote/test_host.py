@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import os
 import socket
 import stat
 import sys
@@ -458,6 +460,26 @@ def test_hosts_are_remembered_for_their_owner_only() -> None:
     if sys.platform != "win32":
         for path in (known_hosts_path(), token_path()):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence", "remedy"),
+    [(errno.ENOSPC, "The disk is full", "Free some space"), (errno.EROFS, "Read-only", "Make that folder writable")],
+)
+def test_what_cannot_be_kept_is_one_sentence(
+    number: int, sentence: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    remember(KnownHost(Address("h", 1), TOKEN))
+    before = known_hosts()
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(SetupError, match=sentence) as caught:
+        remember(KnownHost(Address("i", 1), TOKEN))
+    assert str(caught.value.remedy).startswith(remedy)
+    assert known_hosts() == before
+    assert [path.name for path in known_hosts_path().parent.iterdir()] == [known_hosts_path().name]
 
 
 @pytest.mark.parametrize("content", ["junk", "[]", '{"a": 1}', '{"h:1": {"token": 1, "fingerprint": ""}}'])
