@@ -10,7 +10,7 @@ import numpy as np
 
 from avatar import weights
 from avatar.errors import FaceError, UsageError
-from avatar.frames import RgbImage
+from avatar.frames import FloatArray, RgbImage
 from avatar.images.box import Box
 from avatar.system.message import Message, together
 from avatar.tracking.face import Face
@@ -21,6 +21,7 @@ GOOD_EAR_TO_EAR_PX = 160.0
 MAX_YAW_DEG, MAX_PITCH_DEG = 45.0, 35.0
 MAX_CUT = 0.12  # maximum fraction of the face's outline outside the image
 CLOSE_TO_EDGE = 0.08  # distance from the edge, over the distance between the ears
+HAIR_ABOVE, CHEST_BELOW = 0.3, 0.25  # room that hair and neck take above and below the outline, over the same distance
 SHUT_EYE, OPEN_MOUTH = 0.6, 0.35  # thresholds of eyeBlink and jawOpen
 LARGE_IMAGE_PX = 24_000_000  # pixels above which a remark is made
 
@@ -44,8 +45,9 @@ class Remark:
     """A remark about an image, with its remedy."""
 
     level: Level
+    # Stable names: "no-face", "several-faces", "small", "turned", "cut", "edge", "tight", "eyes", "mouth", "size";
     # "upright": the image was rotated; all other remarks refer to the rotated image
-    code: str  # stable name: "no-face", "several-faces", "small", "turned", "cut", "edge", "eyes", "mouth", "size"
+    code: str
     what: str
     remedy: str
 
@@ -220,7 +222,23 @@ def _edge(face: Face, width_px: int, height_px: int) -> Remark | None:
     if inside.min() < CLOSE_TO_EDGE * ear_to_ear_px(face):
         what = "The face touches the picture's edge, so the edge will show when the head moves."
         return Remark(Level.WARNING, "edge", what, remedy)
-    return None
+    return _tight(outline[:, 1], ear_to_ear_px(face), height_px)
+
+
+def _tight(heights_px: FloatArray, ear_to_ear: float, height_px: int) -> Remark | None:
+    """Remark on hair or a neck that the picture lacks, by the (N,) heights of the face's outline in the picture."""
+    hair = float(heights_px.min()) < HAIR_ABOVE * ear_to_ear
+    neck = height_px - 1 - float(heights_px.max()) < CHEST_BELOW * ear_to_ear
+    if not hair and not neck:
+        return None
+    what = (
+        "The picture is cropped close to the head, above and below; what moves in from beyond it is made up."
+        if hair and neck
+        else "The picture's upper edge cuts off the hair; what moves in from beyond it is made up."
+        if hair
+        else "The picture ends below the chin, so the neck follows the head only a little."
+    )
+    return Remark(Level.NOTE, "tight", what, "A picture with more room around the head moves more naturally.")
 
 
 def _eyes(face: Face) -> Remark | None:

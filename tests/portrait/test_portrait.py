@@ -15,6 +15,7 @@ from avatar.library.builtin import builtin_avatars
 from avatar.portrait.check import Level, PortraitReport, check_portrait, ear_to_ear_px
 from avatar.tracking import FaceTracker, open_tracker
 from avatar.tracking.face import Face
+from avatar.tracking.regions import FACE_OVAL
 
 BLANK = np.zeros((512, 512, 3), np.uint8)
 
@@ -78,6 +79,20 @@ def test_a_face_at_the_edge() -> None:
     assert judge(touching).ok and codes(judge(touching)) == ["edge"]
     cut = make_face(centre=(256, 256 - top - 60))
     assert codes(judge(cut)) == ["cut"] and not judge(cut).ok
+
+
+def test_a_picture_cropped_close_to_the_head_is_noted() -> None:
+    face = make_face()
+    ears = ear_to_ear_px(face)
+    low, high = (float(found) for found in (face.landmarks[FACE_OVAL, 1].min(), face.landmarks[FACE_OVAL, 1].max()))
+    for shift, words in (
+        (0.2 * ears - low, "cuts off the hair"),
+        (511 - 0.2 * ears - high, "ends below the chin"),
+        (0.4 * ears - low, ""),
+    ):
+        report = judge(make_face(centre=(256, 256 + shift)))
+        assert report.ok and codes(report) == (["tight"] if words else [])
+        assert all(words in remark.what for remark in report.remarks)
 
 
 def test_closed_eyes_and_open_mouth() -> None:
