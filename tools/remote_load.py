@@ -64,7 +64,7 @@ def _host(room: int, ray: str | None, sender: Any) -> None:
     if ray is not None:
         _front(ray, sender)
         return
-    load = Load(1e-3) if room else measure(WarpEngine)  # with a given room nobody is refused for the cost
+    load = Load(1e-3) if room else measure(WarpEngine).load  # with a given room nobody is refused for the cost
     host = Host(Address("127.0.0.1", 0), TOKEN, OwnSeats(WarpEngine, load), most=room or None)
     sender.send((host.address.port, host.room(), load.frame_ms))
     with contextlib.suppress(EOFError):

@@ -64,12 +64,11 @@ def _look_at_host(address: Address) -> str:
 
 
 def _join_host(address: Address, token: str, fingerprint: str, keep: bool) -> str:
+    from avatar.remote.engine import join
     from avatar.remote.identity import find_host, remember
-    from avatar.remote.link import ask_host
 
     host = replace(find_host(str(address), token or None, fingerprint or None, keep), fingerprint=fingerprint)
-    ask_host(host)
-    remember(host)
+    remember(join(host))
     return str(host.address)
 
 

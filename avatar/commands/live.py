@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from avatar.live.config import LiveConfig
     from avatar.live.session import SessionResult
     from avatar.outputs.base import Output
+    from avatar.remote.identity import KnownHost
     from avatar.settings import CanvasSettings, EngineSettings, Settings
 
 DONE, FAILED = 0, 1
@@ -102,8 +103,7 @@ def run(args: argparse.Namespace) -> int:
     from avatar.sources.open import check_source
 
     settings = load_settings()
-    config = config_of(args, settings)
-    config = _with_host(args, config)
+    config = config_of(args, settings, _host_of(args))
     portrait = Library().resolve(config.avatar)  # fails for a wrong name before a camera is opened
     inputs = [portrait, *files_named(config.source, config.model)]
     check_json_target(args.report, inputs, beside=args.record)
@@ -127,15 +127,20 @@ def run(args: argparse.Namespace) -> int:
     return _conclude(result)
 
 
-def config_of(args: argparse.Namespace, settings: Settings) -> LiveConfig:
+def config_of(args: argparse.Namespace, settings: Settings, host: KnownHost | None = None) -> LiveConfig:
     """Build the session's config; the settings provide values that the command line omits.
 
+    Args:
+        args: the command line.
+        settings: of the window.
+        host: that is to draw; None: this machine.
     Raises:
         UsageError, EngineError: an option is invalid or not available.
     """
     from dataclasses import replace
 
     from avatar.live.config import LiveConfig
+    from avatar.settings import EngineSettings
     from avatar.system.devices import check_device_name
 
     if args.microphone is not None and not args.sound and args.camera != "voice":
@@ -146,6 +151,8 @@ def config_of(args: argparse.Namespace, settings: Settings) -> LiveConfig:
         raise UsageError("--sound needs a recording.", remedy="Add --record FILE.mp4.")
     camera, calibration = settings.camera, settings.calibration
     engine = replace(_engine_of(args, settings.engine), remote="")  # a host is asked for by --remote alone
+    if host is not None:
+        engine = EngineSettings(host.engine, args.model or "", args.device or "auto")
     motion = motion_of(args, settings.motion, engine.name)
     size = _first(args.camera_size, (camera.width_px, camera.height_px))
     overruled = replace(
@@ -165,42 +172,45 @@ def config_of(args: argparse.Namespace, settings: Settings) -> LiveConfig:
         canvas=_canvas_of(args, settings.canvas),
         calibration=replace(calibration, search=_first(args.search, calibration.search)),
     )
-    config = replace(LiveConfig.of(overruled), size=args.size)
+    address = "" if host is None else str(host.address)
+    config = replace(LiveConfig.of(overruled), size=args.size, remote=address)
     check_device_name(config.device)
     return config
 
 
-def _with_host(args: argparse.Namespace, config: LiveConfig) -> LiveConfig:
-    """Return the config with the host that is to draw, if there is to be one, after asking it.
+def _host_of(args: argparse.Namespace) -> KnownHost | None:
+    """Return the host that is to draw, if there is to be one, after asking and remembering it.
 
     Raises:
         UsageError, SetupError: something about it is missing.
         EngineError: it is not there, or refuses.
+        WeightsError: it needs a network here that is missing.
     """
-    from dataclasses import replace
-
     given = {"--token": args.token, "--fingerprint": args.fingerprint, "--keep-portrait": args.keep_portrait}
     if args.remote is None:
         for name, value in given.items():
             if value is not None:
                 raise UsageError(Message("{option} belongs to --remote.", option=name), remedy="Leave it out.")
-        return config
-    decided = {"--engine": args.engine, "--model": args.model, "--device": args.device, "--render": args.render}
-    for name, value in decided.items():
-        if value not in (None, "warp"):
+        return None
+    from avatar.remote.engine import join
+    from avatar.remote.identity import find_host, remember
+    from avatar.remote.protocol import ENGINES
+
+    for name, is_free in (("--render", args.render is None), ("--engine", args.engine in (None, *ENGINES))):
+        if not is_free:
             raise UsageError(
                 Message("With --remote the host decides about {option}.", option=name), remedy="Leave it out."
             )
-    from avatar.remote.identity import find_host, remember
-    from avatar.remote.link import ask_host
 
     token = args.token or os.environ.get("MASQUE_REMOTE_TOKEN") or None
-    host = find_host(args.remote, token, args.fingerprint, args.keep_portrait)
-    ask_host(host)
+    host = join(find_host(args.remote, token, args.fingerprint, args.keep_portrait), args.model)
+    if args.engine not in (None, host.engine):
+        raise UsageError(
+            Message("The host draws with {engine}, not with {wanted}.", engine=host.engine, wanted=args.engine),
+            remedy=Message("Leave --engine out, or start the host with --engine {wanted}.", wanted=args.engine),
+        )
     remember(host)
-    if config.canvas.background != "own":
-        print("With --remote the background stays the portrait's own.", file=sys.stderr)
-    return replace(config, remote=str(host.address), engine="warp", model=None, device="auto", render="auto")
+    return host
 
 
 def _canvas_of(args: argparse.Namespace, chosen: CanvasSettings) -> CanvasSettings:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatar.errors import AvatarError, UsageError
@@ -17,6 +18,7 @@ from avatar.errors import AvatarError, UsageError
 if TYPE_CHECKING:
     from avatar.engines.base import EngineConfig
     from avatar.remote.identity import Address
+    from avatar.remote.load import Load
     from avatar.remote.ray_seats import RaySeats
     from avatar.remote.seats import Seats
 
@@ -39,7 +41,9 @@ def add_parser(subparsers: Any) -> None:
         help="where clients connect, such as 0.0.0.0 or 192.168.1.20:8974 (default: this machine only)",
     )  # fmt: skip
     add("--sessions", metavar="N", type=_count, help="hold at most so many at a time (default: as many as it can draw)")
-    add("--engine", choices=("warp",), default="warp", help="what draws")
+    add("--engine", choices=("warp", "liveportrait"), default="warp", help="what draws (default: warp)")
+    add("--model", metavar="NAME|FILE|FOLDER", help="its weights, for liveportrait; clients need the motion extractor")
+    add("--device", metavar="auto|cpu|cuda|cuda:N|mps", default="auto", help="where liveportrait runs")
     add(
         "--render", choices=("auto", "processor", "graphics"), default="auto",
         help="where it draws: on the processor, on the graphics chip, or on whichever is faster (auto)",
@@ -100,31 +104,41 @@ def run(args: argparse.Namespace) -> int:
 def _seats(args: argparse.Namespace, tell: Callable[[str], None]) -> Iterator[tuple[Seats, str]]:
     """Open what draws, here or on a cluster; yield it and what a frame costs, for the user. Raises: AvatarError."""
     from avatar.engines.base import EngineConfig
+    from avatar.engines.registry import check_config
 
-    config = EngineConfig(args.engine, render=args.render)
+    model = args.model
+    if model is not None and Path(model).expanduser().exists():
+        model = str(Path(model).expanduser().resolve())  # replicas run in other folders
+    config = EngineConfig(args.engine, model, device=args.device, render=args.render)
+    check_config(config)
     if args.ray is None:
-        yield _own_seats(config, args.threads)
+        yield _own_seats(config, args.threads, tell)
         return
     from avatar.remote.ray_seats import RaySeats
 
     there = RaySeats(args.ray, config, threads=args.threads, switch_s=SWITCH_S, replicas=args.replicas, announce=tell)
     with contextlib.closing(there), _renewal(there, tell):
-        yield there, f"{_cost(there.frame_ms)}, and {there.replicas} of them draw"
+        yield there, f"{_cost(there.load)}, drawn by {config.name}, and {there.replicas} of them draw"
 
 
-def _own_seats(config: EngineConfig, threads: int) -> tuple[Seats, str]:
-    """Measure what a frame costs in this process."""
+def _own_seats(config: EngineConfig, threads: int, tell: Callable[[str], None]) -> tuple[Seats, str]:
+    """Measure what a frame costs in this process; tell if that is too much."""
     from avatar.cv import cv2
-    from avatar.engines.registry import create_engine
+    from avatar.engines.registry import engine_opener
     from avatar.outputs.live.h264 import choose_encoder
+    from avatar.remote.engine import OLDEST_S
     from avatar.remote.pictures import RATE
     from avatar.remote.seats import OwnSeats
     from avatar.remote.trial import SIDE_PX, measure
 
     cv2.setNumThreads(threads)  # several sessions share the cores better than one frame does
-    load = measure(lambda: create_engine(config))
+    open_engine = engine_opener(config)
+    trial = measure(open_engine)
     encoder = choose_encoder((SIDE_PX, SIDE_PX), RATE).facts  # by which it was measured
-    return OwnSeats(lambda: create_engine(config), load), f"{_cost(load.frame_ms)}, encoded by {encoder}"
+    if trial.frame_s > OLDEST_S / 2:
+        tell(_too_slow(config.name, trial.frame_s))
+    seats = OwnSeats(open_engine, trial.load, trial.drawing)
+    return seats, f"{_cost(trial.load)}, drawn by {config.name}, encoded by {encoder}"
 
 
 @contextlib.contextmanager
@@ -161,8 +175,16 @@ def _is_taken(address: Address) -> bool:
     return False
 
 
-def _cost(frame_ms: float) -> str:
-    return f"a frame of 512 x 512 takes {frame_ms:.0f} ms of a core"
+def _cost(load: Load) -> str:
+    chip = f" and {load.chip_ms:.0f} ms of the graphics card" if load.chip_ms else ""
+    return f"a frame of 512 x 512 takes {load.frame_ms:.0f} ms of a core{chip}"
+
+
+def _too_slow(engine: str, frame_s: float) -> str:
+    return (
+        f"{engine} takes {frame_s:.1f} s for a frame here, and clients show none that is older than 0.45 s: "
+        "their avatars will mostly idle. Use a machine with a graphics card, or --engine warp."
+    )
 
 
 def _introduction(address: str, room: int, cost: str) -> str:

@@ -54,6 +54,7 @@ class Driving:
     weight: float = 1.0  # 0..1, weight of the motion; 0: at rest. Ignored by some engines that draw from images
     measured: Measured | None = None  # what a `MeasuringEngine` found in an image before, in its place
     moment: tuple[RgbImage, ...] = ()  # `calibrate`: more images of the same moment, for engines that average
+    wants_matte: bool = False  # of this frame, from a `DistantEngine` whose matte has to be asked for with the frame
     captured_ns: int = 0  # when the driver was seen so; a `DistantEngine` returns it with the frame that shows it
 
 
@@ -211,6 +212,8 @@ class Arrival:
 class DistantEngine(Engine, Protocol):
     """An engine that draws elsewhere: its frames come later than they are asked for, and some never."""
 
+    framing: Framing  # as of an `ImageEngine`; for one that wants images
+
     def draw_newest(self, driving: Driving) -> Arrival | None:
         """Ask for a frame, and return the newest that has come meanwhile, of this motion or an earlier one.
 
@@ -228,6 +231,11 @@ class MeasuringEngine(ImageEngine, Protocol):
 
     points: int  # keypoints of its model
 
+    @property
+    def extractor_digest(self) -> bytes:
+        """SHA-256 of the network that measures: who has the same can measure in its place."""
+        ...
+
     def measure(self, driving: Driving) -> Measured:
         """Measure the driver in an image; the face adds how far eyes and lips are open."""
         ...
@@ -243,6 +251,7 @@ class EngineEntry:
 
     name: str
     open: Callable[[EngineConfig], Engine]  # loads them; raises EngineError, WeightsError, UsageError
+    open_several: Callable[[EngineConfig], Callable[[], Engine]] | None = None  # on the same weights; None: no need
     takes_models: bool = False  # accepts --model, --config and --device
     separates_expression: bool = False  # has separate strengths for head and expression
     parts: tuple[str, ...] = ()  # those of PARTS that have strengths of their own

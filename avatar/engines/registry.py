@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from avatar.engines import fomm, liveportrait, warp
 from avatar.engines.base import Engine, EngineConfig, EngineEntry
 from avatar.errors import EngineError, UsageError
@@ -57,3 +59,10 @@ def create_engine(config: EngineConfig) -> Engine:
     """
     check_config(config)
     return find_engine(config.name).open(config)
+
+
+def engine_opener(config: EngineConfig) -> Callable[[], Engine]:
+    """Return what opens one engine after the other, which share what they can. Raises as `create_engine`."""
+    check_config(config)
+    several = find_engine(config.name).open_several
+    return (lambda: create_engine(config)) if several is None else several(config)

@@ -28,7 +28,7 @@ class LiveConfig:
     model: str | None = None  # checkpoint, for engines that take one
     device: str = "auto"
     render: str = "auto"  # where engines with a choice draw: one of RENDERERS
-    remote: str = ""  # address of a known host that draws, with `warp`; empty: this machine does
+    remote: str = ""  # address of a known host that draws, with what it was opened with; empty: this machine does
     size: int | None = None  # longer side of the drawn portrait in pixels; None: as the canvas shows it
     sharpness: float = 1.0  # without `size`: times as large as that, because the avatar is zoomed in
     mirror_driving: bool = False

@@ -127,9 +127,10 @@ class EngineManager:
             return None
         began_s = time.monotonic()
         try:
+            self._engine.wants_matte = self.wanted.canvas.background != "own"
             drawn = self._engine.draw(drive, frame_width_px, time_s)
             self.arrival = self._engine.arrival
-            self.layers = self._engine.layers(with_matte=self.wanted.canvas.background != "own")
+            self.layers = self._engine.layers()
         except NothingNewError:
             self._tell_where()
             return None

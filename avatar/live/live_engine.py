@@ -82,6 +82,7 @@ class LiveEngine:
         self._share = 1.0  # opacity of the last frame in that fade
         self._prepared: _Prepared | None = None  # that is on
         self.arrival: Arrival | None = None  # the frame drawn last, if it was drawn elsewhere
+        self.wants_matte = False  # of the next frames
 
     @property
     def needs_face(self) -> bool:
@@ -96,7 +97,7 @@ class LiveEngine:
     @property
     def framing(self) -> Framing:
         """The square around a driver's face that the engine expects."""
-        return self.engine.framing if isinstance(self.engine, ImageEngine) else FACE_MESH
+        return self.engine.framing if isinstance(self.engine, ImageEngine | DistantEngine) else FACE_MESH
 
     @property
     def ready(self) -> EngineReady:
@@ -161,24 +162,15 @@ class LiveEngine:
             self._reference = state.reference
             self.engine.calibrate(Driving(face=state.reference, frame_width_px=frame_width_px))
         driving = Driving(face=state.face, frame_width_px=frame_width_px, captured_ns=state.captured_ns)
-        if isinstance(self.engine, DistantEngine):
-            self.arrival = self.engine.draw_newest(driving)
-            if self.arrival is None:
-                raise NothingNewError
-            return self.arrival.rgb
-        return self.engine.draw(driving)
+        return self._drawn(driving)
 
-    def layers(self, *, with_matte: bool) -> PortraitLayers:
-        """Return the layers of the portrait in the last frame.
-
-        Args:
-            with_matte: include the matte, which another background needs.
-        """
+    def layers(self) -> PortraitLayers:
+        """Return the layers of the portrait in the last frame, with the matte if it is wanted."""
         prepared = self._prepared
         assert prepared is not None
         layers = PortraitLayers(prepared.avatar, prepared.face, face_size=prepared.face_size)
         if isinstance(self.engine, LayeredEngine):
-            self._matte = self.engine.matte() if with_matte else None
+            self._matte = self.engine.matte() if self.wants_matte else None
             layers = replace(layers, background=self.engine.background(), matte=self._faded_matte(self._matte))
         return layers
 
@@ -193,7 +185,8 @@ class LiveEngine:
         if self._idle is not None and (speaks or not state.following):
             image = self._idle.drawn(state.face) if speaks else self._idle.at(time_s)
             reference = self._idle.reference
-        if image is None and self._shown is not None:
+        is_distant = isinstance(self.engine, DistantEngine)
+        if image is None and self._shown is not None and not is_distant:
             return self._faded(self._shown, time_s).copy()
         if image is None or reference is None:  # no driver yet: the portrait at rest
             image = reference = np.full((64, 64, 3), 128, np.uint8) if image is None else image
@@ -201,10 +194,19 @@ class LiveEngine:
             self._reference = reference
             moment = state.reference_moment if reference is state.reference_image else ()
             self.engine.calibrate(Driving(face=state.reference, image=reference, moment=moment))
-            if self._shown is not None:
+            if self._shown is not None and not is_distant:  # one that is fades when such a frame comes
                 self._fade = _Fade(self._shown, self._matte, time_s, CATCH_S if state.following else EASE_S)
-        self._shown = self.engine.draw(Driving(face=state.face, image=image))
+        self._shown = self._drawn(Driving(face=state.face, image=image, captured_ns=state.captured_ns))
         return self._faded(self._shown, time_s)
+
+    def _drawn(self, driving: Driving) -> RgbImage:
+        """Return the frame for this input, or the newest that came from elsewhere, (H, W, 3) uint8."""
+        if not isinstance(self.engine, DistantEngine):
+            return self.engine.draw(driving)
+        self.arrival = self.engine.draw_newest(replace(driving, wants_matte=self.wants_matte))
+        if self.arrival is None:
+            raise NothingNewError
+        return self.arrival.rgb
 
     def _faded(self, rgb: RgbImage, time_s: float) -> RgbImage:
         """Cross-fade (H, W, 3) uint8 from the previous reference's last frame."""
@@ -247,15 +249,18 @@ def _place_of(
 
 def open_live_engine(config: LiveConfig) -> LiveEngine:
     """Open the engine of a session. Raises: EngineError, WeightsError, UsageError; SetupError: an unknown host."""
+    engine: Engine
     if config.remote:
         from avatar.remote.engine import open_remote
 
-        return LiveEngine(open_remote(config.remote, config.motion), config.motion)
-    engine = create_engine(
-        EngineConfig(config.engine, config.model, device=config.device, motion=config.motion, render=config.render)
-    )
+        engine = open_remote(config.remote, config.motion, config.model, config.device)
+    else:
+        engine = create_engine(
+            EngineConfig(config.engine, config.model, device=config.device, motion=config.motion, render=config.render)
+        )
     idle = None
     if engine.wants.is_image and engine.wants.needs_face:
+        framing = engine.framing if isinstance(engine, ImageEngine | DistantEngine) else FACE_MESH
         with contextlib.closing(open_tracker()) as tracker, contextlib.suppress(AvatarError):
-            idle = builtin_idle_images(tracker, engine.framing if isinstance(engine, ImageEngine) else FACE_MESH)
+            idle = builtin_idle_images(tracker, framing)
     return LiveEngine(engine, config.motion, idle)

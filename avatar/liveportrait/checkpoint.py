@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from avatar.errors import WeightsError
 from avatar.fomm.checkpoint import usable_device
@@ -15,7 +15,8 @@ from avatar.fomm.weight_files import PARTS as FOMM_PARTS
 from avatar.liveportrait.config import LivePortraitConfig
 from avatar.liveportrait.layout import check_layout
 from avatar.liveportrait.model import LivePortraitModel
-from avatar.liveportrait.structure import Weights, fold_spectral_norms, structure_of
+from avatar.liveportrait.motion_extractor import MotionExtractor
+from avatar.liveportrait.structure import Weights, fold_spectral_norms, motion_of, structure_of
 from avatar.system.foreign_text import quoted
 from avatar.system.message import Message, together
 from avatar.weights.state_files import (
@@ -35,6 +36,7 @@ MARKS = {
     "warping_module": "dense_motion_network.mask.weight",
     "spade_generator": "fc.weight",
 }
+EXTRACTOR = "motion_extractor"
 HEADS_FILE = "stitching_retargeting_module"
 HEADS = {"retarget_shoulder": "stitching", "retarget_eye": "eye_retargeting", "retarget_mouth": "lip_retargeting"}
 FILES = (*MARKS, HEADS_FILE)
@@ -79,29 +81,67 @@ def load_liveportrait(
     return _build(where, weights, structure).to(place)
 
 
+def load_extractor(path: str | Path, device: str | torch.device = "cpu") -> MotionExtractor:
+    """Load the motion extractor M alone, ready to use, in float32.
+
+    Args:
+        path: the authors' file of M, a folder that holds it, or one .safetensors that holds all weights.
+        device: "cpu", "cuda", "cuda:1", "mps".
+    Raises:
+        WeightsError: it is missing or damaged, holds code, another network or NaN.
+        EngineError: there is no such device.
+    """
+    place, path = usable_device(device), Path(path).expanduser()
+    file = path if path.is_file() else _by_part(_named(path, (EXTRACTOR,)), _where(path), (EXTRACTOR,))[EXTRACTOR]
+    if file.stem == EXTRACTOR:
+        weights = _part_of(file, EXTRACTOR)
+    else:
+        weights = {name: x for name, x in _whole(file).items() if name.startswith(f"{EXTRACTOR}.")}
+    weights = _numbers(file, weights)
+    try:
+        structure = motion_of(weights)
+    except ValueError as error:
+        what = Message("The weights in {where} are not a LivePortrait model: {error}.", where=file, error=error)
+        raise WeightsError(what, remedy=GET_ONE) from error
+    with torch.device("meta"):
+        extractor = MotionExtractor(structure)
+    _fill(file, extractor, {name.removeprefix(f"{EXTRACTOR}."): x for name, x in weights.items()})
+    return extractor.to(place)
+
+
+def _named(folder: Path, parts: Sequence[str]) -> list[Path]:
+    """Return the paths at which the files of parts may lie in a folder."""
+    return [folder / each / f"{part}{suffix}" for part in parts for each in _FOLDERS for suffix in SUFFIXES]
+
+
+def _where(folder: Path) -> Message:
+    return Message("in {path}", path=folder)
+
+
 def _found(folder_or_files: str | Path | Sequence[str | Path]) -> Path | dict[str, Path]:
     """Return the single file that holds all weights, or the file of each part. Raises WeightsError."""
     if isinstance(folder_or_files, str | Path):
         path = Path(folder_or_files).expanduser()
         if path.is_file():
             return path
-        named = [path / folder / f"{part}{suffix}" for part in FILES for folder in _FOLDERS for suffix in SUFFIXES]
-        where = Message("in {path}", path=path)
+        named, where = _named(path, FILES), _where(path)
     else:
         named, where = [Path(file).expanduser() for file in folder_or_files], Message("among these files")
-    return _by_part((file for file in named if file.is_file()), where)
+    return _by_part(named, where)
 
 
-def _by_part(files: Iterable[Path], where: str) -> dict[str, Path]:
+def _by_part(files: Iterable[Path], where: str, parts: Sequence[str] = FILES) -> dict[str, Path]:
+    """Return the first existing file of each part. Raises WeightsError."""
     found: dict[str, Path] = {}
     for file in files:
-        found.setdefault(file.stem, file)
-    if missing := [part for part in FILES if part not in found]:
+        if file.is_file():
+            found.setdefault(file.stem, file)
+    if missing := [part for part in parts if part not in found]:
         raise WeightsError(
             Message("There is no {missing}.pth or .safetensors {where}.", missing=missing[0], where=where),
             remedy=GET_ONE,
         )
-    return {part: found[part] for part in FILES}
+    return {part: found[part] for part in parts}
 
 
 def _whole(path: Path) -> dict[str, Tensor]:
@@ -116,18 +156,23 @@ def _whole(path: Path) -> dict[str, Tensor]:
 def _parts(files: Mapping[str, Path]) -> dict[str, Tensor]:
     """Read the weights, tensors of any shape by name, from the authors' five files. Raises WeightsError."""
     weights: dict[str, Tensor] = {}
-    for part, mark in MARKS.items():
-        values = _part(files[part], part)
-        if mark not in values:
-            held = next((other for other, its in MARKS.items() if its in values), None)
-            what = (
-                _other_part(files[part], part, held)
-                if held
-                else Message("{path} is not the {part}: it lacks {missing}.", path=files[part], part=part, missing=mark)
-            )
-            raise WeightsError(what, remedy=GET_ONE)
-        weights |= {f"{part}.{name}": x for name, x in values.items()}
+    for part in MARKS:
+        weights |= _part_of(files[part], part)
     return weights | _heads(files[HEADS_FILE])
+
+
+def _part_of(path: Path, part: str) -> dict[str, Tensor]:
+    """Read the weights, tensors of any shape by our names, of one of the authors' files. Raises WeightsError."""
+    values, mark = _part(path, part), MARKS[part]
+    if mark not in values:
+        held = next((other for other, its in MARKS.items() if its in values), None)
+        what = (
+            _other_part(path, part, held)
+            if held
+            else Message("{path} is not the {part}: it lacks {missing}.", path=path, part=part, missing=mark)
+        )
+        raise WeightsError(what, remedy=GET_ONE)
+    return {f"{part}.{name}": x for name, x in values.items()}
 
 
 def _other_part(path: Path, part: str, held: str) -> Message:
@@ -198,6 +243,12 @@ def _numbers(where: Path, weights: Weights) -> dict[str, Tensor]:
 def _build(where: Path, weights: Weights, config: LivePortraitConfig) -> LivePortraitModel:
     with torch.device("meta"):  # saves initialising 130 million weights that the files then replace
         model = LivePortraitModel(config)
+    _fill(where, model, weights)
+    return model
+
+
+def _fill(where: Path, model: nn.Module, weights: Weights) -> None:
+    """Load the weights into a model created on the meta device. Raises WeightsError: they do not fit it."""
     wanted = {name: tuple(x.shape) for name, x in model.state_dict().items() if not name.endswith(BATCH_COUNT)}
     if clauses := clauses_of({name: tuple(x.shape) for name, x in weights.items()}, wanted):
         what = Message(
@@ -205,4 +256,3 @@ def _build(where: Path, weights: Weights, config: LivePortraitConfig) -> LivePor
         )
         raise WeightsError(what, remedy=together("A file is incomplete, or they are of different models.", GET_ONE))
     fill(model, weights)
-    return model

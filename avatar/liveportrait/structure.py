@@ -30,7 +30,7 @@ def structure_of(weights: Weights) -> LivePortraitConfig:
     """
     return LivePortraitConfig(
         appearance=_appearance(weights),
-        motion=_motion(weights),
+        motion=motion_of(weights),
         warping=_warping(weights),
         generator=_generator(weights),
         stitching=_hidden(weights, "stitching"),
@@ -74,7 +74,8 @@ def _appearance(weights: Weights) -> AppearanceConfig:
     )
 
 
-def _motion(weights: Weights) -> MotionConfig:
+def motion_of(weights: Weights) -> MotionConfig:
+    """Derive the structure of the extractor M alone. Raises: ValueError: as `structure_of`."""
     detector = f"{_M}.detector"
     stages = _count(weights, f"{detector}.stages.")
     return MotionConfig(

@@ -15,12 +15,14 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from avatar.errors import OutputError
 from avatar.remote.identity import Address
 from avatar.remote.protocol import (
+    ENGINES,
     MAX_UP_BYTES,
     NONCE_BYTES,
     VERSION,
@@ -206,7 +208,11 @@ class Host:
         nonces = nonce + hello.nonce
         if not hmac.compare_digest(hello.proof, proof_of(self._token, "client", nonces, self._fingerprint)):
             raise ProtocolError(Refusal.TOKEN)
-        return hello, Welcome(proof_of(self._token, "host", nonces, self._fingerprint), "")
+        drawing = self._seats.drawing
+        return hello, Welcome(
+            proof_of(self._token, "host", nonces, self._fingerprint),
+            ENGINES.index(drawing.engine), drawing.points, drawing.extractor, "",
+        )  # fmt: skip
 
     def _hold(self, connection: ServerConnection, number: int, welcome: Welcome) -> None:
         """Hold a session. Raises: ProtocolError: there is no room."""
@@ -222,7 +228,7 @@ class Host:
             try:
                 if is_late:
                     raise ProtocolError(Refusal.ENDING)
-                connection.send(encode(Welcome(welcome.proof, session.device)))
+                connection.send(encode(replace(welcome, device=session.device)))
             except BaseException:
                 session.close()
                 raise

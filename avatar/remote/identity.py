@@ -13,11 +13,11 @@ import re
 import secrets
 import ssl
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from avatar.errors import SetupError, UsageError
-from avatar.remote.protocol import PORT
+from avatar.remote.protocol import ENGINES, PORT
 from avatar.settings import settings_path
 from avatar.system.message import Message
 from avatar.system.program import require
@@ -67,6 +67,7 @@ class KnownHost:
     token: str
     fingerprint: str = ""  # SHA-256 of its certificate, 64 hexadecimal digits; empty: without TLS, on this machine
     keep: bool = False  # it may keep portraits after the session
+    engine: str = ENGINES[0]  # that it drew with, when it was asked last
 
 
 def token_path() -> Path:
@@ -172,7 +173,11 @@ def known_hosts() -> dict[str, KnownHost]:
         with contextlib.suppress(UsageError, KeyError, TypeError, AttributeError):
             fingerprint = entry["fingerprint"] and check_fingerprint(entry["fingerprint"])
             keep = entry.get("keep") is True
-            hosts[text] = KnownHost(Address.parse(text), check_token(entry["token"]), fingerprint, keep)
+            engine = entry.get("engine")
+            hosts[text] = KnownHost(
+                Address.parse(text), check_token(entry["token"]), fingerprint, keep,
+                engine if engine in ENGINES else ENGINES[0],
+            )  # fmt: skip
     return hosts
 
 
@@ -182,7 +187,8 @@ def remember(host: KnownHost) -> None:
     hosts.pop(str(host.address), None)
     hosts[str(host.address)] = host
     entries = {
-        text: {"token": each.token, "fingerprint": each.fingerprint, "keep": each.keep} for text, each in hosts.items()
+        text: {"token": each.token, "fingerprint": each.fingerprint, "keep": each.keep, "engine": each.engine}
+        for text, each in hosts.items()
     }
     _write_private(known_hosts_path(), json.dumps(entries, indent=1).encode())
 
@@ -217,7 +223,8 @@ def find_host(
             Message("The host at {address} needs a fingerprint.", address=str(address)),
             remedy="Give --fingerprint what `serve` shows.",
         )
-    return KnownHost(address, secret, pin, before is not None and before.keep if keep is None else keep)
+    host = before or KnownHost(address, secret)
+    return replace(host, token=secret, fingerprint=pin, keep=host.keep if keep is None else keep)
 
 
 def _write_private(path: Path, content: bytes) -> None:

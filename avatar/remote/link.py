@@ -17,18 +17,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from avatar.engines.base import Checkpoint, go_on
 from avatar.errors import AvatarError, EngineError
-from avatar.frames import Latest, RgbImage
+from avatar.frames import AlphaImage, Latest, RgbImage
 from avatar.remote import protocol
-from avatar.remote.faces import pack_motion, pack_reference
+from avatar.remote.drivers import Drawing, Driver, check_faces, drawing_in, pack_motion, pack_reference
 from avatar.remote.identity import Address, KnownHost, client_context, fingerprint_of
 from avatar.remote.parcel import Parcel
-from avatar.remote.pictures import PictureDecoder
+from avatar.remote.pictures import PictureDecoder, stacked_height, unstacked
 from avatar.remote.protocol import (
     PART_BYTES,
     VERSION,
@@ -46,6 +46,7 @@ from avatar.remote.protocol import (
     RefusedError,
     Tuning,
     Want,
+    Welcome,
     encode,
     proof_of,
 )
@@ -53,7 +54,6 @@ from avatar.settings import MotionSettings
 from avatar.system.message import Message
 from avatar.system.ports import quiet_logger
 from avatar.system.program import require
-from avatar.tracking.face import Face
 
 if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
@@ -76,11 +76,12 @@ class Wish:
 
     portrait: int  # as numbered by `Link.offer`
     motion: MotionSettings
-    reference: Face
+    reference: Driver
     frame_width_px: int
-    face: Face
+    driver: Driver
     weight: float
     captured_ns: int
+    wants_matte: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +93,16 @@ class Received:
     portrait: int
     network_ms: float  # from sending the motion to receiving this, without the host's part
     host_ms: float  # drawing and encoding
+    reference: Driver  # of that motion
+    matte: AlphaImage | None = None  # (H, W), if it was wanted
+
+
+@dataclass(frozen=True, eq=False)
+class _Sent:
+    """An order on its way."""
+
+    at_ns: int
+    reference: Driver
 
 
 @dataclass
@@ -102,7 +113,7 @@ class _Wire:
     offered: set[int] = field(default_factory=set)
     wanted: dict[int, int] = field(default_factory=dict)  # offset of the next part, by portrait
     ready: set[int] = field(default_factory=set)
-    sent_ns: collections.OrderedDict[int, int] = field(default_factory=collections.OrderedDict)  # by frame
+    sent: collections.OrderedDict[int, _Sent] = field(default_factory=collections.OrderedDict)  # by frame
     received: int = 0
     wants_key: bool = False
     closed: bool = False
@@ -111,9 +122,14 @@ class _Wire:
 class Link:
     """The connection to one host; thread-safe. `start` connects in the background, again and again."""
 
-    def __init__(self, host: KnownHost) -> None:
-        """Create the link to a host without connecting."""
-        self.host = host
+    def __init__(self, host: KnownHost, check: Callable[[Drawing], None] = check_faces) -> None:
+        """Create the link to a host without connecting.
+
+        Args:
+            host: its address and what is known of it.
+            check: raises EngineError if what draws there cannot be sent what it needs.
+        """
+        self.host, self._check = host, check
         self.device = ""  # what draws there; known once connected
         self.problem: AvatarError | None = None  # why there is no connection; None: there is one, or none was tried
         self._changed = threading.Condition()
@@ -206,9 +222,10 @@ class Link:
             pause_s = PAUSES_S[min(failures, len(PAUSES_S) - 1)]
             failures += 1
             try:
-                with connected(self.host, only_asks=False) as (connection, device):
+                with connected(self.host, only_asks=False) as (connection, welcome):
+                    self._check(drawing_in(welcome))
                     failures = 0
-                    self._serve(connection, device)
+                    self._serve(connection, welcome.device)
                 self.problem = lost_error(self.host)
             except RefusedError as error:
                 self.problem, pause_s = error, REFUSED_S
@@ -273,25 +290,30 @@ class Link:
     def _keep_picture(self, wire: _Wire, decoder: PictureDecoder, picture: Picture) -> None:
         now_ns = time.monotonic_ns()
         with self._changed:
-            parcel, sent_ns = self._parcels.get(picture.portrait), wire.sent_ns.get(picture.frame)
-        rgb = None
-        if parcel is not None and sent_ns is not None:
+            parcel, sent = self._parcels.get(picture.portrait), wire.sent.get(picture.frame)
+        rgb, matte = None, None
+        if parcel is not None and sent is not None:
+            height = stacked_height(parcel.height) if picture.has_matte else parcel.height
             with contextlib.suppress(Exception):  # FFmpegError: it asks for a key frame
-                rgb = decoder.decode(picture.data, (parcel.width, parcel.height))
+                rgb = decoder.decode(picture.data, (parcel.width, height))
+            if rgb is not None and picture.has_matte:
+                rgb, matte = unstacked(rgb, parcel.height)
         with self._changed:
             wire.received = max(wire.received, picture.frame)
             wire.wants_key = rgb is None
-        if rgb is not None and sent_ns is not None:
+        if rgb is not None and sent is not None:
             host_ms = picture.host_us / 1000
-            network_ms = max(0.0, (now_ns - sent_ns) * 1e-6 - host_ms)
-            self._pictures.put(Received(rgb, picture.captured_ns, picture.portrait, network_ms, host_ms))
+            network_ms = max(0.0, (now_ns - sent.at_ns) * 1e-6 - host_ms)
+            self._pictures.put(
+                Received(rgb, picture.captured_ns, picture.portrait, network_ms, host_ms, sent.reference, matte)
+            )
 
     def _send(self, wire: _Wire) -> None:
         """Send what there is to send, until the connection ends; on a thread of its own."""
         from websockets.exceptions import ConnectionClosed
 
         tuning: MotionSettings | None = None
-        reference: Face | None = None
+        reference: Driver | None = None
         try:
             while True:
                 with self._changed:
@@ -336,17 +358,18 @@ class Link:
         wire.wanted.clear()
         return news
 
-    def _order(self, wire: _Wire, wish: Wish, reference: Face) -> Order:
+    def _order(self, wire: _Wire, wish: Wish, reference: Driver) -> Order:
         with self._changed:
             self._frames += 1
             frame, received, wants_key = self._frames, wire.received, wire.wants_key
             wire.wants_key = False
-            wire.sent_ns[frame] = time.monotonic_ns()
-            while len(wire.sent_ns) > _REMEMBERED:
-                wire.sent_ns.popitem(last=False)
-        face = pack_motion(wish.face, reference)
+            wire.sent[frame] = _Sent(time.monotonic_ns(), reference)
+            while len(wire.sent) > _REMEMBERED:
+                wire.sent.popitem(last=False)
+        driver = pack_motion(wish.driver, reference)
         return Order(
-            frame, wish.captured_ns, received, wish.portrait, self._references, wish.weight, wants_key, face
+            frame, wish.captured_ns, received, wish.portrait, self._references, wish.weight, wants_key,
+            wish.wants_matte, driver,
         )  # fmt: skip
 
     def _put(self, wire: _Wire, message: protocol.FromClient) -> None:
@@ -355,14 +378,14 @@ class Link:
         self.sent_bytes += len(data)
 
 
-def ask_host(host: KnownHost) -> str:
+def ask_host(host: KnownHost) -> Drawing:
     """Ask a host whether it would accept a session; return what draws there.
 
     Raises:
         EngineError: it is not there, not the one that is known, or refuses.
     """
-    with connected(host, only_asks=True) as (_, device):
-        return device
+    with connected(host, only_asks=True) as (_, welcome):
+        return drawing_in(welcome)
 
 
 def fingerprint_at(address: Address) -> str:
@@ -388,8 +411,8 @@ def fingerprint_at(address: Address) -> str:
 
 
 @contextlib.contextmanager
-def connected(host: KnownHost, *, only_asks: bool) -> Iterator[tuple[ClientConnection, str]]:
-    """Connect to a host and prove that both know the token; yield the connection and what draws there.
+def connected(host: KnownHost, *, only_asks: bool) -> Iterator[tuple[ClientConnection, Welcome]]:
+    """Connect to a host and prove that both know the token; yield the connection and its answer.
 
     Raises:
         EngineError: it is not there, not the one that is known, or refuses.
@@ -436,8 +459,8 @@ def _open_socket(host: KnownHost) -> socket.socket:
         raise
 
 
-def _introduce(connection: ClientConnection, host: KnownHost, *, only_asks: bool) -> str:
-    """Exchange the first messages; return what draws. Raises: EngineError, TimeoutError, WebSocketException."""
+def _introduce(connection: ClientConnection, host: KnownHost, *, only_asks: bool) -> Welcome:
+    """Exchange the first messages; return the host's answer. Raises: EngineError, TimeoutError, WebSocketException."""
     challenge = _understood(connection.recv(CONNECT_S), host)
     if isinstance(challenge, Refused):
         raise RefusedError(challenge.refusal)
@@ -449,11 +472,11 @@ def _introduce(connection: ClientConnection, host: KnownHost, *, only_asks: bool
     answer = _understood(connection.recv(CONNECT_S), host)
     if isinstance(answer, Refused):
         raise RefusedError(answer.refusal)
-    if not isinstance(answer, protocol.Welcome):
+    if not isinstance(answer, Welcome):
         raise protocol.no_masque_error(str(host.address))
     if not hmac.compare_digest(answer.proof, proof_of(host.token, "host", nonces, host.fingerprint)):
         raise protocol.no_masque_error(str(host.address))
-    return answer.device
+    return answer
 
 
 def _understood(data: object, host: KnownHost) -> FromHost:

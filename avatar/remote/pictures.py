@@ -1,4 +1,7 @@
-"""Drawn frames as H.264 packets, one for each, without delay at either end."""
+"""Drawn frames as H.264 packets, one for each, without delay at either end.
+
+H.264 has no alpha channel: a matte travels below its frame, as grey.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from avatar.frames import RgbImage
+from avatar.cv import cv2
+from avatar.frames import AlphaImage, RgbImage
 from avatar.outputs.live.h264 import X264, choose_encoder, refuse
 from avatar.outputs.yuv import to_yuv420p
 from avatar.sources.pixels import RgbConverter
 
 RATE = 30
+_BLOCK_PX = 16  # of H.264: what lies in different ones does not mix
+_CLEAR = 6  # levels from 0 and 255 that count as these: what coding leaves there would be a veil over everything
 _KEYS_APART = "100000"  # frames: nothing is lost on the way, so key frames come when they are asked for
 
 
@@ -91,3 +97,31 @@ class PictureDecoder:
             self._converter, self._converted_size = RgbConverter(frames[-1]), padded
         rgb = self._converter.convert(frames[-1])
         return np.ascontiguousarray(rgb[:height, :width])
+
+
+def stacked(rgb: RgbImage, matte: AlphaImage) -> RgbImage:
+    """Return a frame (H, W, 3) with its matte (H, W) below it: (2 P, W, 3), P being H padded to whole blocks."""
+    padding = stacked_height(rgb.shape[0]) // 2 - rgb.shape[0]
+    parts = rgb, cv2.merge([matte] * 3)
+    return np.vstack([cv2.copyMakeBorder(each, 0, padding, 0, 0, cv2.BORDER_REPLICATE) for each in parts])
+
+
+def stacked_height(height: int) -> int:
+    """Return the height of a frame with its matte below it."""
+    return 2 * (height + -height % _BLOCK_PX)
+
+
+def unstacked(image: RgbImage, height: int) -> tuple[RgbImage, AlphaImage]:
+    """Return frame and matte, (height, W, 3) and (height, W), of what `stacked` made, after it was coded."""
+    half = image.shape[0] // 2
+    matte = cv2.LUT(image[half : half + height, :, 1], _CLEARED)
+    return np.ascontiguousarray(image[:height]), np.asarray(matte, np.uint8)
+
+
+def _cleared() -> AlphaImage:
+    """Return (256,) levels, stretched so that _CLEAR and 255 - _CLEAR become 0 and 255."""
+    levels = (np.arange(256, dtype=np.float32) - _CLEAR) * (255 / (255 - 2 * _CLEAR))
+    return np.asarray(np.clip(np.rint(levels), 0, 255), np.uint8)
+
+
+_CLEARED = _cleared()

@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avatar.errors import EngineError
+from avatar.motion.parameters import MAX_POINTS
 from avatar.settings import MotionSettings
 from avatar.system.message import Message
 
 if TYPE_CHECKING:
     from websockets.exceptions import ConnectionClosed
 
-VERSION = 1
+VERSION = 2
 PORT = 8974
 MAGIC = b"MASQ"
 NONCE_BYTES = PROOF_BYTES = DIGEST_BYTES = 32
@@ -33,8 +34,8 @@ MAX_UP_BYTES = 68 * 1024  # of one message of a client: a part of a portrait and
 MAX_DOWN_BYTES = 4 * 2**20  # of one message of a host: a key frame
 PART_BYTES = 64 * 1024
 MAX_PORTRAIT_BYTES = 48 * 2**20  # packed; a canvas of 8.8 megapixels has 27 MB
-MAX_MOTION_BYTES = 6 * 1024  # of a packed face
-MAX_REFERENCE_BYTES = 8 * 1024
+MAX_DRIVER_BYTES = 12 * 1024  # of a packed face, or of the parameters of MAX_POINTS keypoints
+ENGINES = ("warp", "liveportrait")  # that a host may draw with; their places are part of the protocol
 MAX_TUNING_BYTES = 2048
 MAX_FRAME_WIDTH_PX = 65535
 TOO_LARGE = 1009  # RFC 6455, 7.4.1
@@ -156,11 +157,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Reference:
-    """The reference face of all following motion; see `faces.pack_reference`."""
+    """The reference of all following motion; see `drivers.pack_reference`."""
 
     number: int
     frame_width_px: int  # 0: unknown
-    face: bytes
+    driver: bytes
 
     def __post_init__(self) -> None:
         _require(self.frame_width_px <= MAX_FRAME_WIDTH_PX)
@@ -184,7 +185,8 @@ class Order:
     reference: int
     weight: float  # 0..1, of the motion
     wants_key: bool  # the client cannot decode the next picture unless it is a key frame
-    face: bytes  # against the reference, see `faces.pack_motion`
+    wants_matte: bool  # the client puts another background behind the person
+    driver: bytes  # against the reference, see `drivers.pack_motion`
 
     def __post_init__(self) -> None:
         _require(0.0 <= self.weight <= 1.0)  # nor NaN
@@ -195,7 +197,14 @@ class Welcome:
     """The session begins."""
 
     proof: bytes
+    engine: int  # that draws, by its place in ENGINES
+    points: int  # keypoints of the parameters that travel; 0: faces travel
+    extractor: bytes  # SHA-256 of the network that the client has to measure them with; zeros: none
     device: str  # what draws, for the user
+
+    def __post_init__(self) -> None:
+        _require(self.engine < len(ENGINES) and self.points <= MAX_POINTS)
+        _require((self.points > 0) == (ENGINES[self.engine] != "warp"))
 
 
 @dataclass(frozen=True)
@@ -238,6 +247,7 @@ class Picture:
     portrait: int
     host_us: int  # from the order's arrival until this was sent
     is_key: bool
+    has_matte: bool  # below the image, see `pictures.stacked`
     data: bytes
 
 
@@ -259,15 +269,15 @@ _FORMS: dict[type, _Form] = {
     Hello: _Form(2, struct.Struct("<H?32s32s")),
     Offer: _Form(3, struct.Struct("<II?32s")),
     Part: _Form(4, struct.Struct("<II"), (1, PART_BYTES)),
-    Reference: _Form(5, struct.Struct("<II"), (1, MAX_REFERENCE_BYTES)),
+    Reference: _Form(5, struct.Struct("<II"), (1, MAX_DRIVER_BYTES)),
     Tuning: _Form(6, struct.Struct("<"), (1, MAX_TUNING_BYTES)),
-    Order: _Form(7, struct.Struct("<IQIIIf?"), (1, MAX_MOTION_BYTES)),
-    Welcome: _Form(8, struct.Struct("<32s"), (0, MAX_DEVICE_BYTES)),
+    Order: _Form(7, struct.Struct("<IQIIIf??"), (1, MAX_DRIVER_BYTES)),
+    Welcome: _Form(8, struct.Struct("<32sBH32s"), (0, MAX_DEVICE_BYTES)),
     Refused: _Form(9, struct.Struct("<"), (1, 1)),
     Want: _Form(10, struct.Struct("<II")),
     Ready: _Form(11, struct.Struct("<IHH")),
     Declined: _Form(12, struct.Struct("<I")),
-    Picture: _Form(13, struct.Struct("<IQII?"), (1, MAX_DOWN_BYTES)),
+    Picture: _Form(13, struct.Struct("<IQII??"), (1, MAX_DOWN_BYTES)),
 }
 _TYPES = {form.kind: kind for kind, form in _FORMS.items()}
 _VERSION = struct.Struct("<H")

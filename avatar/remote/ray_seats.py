@@ -18,14 +18,15 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from avatar import __version__
 from avatar.cv import cv2
 from avatar.engines.base import EngineConfig
-from avatar.engines.registry import create_engine
+from avatar.engines.registry import create_engine, engine_opener, find_engine
 from avatar.errors import AvatarError, SetupError
+from avatar.remote.drivers import Drawing
 from avatar.remote.host import Host
 from avatar.remote.identity import Address, KnownHost, passing_context
 from avatar.remote.load import Load
@@ -63,6 +64,7 @@ class Terms:
     version: str = __version__
     frame_ms: float = 0.0  # see `Load`
     chip_ms: float = 0.0
+    drawing: Drawing = field(default_factory=Drawing)
 
 
 class Replica:
@@ -77,7 +79,7 @@ class Replica:
         address = Address("127.0.0.1" if here == terms.front else here, 0)
         tls = None if address.is_here else passing_context()
         load = Load(terms.frame_ms, chip_ms=terms.chip_ms)
-        seats = OwnSeats(lambda: create_engine(terms.config), load)
+        seats = OwnSeats(engine_opener(terms.config), load, terms.drawing)
         self._host = Host(address, terms.token, seats, tls=tls, tell=logger.info)
         self._seat = (str(self._host.address), tls[1] if tls else "")
 
@@ -127,9 +129,10 @@ class RaySeats:
             share, there = self._shares(config)
             front = self._ray.util.get_node_ip_address()
             terms = Terms(secrets.token_urlsafe(24), config, threads, switch_s, front)
-            self.frame_ms, chip_ms = self._measured(terms, share)
-            self._terms = replace(terms, frame_ms=self.frame_ms, chip_ms=chip_ms)
-            self.slots = Load(self.frame_ms, chip_ms=chip_ms).sessions()
+            self.frame_ms, chip_ms, self.drawing = self._measured(terms, share)
+            self._terms = replace(terms, frame_ms=self.frame_ms, chip_ms=chip_ms, drawing=self.drawing)
+            self.load = Load(self.frame_ms, chip_ms=chip_ms)
+            self.slots = self.load.sessions()
             self.replicas = replicas or there
             self._share = share
             self._handle = self._deploy()
@@ -192,15 +195,15 @@ class RaySeats:
         """Return what a replica asks of the cluster, and how many of them fit."""
         there = self._ray.cluster_resources()
         cards = int(there.get("GPU", 0))
-        if config.render == "graphics" and cards:
+        if cards and (config.render == "graphics" or find_engine(config.name).needs_gpu):
             return {"num_cpus": 1, "num_gpus": 1, **_AS_A_PROGRAM}, cards
         return {"num_cpus": 1, **_AS_A_PROGRAM}, max(1, int(there.get("CPU", 0)) - 1)
 
-    def _measured(self, terms: Terms, share: dict[str, Any]) -> tuple[float, float]:
-        """Return what a frame costs where a replica will be, in ms of the processor and of a chip."""
+    def _measured(self, terms: Terms, share: dict[str, Any]) -> tuple[float, float, Drawing]:
+        """Return what a frame costs where a replica will be, in ms of the processor and of a chip; what draws it."""
         task = self._ray.remote(max_calls=1)(_measure_there).options(**share)
         try:
-            frame_ms, chip_ms = self._ray.get(task.remote(terms))
+            frame_ms, chip_ms, drawing = self._ray.get(task.remote(terms))
         except self._ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, AvatarError):
@@ -209,7 +212,7 @@ class RaySeats:
                 Message("The cluster cannot draw: {kind}.", kind=type(error).__name__),
                 remedy="Look at what Ray says on its machines, and install the same version of Masque on all of them.",
             ) from error
-        return float(frame_ms), float(chip_ms)
+        return float(frame_ms), float(chip_ms), drawing
 
     def _deploy(self) -> Any:
         """Start the replicas, or replace them; return the handle."""
@@ -252,8 +255,8 @@ def _begin(terms: Terms) -> None:
     cv2.setNumThreads(terms.threads)  # several sessions share the cores better than one frame does
 
 
-def _measure_there(terms: Terms) -> tuple[float, float]:
-    """Return what a frame costs on a machine of the cluster, in ms of the processor and of a chip."""
+def _measure_there(terms: Terms) -> tuple[float, float, Drawing]:
+    """Return what a frame costs on a machine of the cluster, in ms of the processor and of a chip; what draws it."""
     _begin(terms)
-    load = measure(lambda: create_engine(terms.config))
-    return load.frame_ms, load.chip_ms
+    trial = measure(lambda: create_engine(terms.config))
+    return trial.load.frame_ms, trial.load.chip_ms, trial.drawing

@@ -46,7 +46,8 @@ class Relay:
         """
         self._connection, self._number, self._leave = connection, number, leave
         self._connected = contextlib.ExitStack()
-        self._replica, self._device = self._connected.enter_context(connected(replica, only_asks=False))
+        self._replica, welcome = self._connected.enter_context(connected(replica, only_asks=False))
+        self._device = welcome.device
         self._drawn = 0
         self._refusal: Refusal | None = None
         self._has_left = False  # the client has

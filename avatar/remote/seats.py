@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from avatar.engines.base import Engine
+from avatar.remote.drivers import Drawing
 from avatar.remote.load import Load
 from avatar.remote.protocol import Refusal
 from avatar.remote.session import KeptPortraits, Session
@@ -41,6 +43,11 @@ class Seated(Protocol):
 class Seats(Protocol):
     """The seats of a host; thread-safe."""
 
+    @property
+    def drawing(self) -> Drawing:
+        """What draws in all of them."""
+        ...
+
     def count(self) -> int:
         """Return the number of sessions that are drawn fast enough, all together; may take a moment."""
         ...
@@ -53,9 +60,11 @@ class Seats(Protocol):
 class OwnSeats:
     """Sessions that this process draws, with an engine each."""
 
-    def __init__(self, open_engine: Callable[[], Engine], load: Load) -> None:
-        """Draw with engines that `open_engine` opens, as many as `load` allows."""
+    def __init__(self, open_engine: Callable[[], Engine], load: Load, drawing: Drawing | None = None) -> None:
+        """Draw with engines that `open_engine` opens, as many as `load` allows; `drawing`: what they are."""
         self._open_engine, self._load, self._kept = open_engine, load, KeptPortraits()
+        self.drawing = drawing or Drawing()
+        self._turn = threading.Lock() if self.drawing.points else None  # networks fill a device each by themselves
 
     def count(self) -> int:
         """Return for how many sessions this process is fast enough."""
@@ -63,4 +72,5 @@ class OwnSeats:
 
     def take(self, connection: ServerConnection, number: int) -> Session:
         """Open an engine for a client."""
-        return Session(connection, number, self._open_engine(), self._load, self._kept)
+        engine = self._open_engine()
+        return Session(connection, number, engine, self._load, self._kept, self.drawing.points, self._turn)

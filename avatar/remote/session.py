@@ -14,15 +14,18 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from avatar.engines.base import Driving, Engine
-from avatar.frames import Latest
-from avatar.remote.faces import unpack_motion, unpack_reference
+import numpy as np
+
+from avatar.engines.base import Engine, LayeredEngine
+from avatar.frames import AlphaImage, Latest, RgbImage
+from avatar.remote.drivers import Driver, driving_by, unpack_motion, unpack_reference
 from avatar.remote.load import Budget, Load
 from avatar.remote.parcel import unpack_portrait
-from avatar.remote.pictures import PictureEncoder
+from avatar.remote.pictures import PictureEncoder, stacked
 from avatar.remote.protocol import (
     PART_BYTES,
     Declined,
@@ -43,7 +46,6 @@ from avatar.remote.protocol import (
     read_from_client,
 )
 from avatar.settings import MotionSettings
-from avatar.tracking.face import Face
 
 if TYPE_CHECKING:
     from websockets.sync.server import ServerConnection
@@ -65,8 +67,8 @@ class _Job:
     """One frame to be drawn, with everything that it depends on."""
 
     order: Order
-    face: Face
-    reference: tuple[int, Face, int]  # number, face, width of its frame
+    driver: Driver
+    reference: tuple[int, Driver, int]  # number, driver, width of its frame
     motion: MotionSettings
     came_ns: int
 
@@ -111,11 +113,28 @@ class Session:
     """A session with one client, after both have proved that they know the token."""
 
     def __init__(
-        self, connection: ServerConnection, number: int, engine: Engine, load: Load, kept: KeptPortraits
+        self,
+        connection: ServerConnection,
+        number: int,
+        engine: Engine,
+        load: Load,
+        kept: KeptPortraits,
+        points: int = 0,
+        turn: AbstractContextManager[object] | None = None,
     ) -> None:
-        """Take ownership of an open engine; `run` closes it."""
+        """Begin a session.
+
+        Args:
+            connection, number: of the client.
+            engine: is open; `run` closes it.
+            load: is told what frames cost.
+            kept: portraits that clients left here.
+            points: as in Drawing.
+            turn: is entered to draw, where sessions share networks and a device.
+        """
+        self._turn = turn or contextlib.nullcontext()
         self._connection, self._number, self._engine = connection, number, engine
-        self._load, self._kept = load, kept
+        self._load, self._kept, self._points = load, kept, points
         self._jobs: Latest[_Job] = Latest()
         self._lock = threading.Lock()  # guards the drawable portraits, and what is in flight
         self._drawable: collections.OrderedDict[int, _Drawable] = collections.OrderedDict()
@@ -124,7 +143,7 @@ class Session:
         self._offered: set[int] = set()
         self._preparing = 0  # portraits that came and are not settled; guarded by the lock
         self._motion = MotionSettings()
-        self._reference: tuple[int, Face, int] | None = None
+        self._reference: tuple[int, Driver, int] | None = None
         self._frame = 0
         self._end: Refusal | None = None
         self.drawn = self.held = 0  # frames drawn; orders passed over because the link is slow
@@ -184,8 +203,8 @@ class Session:
             match message:
                 case Order():
                     self._take_order(message, came_ns)
-                case Reference(number, width_px, face):
-                    self._reference = (number, unpack_reference(face), width_px)
+                case Reference(number, width_px, driver):
+                    self._reference = (number, unpack_reference(driver, self._points), width_px)
                 case Tuning(motion):
                     self._motion = motion
                 case Offer():
@@ -217,8 +236,8 @@ class Session:
         with self._lock:
             for frame in [each for each in self._flying if each <= order.received]:
                 del self._flying[frame]
-        face = unpack_motion(order.face, self._reference[1])
-        self._jobs.put(_Job(order, face, self._reference, self._motion, came_ns))
+        driver = unpack_motion(order.driver, self._reference[1], self._points)
+        self._jobs.put(_Job(order, driver, self._reference, self._motion, came_ns))
 
     def _take_offer(self, offer: Offer, preparing: ThreadPoolExecutor) -> None:
         """Ask for an offered portrait, or take it from those that were kept. Raises: ProtocolError."""
@@ -263,8 +282,8 @@ class Session:
         """Prepare a portrait; on the preparing thread."""
         began_s = time.thread_time()
         try:
-            portrait = unpack_portrait(data)
-            prepared = self._engine.prepare(portrait, use_second_core=False)
+            portrait, (width, height) = unpack_portrait(data)
+            prepared = self._engine.prepare(portrait, max(width, height), use_second_core=False)
         except Exception:  # outermost frame of the job; not only of ours: what a client sent may break anything
             logger.debug("A portrait could not be prepared", exc_info=True)
             self._put(Declined(offer.number))
@@ -273,7 +292,6 @@ class Session:
             self._load.leave_out(time.thread_time() - began_s)
             with self._lock:
                 self._preparing -= 1
-        height, width = portrait.rgb.shape[:2]
         with self._lock:
             self._drawable[offer.number] = _Drawable(prepared, (width, height))
             while len(self._drawable) > PORTRAITS:
@@ -306,30 +324,42 @@ class Session:
                     self._drawable.move_to_end(order.portrait)
             if drawable is None:
                 continue
-            if job.motion != motion:
-                motion = job.motion
-                self._engine.set_motion(motion)
             is_new = encoder is None or order.portrait != shown
-            if order.portrait != shown:
-                self._engine.show(drawable.prepared)
-                shown = order.portrait
-            if job.reference[0] != calibrated:
-                calibrated, face, width_px = job.reference
-                self._engine.calibrate(Driving(face=face, frame_width_px=width_px or None))
-            rgb = self._engine.draw(Driving(face=job.face, weight=order.weight))
-            if encoder is None or size != drawable.size:
-                size, encoder = drawable.size, PictureEncoder(drawable.size)
+            with self._turn:
+                if job.motion != motion:
+                    motion = job.motion
+                    self._engine.set_motion(motion)
+                if order.portrait != shown:
+                    self._engine.show(drawable.prepared)
+                    shown = order.portrait
+                if job.reference[0] != calibrated:
+                    calibrated, reference, width_px = job.reference
+                    self._engine.calibrate(driving_by(reference, frame_width_px=width_px or None))
+                image = self._engine.draw(driving_by(job.driver, weight=order.weight))
+                matte = self._matte(image) if order.wants_matte else None
+            if matte is not None:
+                image = stacked(image, matte)
+            if encoder is None or size != image.shape[1::-1]:
+                size, is_new = image.shape[1::-1], True
+                encoder = PictureEncoder(size)
             is_key = is_new or order.wants_key
-            data = encoder.encode(rgb, key=is_key)
+            data = encoder.encode(image, key=is_key)
             self.drawn += 1
             self._load.note_frame()
             with self._lock:
                 self._flying[order.frame] = (time.monotonic(), len(data))
             host_us = min((time.monotonic_ns() - job.came_ns) // 1000, 2**32 - 1)
             try:
-                self._send(Picture(order.frame, order.captured_ns, order.portrait, host_us, is_key, data))
+                self._send(Picture(
+                    order.frame, order.captured_ns, order.portrait, host_us, is_key, order.wants_matte, data
+                ))  # fmt: skip
             except (ConnectionClosed, OSError):
                 return
+
+    def _matte(self, image: RgbImage) -> AlphaImage:
+        """Return the person's part of the frame drawn last, (H, W, 3); all of it where they cannot be told apart."""
+        matte = self._engine.matte() if isinstance(self._engine, LayeredEngine) else None
+        return np.full(image.shape[:2], 255, np.uint8) if matte is None else matte
 
     def _is_choked(self) -> bool:
         """Return whether so much is on its way that another picture would only wait behind."""

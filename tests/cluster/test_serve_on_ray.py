@@ -20,6 +20,7 @@ from avatar.engines.warp.engine import WarpEngine
 from avatar.errors import SetupError
 from avatar.frames import RgbImage
 from avatar.remote import ray_seats
+from avatar.remote.drivers import Drawing
 from avatar.remote.engine import RemoteEngine
 from avatar.remote.host import Host
 from avatar.remote.identity import Address, KnownHost
@@ -39,7 +40,7 @@ COSTS_MS = 20.0  # of a frame: one session in a process
 def front(cluster: Any) -> Iterator[Front]:
     two_nodes(cluster)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RaySeats, "_measured", lambda *_: (COSTS_MS, 0.0))
+        patch.setattr(RaySeats, "_measured", lambda *_: (COSTS_MS, 0.0, Drawing()))
         patch.setattr(ray_seats, "DRAIN_S", 3.0)
         opened = Front(RaySeats(cluster.address, CONFIG, replicas=2, name="tests"))
     yield opened
@@ -165,8 +166,8 @@ def test_a_host_that_drains_takes_no_more(front: Front) -> None:
 
 
 def test_what_a_frame_costs_is_measured_where_it_is_drawn() -> None:
-    frame_ms, chip_ms = ray_seats._measure_there(Terms(TOKEN, CONFIG, 1, 0.005, "127.0.0.1"))
-    assert 1 < frame_ms < 500 and chip_ms == 0
+    frame_ms, chip_ms, drawing = ray_seats._measure_there(Terms(TOKEN, CONFIG, 1, 0.005, "127.0.0.1"))
+    assert 1 < frame_ms < 500 and chip_ms == 0 and drawing == Drawing()
 
 
 def test_beyond_the_front_s_machine_a_replica_is_encrypted() -> None:
@@ -175,7 +176,7 @@ def test_beyond_the_front_s_machine_a_replica_is_encrypted() -> None:
     try:
         known = KnownHost(Address.parse(address), TOKEN, fingerprint)
         assert not known.address.is_here or pytest.skip("this machine has no address but its own")
-        assert ask_host(known) == ""
+        assert ask_host(known) == Drawing()
     finally:
         replica.__del__()
 

@@ -16,9 +16,10 @@ from avatar import cli
 from avatar.commands import live, serve
 from avatar.errors import SetupError
 from avatar.live.config import LiveConfig
+from avatar.remote.drivers import Drawing
 from avatar.remote.identity import Address, KnownHost, known_hosts, own_token, remember
 from avatar.remote.link import ask_host
-from avatar.settings import CanvasSettings
+from avatar.settings import CanvasSettings, EngineSettings, Settings
 
 
 def told(words: str, capsys: pytest.CaptureFixture[str], code: int) -> str:
@@ -52,27 +53,28 @@ def test_what_is_wrong_or_missing_is_said_before_anything_opens(
     assert sentence in told(words, capsys, code)
 
 
-def parsed(*words: str, config: LiveConfig) -> LiveConfig:
+def parsed(*words: str, settings: Settings) -> LiveConfig:
     import argparse
 
     parser = argparse.ArgumentParser()
     live.add_parser(parser.add_subparsers())
-    return live._with_host(parser.parse_args(["live", *words]), config)
+    args = parser.parse_args(["live", "--camera", "idle", *words])
+    return live.config_of(args, settings, live._host_of(args))
 
 
 def test_a_host_that_answers_is_remembered(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    green = LiveConfig(engine="fomm", model="vox", device="cuda", canvas=CanvasSettings(background="green"))
+    fomm = Settings(engine=EngineSettings("fomm", "vox", "cpu"), canvas=CanvasSettings(background="green"))
     with studio() as one:
         address = str(one.host.address)
-        config = parsed("--remote", address, "--token", TOKEN, "--keep-portrait", config=green)
+        config = parsed("--remote", address, "--token", TOKEN, "--keep-portrait", settings=fomm)
         assert (config.remote, config.engine, config.model, config.device) == (address, "warp", None, "auto")
-        assert "background stays" in capsys.readouterr().err
+        assert config.canvas.background == "green" and capsys.readouterr().err == ""
         assert known_hosts()[address] == KnownHost(one.host.address, TOKEN, keep=True)
-        assert parsed("--remote", config=LiveConfig()).remote == address, "the last one"
+        assert parsed("--remote", settings=Settings()).remote == address, "the last one"
         remember(KnownHost(one.host.address, "of-another-host-9876543210"))
         monkeypatch.setenv("MASQUE_REMOTE_TOKEN", TOKEN)
-        assert parsed("--remote", address, config=LiveConfig()).remote == address
-    assert parsed(config=green) is green
+        assert parsed("--remote", address, settings=Settings()).remote == address
+    assert (parsed(settings=fomm).engine, parsed(settings=fomm).remote) == ("fomm", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
@@ -90,7 +92,7 @@ def test_a_host_starts_shows_its_token_once_and_ends_when_asked(
         token, is_new = own_token()
         assert not is_new and (token in how) == is_first
         address = Address.parse(introduction.split()[2].rstrip(","))
-        assert ask_host(KnownHost(address, token)) == ""
+        assert ask_host(KnownHost(address, token)) == Drawing()
         assert cli.main(["serve", "--show-token", "--listen", str(address)]) == 0
         assert f"live --remote {address} --token {token}" in capsys.readouterr().out, "while the host runs"
         process.send_signal(signal.SIGTERM)

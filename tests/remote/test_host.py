@@ -98,7 +98,7 @@ def local(shown: Portrait) -> WarpEngine:
 def order(frame: int, **changes: Any) -> bytes:
     given: dict[str, Any] = {
         "frame": frame, "captured_ns": 1, "received": 0, "portrait": 1, "reference": 1, "weight": 1.0,
-        "wants_key": False, "face": pack_motion(REFERENCE, REFERENCE),
+        "wants_key": False, "wants_matte": False, "driver": pack_motion(REFERENCE, REFERENCE),
     }  # fmt: skip
     return encode(Order(**given | changes))
 
@@ -177,7 +177,7 @@ def test_who_only_pretends_to_be_the_host_gets_no_portrait() -> None:
     def pretend(connection: Any) -> None:
         connection.send(encode(Challenge(protocol.VERSION, bytes(32))))
         heard.append(connection.recv())
-        connection.send(encode(Welcome(bytes(32), "a trap")))
+        connection.send(encode(Welcome(bytes(32), 0, 0, bytes(32), "a trap")))
         with contextlib.suppress(Exception):
             heard.extend(connection)
 
@@ -241,7 +241,7 @@ BREACHES = pytest.mark.parametrize(
         pytest.param([OFFER, REFERRING, order(1), order(1)], Refusal.REPLAY, id="twice"),
         pytest.param([OFFER, REFERRING, order(7), order(6)], Refusal.REPLAY, id="backwards"),
         pytest.param([OFFER, OFFER], Refusal.REPLAY, id="offered twice"),
-        pytest.param([OFFER, REFERRING, order(1, face=b"junk")], Refusal.MALFORMED, id="face"),
+        pytest.param([OFFER, REFERRING, order(1, driver=b"junk")], Refusal.MALFORMED, id="face"),
         pytest.param([encode(Reference(1, 0, b"junk"))], Refusal.MALFORMED, id="reference"),
         pytest.param([encode(Part(1, 0, b"unasked"))], Refusal.ORDER, id="unasked part"),
         pytest.param([OFFER, encode(Part(1, 500, bytes(500)))], Refusal.ORDER, id="wrong part"),

@@ -8,12 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from fakes import FakeTracker
 from live_fakes import SKIN, FakeOutput, FakeSource, holds_camera
-from remote_studio import TOKEN, Studio, driven, portrait, psnr, studio, until
+from remote_studio import TOKEN, PortraitTracker, Studio, driven, portrait, psnr, studio, unmasked, until
 
 from avatar.engines.base import Arrival, Driving
-from avatar.frames import RgbImage
 from avatar.live.config import LiveConfig
 from avatar.live.events import EngineReady, Event
 from avatar.live.pipeline import Pipeline
@@ -25,8 +23,6 @@ from avatar.remote.link import Link
 from avatar.remote.protocol import Refusal
 from avatar.remote.session import Session
 from avatar.settings import CanvasSettings
-from avatar.tracking import open_tracker
-from avatar.tracking.face import Face
 from tools.slow_link import Quality, SlowLink
 
 
@@ -160,14 +156,6 @@ def test_a_refusal_in_between_is_told_and_tried_again(
     first(found, here=False)
 
 
-class Tracker(FakeTracker):
-    """Finds the face of a real portrait; in camera pictures it sees one as every fake does."""
-
-    def detect(self, rgb: RgbImage) -> list[Face]:
-        with contextlib.closing(open_tracker()) as tracker:
-            return tracker.detect(rgb)
-
-
 @contextlib.contextmanager
 def session(slow: SlowLink) -> Iterator[tuple[Pipeline, FakeOutput, list[Event]]]:
     """A live session with the forbidden camera, drawn over the link."""
@@ -176,7 +164,7 @@ def session(slow: SlowLink) -> Iterator[tuple[Pipeline, FakeOutput, list[Event]]
     camera = FakeSource(rate=30)
     tools = LiveTools(
         open_source=lambda *_: camera,
-        open_tracker=lambda _: Tracker(),  # type: ignore[arg-type, return-value]
+        open_tracker=lambda _: PortraitTracker(),  # type: ignore[arg-type, return-value]
     )
     canvas = CanvasSettings(320, 320, label=False)
     config = LiveConfig(source="camera", remote=str(host.address), canvas=canvas)
@@ -219,12 +207,12 @@ def test_no_camera_pixel_leaves_whatever_the_link_does(
     assert len(output.frames) > 40 and not any(frame.passed_through for frame in output.frames)
     assert not any(holds_camera(frame.rgb) for frame in output.frames)
     assert any(np.ptp(frame.rgb) > 100 for frame in output.frames), "they show the portrait"
-    unmasked = _unmasked(bytes(slow.upwards))
-    assert len(unmasked) > 50_000 and bytes(SKIN) * 2 not in unmasked, "nor did any go to the host"
+    sent = unmasked(bytes(slow.upwards))
+    assert len(sent) > 50_000 and bytes(SKIN) * 2 not in sent, "nor did any go to the host"
 
 
 def test_the_check_of_what_went_up_would_see_a_picture() -> None:
-    assert bytes(SKIN) * 2 in _unmasked(_masked(np.full((8, 8, 3), SKIN, np.uint8).tobytes()))
+    assert bytes(SKIN) * 2 in unmasked(_masked(np.full((8, 8, 3), SKIN, np.uint8).tobytes()))
 
 
 def test_an_avatar_frame_says_when_its_motion_was_seen(slow: SlowLink, one: Studio) -> None:
@@ -240,7 +228,7 @@ def test_a_driving_image_is_not_even_looked_at(engine: RemoteEngine, slow: SlowL
     image = np.full((480, 640, 3), SKIN, np.uint8)
     shown = engine.draw(Driving(face=driven(5).face, image=image, captured_ns=time.monotonic_ns()))
     assert psnr(shown, engine.draw(driven(5))) > 40
-    assert bytes(SKIN) * 2 not in _unmasked(bytes(slow.upwards))
+    assert bytes(SKIN) * 2 not in unmasked(bytes(slow.upwards))
 
 
 def _masked(payload: bytes) -> bytes:
@@ -248,28 +236,6 @@ def _masked(payload: bytes) -> bytes:
     mask = b"\x12\x34\x56\x78"
     body = bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
     return b"\x82\xfe" + len(payload).to_bytes(2, "big") + mask + body
-
-
-def _unmasked(stream: bytes) -> bytes:
-    """The payloads of a client's WebSocket frames; HTTP requests are left out."""
-    payloads, at = [], 0
-    while at + 2 <= len(stream):
-        if stream[at : at + 4] == b"GET ":
-            at = stream.index(b"\r\n\r\n", at) + 4
-            continue
-        length, head = stream[at + 1] & 127, 2
-        if stream[at] not in (0x82, 0x88, 0x89, 0x8A):  # the rest of a connection that was cut
-            at += 1
-            continue
-        if length >= 126:
-            extra = 2 if length == 126 else 8
-            length, head = int.from_bytes(stream[at + 2 : at + 2 + extra], "big"), 2 + extra
-        mask = np.frombuffer(stream[at + head : at + head + 4], np.uint8)
-        body = np.frombuffer(stream[at + head + 4 : at + head + 4 + length], np.uint8)
-        if len(mask) == 4:
-            payloads.append((body ^ np.resize(mask, len(body))).tobytes())
-        at += head + 4 + length
-    return b"".join(payloads)
 
 
 def test_a_portrait_that_the_host_cannot_draw_idles_and_says_so(engine: RemoteEngine, one: Studio) -> None:

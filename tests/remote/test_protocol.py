@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from motion_samples import make_face
 
 from avatar.motion.idle import load_idle
+from avatar.motion.parameters import MAX_POINTS
 from avatar.remote import protocol
 from avatar.remote.faces import STEP, pack_motion, pack_reference, unpack_motion, unpack_reference
 from avatar.remote.parcel import pack_portrait, unpack_portrait
@@ -53,16 +54,17 @@ from_client = st.one_of(
     st.builds(Part, numbers, numbers, rest),
     st.builds(Reference, numbers, st.integers(0, 65535), rest),
     st.builds(Tuning, motions),
-    st.builds(Order, numbers, times, numbers, numbers, numbers, shares, st.booleans(), rest),
+    st.builds(Order, numbers, times, numbers, numbers, numbers, shares, st.booleans(), st.booleans(), rest),
 )
 from_host = st.one_of(
     st.builds(Challenge, st.just(protocol.VERSION), secret),
-    st.builds(Welcome, secret, st.text(max_size=40)),
+    st.builds(Welcome, secret, st.just(0), st.just(0), secret, st.text(max_size=40)),
+    st.builds(Welcome, secret, st.just(1), st.integers(1, MAX_POINTS), secret, st.text(max_size=40)),
     st.builds(Refused, st.sampled_from(Refusal)),
     st.builds(Want, numbers, numbers),
     st.builds(Ready, numbers, st.integers(0, 65535), st.integers(0, 65535)),
     st.builds(Declined, numbers),
-    st.builds(Picture, numbers, times, numbers, numbers, st.booleans(), rest),
+    st.builds(Picture, numbers, times, numbers, numbers, st.booleans(), st.booleans(), rest),
 )
 many = settings(max_examples=300, deadline=None)
 
@@ -173,7 +175,7 @@ def test_motion_is_too_small_to_hold_a_picture() -> None:
     for index in range(0, len(idle), 30):
         face = idle.face(index)
         noisy = dataclasses.replace(face, landmarks=face.landmarks + rng.normal(0, 2, (478, 3)).astype(np.float32))
-        order = Order(1, 1, 1, 1, 1, 1.0, False, pack_motion(noisy, reference))
+        order = Order(1, 1, 1, 1, 1, 1.0, False, False, pack_motion(noisy, reference))
         assert len(encode(order)) < 2000
 
 
@@ -208,7 +210,7 @@ def test_a_few_bytes_that_unpack_to_gigabytes_are_refused() -> None:
     with pytest.raises(ProtocolError):
         unpack_motion(pack_motion(reference, reference)[:32] + bomb, reference)
     portrait = pack_portrait(np.zeros((32, 32, 3), np.uint8), reference, None)
-    head = portrait.data[: 7 + len(pack_reference(reference))]
+    head = portrait.data[: 9 + len(pack_reference(reference))]
     with pytest.raises(ProtocolError):
         unpack_portrait(head + bomb)
 
@@ -220,8 +222,8 @@ def test_a_portrait_arrives_to_the_bit(with_alpha: bool) -> None:
     alpha = rng.integers(0, 256, (37, 50), dtype=np.uint8) if with_alpha else None
     face = make_face()
     parcel = pack_portrait(rgb, face, alpha)
-    found = unpack_portrait(parcel.data)
-    assert np.array_equal(found.rgb, rgb) and (parcel.width, parcel.height) == (50, 37)
+    found, size = unpack_portrait(parcel.data)
+    assert np.array_equal(found.rgb, rgb) and (parcel.width, parcel.height) == size == (50, 37)
     assert found.face is not None and np.array_equal(found.face.landmarks, face.landmarks)
     if alpha is None or found.alpha is None:
         assert alpha is found.alpha
@@ -237,4 +239,4 @@ def test_a_damaged_portrait_is_a_portrait_or_refused(at: int, change: int, lengt
         unpack_portrait(bytes(whole[: min(length, len(whole) - 1)]))
     whole[at] ^= change
     with contextlib.suppress(ProtocolError):
-        assert unpack_portrait(bytes(whole)).rgb.size < 8192 * 8192
+        assert unpack_portrait(bytes(whole))[0].rgb.size < 8192 * 8192

@@ -104,6 +104,7 @@ class FakeLiveEngine:
         self.draw_gate: threading.Event | None = None
         self.drawing = threading.Event()
         self.closed = False
+        self.wants_matte = False
         self.mattes = 0  # how often one was asked for
 
     def prepare(
@@ -131,8 +132,8 @@ class FakeLiveEngine:
         self.states.append(state)
         return plain(PAINT, (32, 32))
 
-    def layers(self, *, with_matte: bool) -> PortraitLayers:
-        self.mattes += with_matte
+    def layers(self) -> PortraitLayers:
+        self.mattes += self.wants_matte
         return PortraitLayers(str(self.portrait))
 
     def close(self) -> None:

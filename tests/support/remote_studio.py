@@ -12,18 +12,22 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from fakes import FakeTracker
 from motion_samples import make_face
 
-from avatar.engines.base import Driving, Portrait
+from avatar.engines.base import Driving, Engine, Portrait
 from avatar.engines.warp.engine import WarpEngine
 from avatar.frames import RgbImage
 from avatar.remote import protocol
+from avatar.remote.drivers import Drawing
 from avatar.remote.host import Host
 from avatar.remote.identity import Address, KnownHost
 from avatar.remote.load import Load
 from avatar.remote.protocol import Hello, encode, proof_of, read_from_host
 from avatar.remote.relay import Relay
 from avatar.remote.seats import OwnSeats
+from avatar.tracking import open_tracker
+from avatar.tracking.face import Face
 
 TOKEN = "a-token-of-the-tests-0123456789"
 SIDE = 160
@@ -34,13 +38,26 @@ class Studio:
     """A running host, what it tells, and everything that was opened on it."""
 
     def __init__(
-        self, *, tls: Any = None, most: int | None = 8, frame_ms: float = 1.0, behind: Host | None = None
+        self,
+        *,
+        tls: Any = None,
+        most: int | None = 8,
+        frame_ms: float = 1.0,
+        behind: Host | None = None,
+        draws: Callable[[], Engine] = WarpEngine,
+        port: int = 0,
     ) -> None:
         """A host that draws, or one that passes on to another behind it."""
         self.lines: list[str] = []
         self._told = threading.Condition()
-        seats = OwnSeats(WarpEngine, Load(frame_ms)) if behind is None else SeatsBehind(behind)
-        self.host = Host(Address("127.0.0.1", 0), TOKEN, seats, tls=tls, most=most, tell=self._tell)
+        seats: OwnSeats | SeatsBehind
+        if behind is None:
+            with contextlib.closing(draws()) as engine:
+                drawing = Drawing.by(engine)
+            seats = OwnSeats(draws, Load(frame_ms), drawing)
+        else:
+            seats = SeatsBehind(behind)
+        self.host = Host(Address("127.0.0.1", port), TOKEN, seats, tls=tls, most=most, tell=self._tell)
 
     def _tell(self, line: str) -> None:
         with self._told:
@@ -62,6 +79,7 @@ class SeatsBehind:
 
     def __init__(self, host: Host) -> None:
         self._host, self.left = host, 0
+        self.drawing = host._seats.drawing
 
     def count(self) -> int:
         return 8
@@ -80,6 +98,14 @@ def studio(**options: Any) -> Iterator[Studio]:
         yield opened
     finally:
         opened.host.close()
+
+
+class PortraitTracker(FakeTracker):
+    """Finds the face of a real portrait; in camera pictures it sees one as every fake does."""
+
+    def detect(self, rgb: RgbImage) -> list[Face]:
+        with contextlib.closing(open_tracker()) as tracker:
+            return tracker.detect(rgb)
 
 
 def portrait(seed: int = 0, side: int = SIDE) -> Portrait:
@@ -135,3 +161,32 @@ def until(true: Callable[[], Any], timeout_s: float = 20.0) -> Any:
             return found
         time.sleep(0.01)
     raise AssertionError("it never came true")
+
+
+def payloads(stream: bytes) -> list[bytes]:
+    """The payloads of a client's WebSocket messages; HTTP requests and what keeps a connection alive are left out."""
+    found, at = [], 0
+    while at + 2 <= len(stream):
+        if stream[at : at + 4] == b"GET ":
+            at = stream.index(b"\r\n\r\n", at) + 4
+            continue
+        length, head = stream[at + 1] & 127, 2
+        if stream[at] not in (0x82, 0x88, 0x89, 0x8A):  # the rest of a connection that was cut
+            at += 1
+            continue
+        if length >= 126:
+            extra = 2 if length == 126 else 8
+            length, head = int.from_bytes(stream[at + 2 : at + 2 + extra], "big"), 2 + extra
+        mask = np.frombuffer(stream[at + head : at + head + 4], np.uint8)
+        body = np.frombuffer(stream[at + head + 4 : at + head + 4 + length], np.uint8)
+        if len(mask) == 4:
+            payload = (body ^ np.resize(mask, len(body))).tobytes()
+            if stream[at] == 0x82:
+                found.append(payload)
+        at += head + 4 + length
+    return found
+
+
+def unmasked(stream: bytes) -> bytes:
+    """All of those in a row."""
+    return b"".join(payloads(stream))

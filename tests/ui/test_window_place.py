@@ -182,9 +182,3 @@ def test_a_transparent_avatar_lies_over_a_pattern(shown: Desk) -> None:
     assert image.pixelColor(area.center().toPoint()).red() > 200
     corner = image.pixelColor(round(area.left()) + 30, round(area.bottom()) - 30)
     assert corner.lightness() > 150, "neither black nor the portrait's own background"
-
-
-def test_a_background_that_another_computer_does_not_draw_is_said(shown: Desk) -> None:
-    shown.session.change("engine", remote="studio.example:8443")
-    shown.session.change("canvas", background="blur")
-    assert "Where another computer draws" in shown.window.panel.frame_.about.text()

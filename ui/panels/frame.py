@@ -82,8 +82,6 @@ class FrameSection(Section):
         canvas = settings.canvas
         if canvas.background == "own":
             return ""
-        if settings.engine.remote:
-            return tr("Where another computer draws, the background stays the portrait's own.")
         if canvas.background == "transparent":
             return tr("For the browser source, snapshots and files. Where there is no transparency, others see the "
                       "portrait's own background.")  # fmt: skip

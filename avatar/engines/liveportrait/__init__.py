@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from avatar.engines.base import Engine, EngineConfig, EngineEntry
 from avatar.settings import PARTS
 
@@ -12,9 +14,17 @@ def _open(config: EngineConfig) -> Engine:
     return LivePortraitEngine(config)
 
 
+def _open_several(config: EngineConfig) -> Callable[[], Engine]:
+    from avatar.engines.liveportrait.engine import LivePortraitEngine, load
+
+    model, place = load(config)
+    return lambda: LivePortraitEngine(config, model=model, place=place)
+
+
 ENTRY = EngineEntry(
     "liveportrait",
     _open,
+    open_several=_open_several,
     takes_models=True,
     separates_expression=True,
     parts=PARTS,

@@ -10,6 +10,7 @@ from avatar.system.message import Message
 from avatar.weights.manifest import LIVEPORTRAIT, Weight, read_manifest
 
 DEFAULT = "liveportrait"
+_EXTRACTOR = "motion_extractor"
 
 
 def choose_weights(model: str | Path | None) -> Path:
@@ -33,6 +34,32 @@ def choose_weights(model: str | Path | None) -> Path:
         Message("There are no weights of LivePortrait called {name!r}, and no such folder or file.", name=name),
         remedy=how_to_get(DEFAULT),
     )
+
+
+def choose_extractor(model: str | Path | None) -> Path:
+    """Return the file or folder with the motion extractor M, which is a fifth of the whole.
+
+    Args:
+        model: as for `choose_weights`; None: DEFAULT.
+    Raises:
+        WeightsError: it is not here; with the command that fetches it, its size and licence.
+    """
+    name = DEFAULT if model is None else str(model)
+    if name not in sets():
+        return choose_weights(model)
+    part = next(weight for weight in sets()[name] if Path(weight.file).stem == _EXTRACTOR)
+    try:
+        return weights.model_path(part.name)
+    except WeightsError as error:
+        if not part.downloadable:
+            raise WeightsError(error.what, remedy=how_to_get(name)) from error
+        remedy = Message(
+            "Fetch it: python run.py models pull {name} ({size:.0f} MB, {licence}).",
+            name=part.name,
+            size=(part.bytes or 0) / 1e6,
+            licence=part.licence,
+        )
+        raise WeightsError(error.what, remedy=remedy) from error
 
 
 def sets() -> dict[str, list[Weight]]:

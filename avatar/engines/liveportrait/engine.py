@@ -23,9 +23,10 @@ from avatar.engines.liveportrait.framing import (
     square_of_box,
     square_of_portrait,
 )
+from avatar.engines.liveportrait.measuring import as_array, as_measured, as_seen, as_tensor, images_of_moment
 from avatar.engines.panels import MotionFacts, draw_panels
 from avatar.errors import EngineError, UsageError
-from avatar.frames import AlphaImage, FloatArray, RgbImage
+from avatar.frames import AlphaImage, RgbImage
 from avatar.motion.parameters import Measured
 from avatar.settings import MotionSettings
 from avatar.system.devices import Device, choose_device
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from avatar.engines.liveportrait.transfer_torch import Pose, Ratios
     from avatar.liveportrait import LivePortraitModel, Runtime
     from avatar.liveportrait.model import Rendering
-
-MOST_IMAGES = 16  # maximum number of averaged images of one moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,25 +78,30 @@ class LivePortraitEngine:
 
     framing = DRIVER
 
-    def __init__(self, config: EngineConfig | None = None, *, model: LivePortraitModel | None = None) -> None:
+    def __init__(
+        self,
+        config: EngineConfig | None = None,
+        *,
+        model: LivePortraitModel | None = None,
+        place: Device | None = None,
+    ) -> None:
         """Load the weights.
 
         Args:
             config: options of the engine.
-            model: a loaded model, for tests and benchmarks.
+            model: a loaded model, which is not changed and can be shared.
+            place: the device that it is on; None: the processor.
         Raises:
             WeightsError, UsageError: the weights are missing, damaged or of another model.
             EngineError: there is no such device.
         """
-        require("torch", Message("The engine {name}", name="liveportrait"))
-        from avatar.liveportrait import load_liveportrait, open_runtime
-
         self._config = config or EngineConfig("liveportrait")
         self._motion = self._config.motion
-        self._place = Device("cpu", "processor", "given")
+        self._place = place or Device("cpu", "processor", "given")
         if model is None:
-            self._place = choose_device(self._config.device)
-            model = load_liveportrait(choose_weights(self._config.model), self._config.config, self._place.name)
+            model, self._place = load(self._config)
+        from avatar.liveportrait import open_runtime
+
         self._model: LivePortraitModel | None = model
         self._runtime: Runtime | None = open_runtime(model)
         self.wants = DrivingInput.FACE_CROP if self._config.follow_faces else DrivingInput.FRAME
@@ -151,9 +155,7 @@ class LivePortraitEngine:
         if driving.measured is not None:
             self._reference = self._remembered(driving.measured)
             return
-        assert driving.image is not None
-        images = [driving.image, *_spread(driving.moment, MOST_IMAGES - 1)]
-        motion = mean_motion(self._open().motion(self._tensor([self._seen(each) for each in images])))
+        motion = mean_motion(self._open().motion(self._tensor(images_of_moment(driving))))
         self._reference = Pose(motion, _ratios(driving.face))
 
     def draw(self, driving: Driving) -> RgbImage:
@@ -170,7 +172,7 @@ class LivePortraitEngine:
             assert driving.measured is not None
             seen, pose = np.full((INPUT_PX, INPUT_PX, 3), 128, np.uint8), self._remembered(driving.measured)
         else:
-            seen = self._seen(driving.image)
+            seen = as_seen(driving.image)
             pose = self._pose(self._tensor([seen]), driving.face)
         self._reference = self._reference or pose
         self._frame = self._render(shown, pose, seen, driving.weight)
@@ -189,27 +191,27 @@ class LivePortraitEngine:
         cutout = shown.prepared.cutout
         if cutout is None or drawn is None:
             return None if cutout is None else cutout.matte.copy()
-        return shown.composer.matte(cutout.matte, drawn.square, _array(drawn.rendering.deformation))
+        return shown.composer.matte(cutout.matte, drawn.square, as_array(drawn.rendering.deformation))
 
     def distance(self, image: RgbImage) -> float:
         """Return the distance of expression and pose in an image (h, w, 3) from the portrait's."""
         from avatar.engines.liveportrait.transfer_torch import unlikeness
 
         shown = self._on()
-        return unlikeness(shown.pose.motion, self._open().motion(self._tensor([self._seen(image)])))
+        return unlikeness(shown.pose.motion, self._open().motion(self._tensor([as_seen(image)])))
 
     def measure(self, driving: Driving) -> Measured:
-        """Measure the driver in an image; needs no portrait."""
-        assert driving.image is not None
-        motion = self._open().motion(self._tensor([self._seen(driving.image)]))
-        openings = (math.nan,) * 3 if driving.face is None else (*eye_ratios(driving.face), lip_ratio(driving.face))
-        return Measured(
-            np.concatenate([_array(motion.pitch), _array(motion.yaw), _array(motion.roll)]),
-            _array(motion.translation),
-            _array(motion.scale),
-            _array(motion.expression),
-            np.array(openings, np.float32),
-        )
+        """Measure the driver as the mean over the image and the others of its moment; needs no portrait."""
+        image = self._tensor(images_of_moment(driving))
+        return as_measured(self._open().motion(image), driving.face)
+
+    @property
+    def extractor_digest(self) -> bytes:
+        """SHA-256 of the extractor M's weights; takes a moment."""
+        from avatar.liveportrait.motion_extractor import digest_of
+
+        self._open()
+        return digest_of(self._loaded().motion_extractor)
 
     def distance_to(self, measured: Measured) -> float:
         """Return how unlike the portrait's expression and pose those that were measured are."""
@@ -244,13 +246,13 @@ class LivePortraitEngine:
         facts = MotionFacts(
             drawn.driving,
             self._shown.prepared.source,
-            _array(drawn.x_driving)[:, :2],
-            _array(self._shown.pose.motion.transformed())[:, :2],
-            _array(drawn.x_d)[:, :2],
+            as_array(drawn.x_driving)[:, :2],
+            as_array(self._shown.pose.motion.transformed())[:, :2],
+            as_array(drawn.x_d)[:, :2],
             None,
             None,
-            _array(rendering.deformation).mean(axis=0)[..., :2],
-            None if rendering.occlusion_map is None else _array(rendering.occlusion_map)[0],
+            as_array(rendering.deformation).mean(axis=0)[..., :2],
+            None if rendering.occlusion_map is None else as_array(rendering.occlusion_map)[0],
         )
         return draw_panels(facts, height_px)
 
@@ -272,8 +274,8 @@ class LivePortraitEngine:
         self._drawn = _Drawn(seen, pose.motion.transformed(), x_d, rendering, image)
         if not self._config.detail:
             return shown.composer(image)
-        occlusion = None if rendering.occlusion_map is None else _array(rendering.occlusion_map)[0]
-        return shown.composer(image, _array(rendering.deformation), occlusion)
+        occlusion = None if rendering.occlusion_map is None else as_array(rendering.occlusion_map)[0]
+        return shown.composer(image, as_array(rendering.deformation), occlusion)
 
     def _pose(self, image: torch.Tensor, face: Face | None) -> Pose:
         """Measure the face in an image (1, 3, 256, 256)."""
@@ -290,16 +292,9 @@ class LivePortraitEngine:
             return square_of_box(crops.whole(portrait.rgb))
         return square_of_portrait(portrait.face.landmarks if portrait.outline is None else portrait.outline)
 
-    def _seen(self, image: RgbImage) -> RgbImage:
-        """Resize an (h, w, 3) image to the networks' size, (256, 256, 3)."""
-        return crops.scaled(image, INPUT_PX, INPUT_PX)
-
     def _tensor(self, images: Sequence[RgbImage]) -> torch.Tensor:
         """Copy B images, (256, 256, 3) uint8, to the device as (B, 3, 256, 256) in [0, 1]."""
-        import torch
-
-        stacked = torch.from_numpy(np.stack(images)).to(self._open().device)
-        return stacked.permute(0, 3, 1, 2).float() / 255
+        return as_tensor(images, self._open().device)
 
     def _open(self) -> Runtime:
         if self._runtime is None:
@@ -317,19 +312,16 @@ class LivePortraitEngine:
         return self._shown
 
 
+def load(config: EngineConfig) -> tuple[LivePortraitModel, Device]:
+    """Load the model of a config to its device. Raises as `LivePortraitEngine`."""
+    require("torch", Message("The engine {name}", name="liveportrait"))
+    from avatar.liveportrait import load_liveportrait
+
+    place = choose_device(config.device)
+    return load_liveportrait(choose_weights(config.model), config.config, place.name), place
+
+
 def _ratios(face: Face | None) -> Ratios | None:
     from avatar.engines.liveportrait.transfer_torch import Ratios
 
     return None if face is None else Ratios(eye_ratios(face), lip_ratio(face))
-
-
-def _spread(images: Sequence[RgbImage], most: int) -> list[RgbImage]:
-    """Return at most `most` of the images, (h, w, 3) each, evenly spaced."""
-    if len(images) <= most:
-        return list(images)
-    return [images[round(index)] for index in np.linspace(0, len(images) - 1, most)]
-
-
-def _array(values: torch.Tensor) -> FloatArray:
-    """Copy the first element of a batch (B, ...) to host memory as float32 (...)."""
-    return np.asarray(values[0].detach().float().cpu().numpy())
