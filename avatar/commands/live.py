@@ -150,8 +150,9 @@ def config_of(args: argparse.Namespace, settings: Settings, host: KnownHost | No
     if args.sound and args.record is None:
         raise UsageError("--sound needs a recording.", remedy="Add --record FILE.mp4.")
     camera, calibration = settings.camera, settings.calibration
-    engine = replace(_engine_of(args, settings.engine), remote="")  # a host is asked for by --remote alone
-    if host is not None:
+    if host is None:
+        engine = replace(_engine_of(args, settings.engine), remote="")  # a host is asked for by --remote alone
+    else:
         engine = EngineSettings(host.engine, args.model or "", args.device or "auto")
     motion = motion_of(args, settings.motion, engine.name)
     size = _first(args.camera_size, (camera.width_px, camera.height_px))
@@ -196,11 +197,8 @@ def _host_of(args: argparse.Namespace) -> KnownHost | None:
     from avatar.remote.identity import find_host, remember
     from avatar.remote.protocol import ENGINES
 
-    for name, is_free in (("--render", args.render is None), ("--engine", args.engine in (None, *ENGINES))):
-        if not is_free:
-            raise UsageError(
-                Message("With --remote the host decides about {option}.", option=name), remedy="Leave it out."
-            )
+    if args.render is not None or args.engine not in (None, *ENGINES):
+        raise _decided_error("--engine" if args.render is None else "--render")
 
     token = args.token or os.environ.get("MASQUE_REMOTE_TOKEN") or None
     host = join(find_host(args.remote, token, args.fingerprint, args.keep_portrait), args.model)
@@ -209,8 +207,14 @@ def _host_of(args: argparse.Namespace) -> KnownHost | None:
             Message("The host draws with {engine}, not with {wanted}.", engine=host.engine, wanted=args.engine),
             remedy=Message("Leave --engine out, or start the host with --engine {wanted}.", wanted=args.engine),
         )
+    if host.engine == "warp" and (args.model or args.device):  # nothing is measured here by a network
+        raise _decided_error("--model" if args.model else "--device")
     remember(host)
     return host
+
+
+def _decided_error(option: str) -> UsageError:
+    return UsageError(Message("With --remote the host decides about {option}.", option=option), remedy="Leave it out.")
 
 
 def _canvas_of(args: argparse.Namespace, chosen: CanvasSettings) -> CanvasSettings:

@@ -14,7 +14,7 @@ from remote_studio import TOKEN, studio, until
 
 from avatar import cli
 from avatar.commands import live, serve
-from avatar.errors import SetupError
+from avatar.errors import SetupError, UsageError
 from avatar.live.config import LiveConfig
 from avatar.remote.drivers import Drawing
 from avatar.remote.identity import Address, KnownHost, known_hosts, own_token, remember
@@ -74,6 +74,10 @@ def test_a_host_that_answers_is_remembered(capsys: pytest.CaptureFixture[str], m
         remember(KnownHost(one.host.address, "of-another-host-9876543210"))
         monkeypatch.setenv("MASQUE_REMOTE_TOKEN", TOKEN)
         assert parsed("--remote", address, settings=Settings()).remote == address
+        with pytest.raises(UsageError, match="host decides about --model"):
+            parsed("--remote", address, "--model", "x", settings=Settings())
+        with pytest.raises(UsageError, match="draws with warp, not with liveportrait"):
+            parsed("--remote", address, "--engine", "liveportrait", settings=Settings())
     assert (parsed(settings=fomm).engine, parsed(settings=fomm).remote) == ("fomm", "")
 
 
