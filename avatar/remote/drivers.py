@@ -23,7 +23,7 @@ _OPENINGS = 3  # of eyes and lips, behind the other numbers
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a host draws with, and so what it is to be sent."""
+    """Engine of a host, and what its clients have to send for it."""
 
     engine: str = ENGINES[0]
     points: int = 0  # keypoints of the parameters; 0: faces travel
@@ -51,7 +51,7 @@ class OtherEngineError(EngineError):
     def __init__(self, drawing: Drawing) -> None:
         super().__init__(
             Message("The host draws with {engine} now.", engine=drawing.engine),
-            remedy="Nothing: the avatar follows again in a moment.",
+            remedy=Message("Nothing: the avatar follows again in a moment."),
         )
         self.drawing = drawing
 

@@ -45,7 +45,7 @@ class Seats(Protocol):
 
     @property
     def drawing(self) -> Drawing:
-        """What draws in all of them."""
+        """Engine of all of them."""
         ...
 
     def count(self) -> int:

@@ -28,7 +28,7 @@ _LONGEST_S = 8.0  # of engines that take seconds for a frame fewer are drawn
 
 @dataclass(frozen=True)
 class Trial:
-    """What was found out by drawing."""
+    """Result of the measurement."""
 
     load: Load
     drawing: Drawing
