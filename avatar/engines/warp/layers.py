@@ -26,6 +26,8 @@ _VISIBLE_LOSS = 1.5  # levels
 _LOST_SHARE = 0.01  # of the person's pixels, up to which an image counts as soft
 _PROBE_ROWS = 16
 _SOLID = 64  # of 255: above it a pixel connects parts of the person
+_SURE = 160  # of 255: what is connected by less and is larger than an aerial or a curl is background
+_CLOUD = 0.1  # squared head sizes
 _STRAND = 0.12  # head sizes: how far thinner hair reaches from what is solid
 _STRIP_ROWS = 128  # a large image is processed in strips to bound the memory
 _MARGIN_PX = 4  # of background around the person: interpolation reaches 2 pixels far
@@ -183,7 +185,17 @@ def in_one_piece(matte: AlphaImage, landmarks: FloatArray) -> AlphaImage:
         (H, W); strands beside the person stay.
     """
     head = Head.of(landmarks)
-    _, label = cv2.connectedComponents((matte > _SOLID).astype(np.uint8))
+    whole = _connected(matte, head, _SOLID)
+    doubtful = ((whole > 0) & (_connected(matte, head, _SURE) == 0)).astype(np.uint8)
+    _, label, facts, _ = cv2.connectedComponentsWithStats(doubtful)
+    large = facts[:, cv2.CC_STAT_AREA] > _CLOUD * head.size**2
+    large[0] = False
+    return np.asarray(np.where(large[label], 0, whole), np.uint8)
+
+
+def _connected(matte: AlphaImage, head: Head, solid: int) -> AlphaImage:
+    """Leave out of a matte (H, W) what is not connected with the face by pixels above `solid`, or is no strand."""
+    _, label = cv2.connectedComponents((matte > solid).astype(np.uint8))
     ours = np.zeros(int(label.max()) + 1, np.bool_)
     ours[label[head.face(matte.shape)]] = True
     ours[0] = False

@@ -9,10 +9,12 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from motion_samples import make_face
 
 from avatar.cv import cv2
 from avatar.engines.warp.fields import distance_to, nearest, nearest_in_row, smooth_fill, typical
 from avatar.engines.warp.headroom import Head
+from avatar.engines.warp.layers import in_one_piece
 from avatar.engines.warp.matting import person
 from avatar.engines.warp.matting.background import Foreground, fill_background, widen_matte
 from avatar.engines.warp.matting.guided import LocalLinear, enlarged, fit_local_linear
@@ -386,3 +388,20 @@ def test_a_linear_function_of_the_colours_is_found_and_enlarged() -> None:
     assert np.abs(fit.apply_large(rgb, rgb.shape[1::-1], 0, part) - fit.apply(guide)[:, part]).max() < 1e-4
     whole = cv2.resize(guide, (125, 90), interpolation=cv2.INTER_LINEAR)
     assert np.abs(enlarged(guide, (125, 90), 30, 40) - whole[30:70]).max() < 1e-5
+
+
+def test_a_cloud_beside_the_person_is_left_out_and_an_aerial_stays() -> None:
+    """A dark background is now and then taken for half a person, far from her and up to the edge of the picture."""
+    face = make_face(scale=30, centre=(300, 200))
+    size = round(Head.of(face.landmarks).size)
+    matte = np.zeros((500, 600), np.uint8)
+    matte[200 - size // 2 :, 300 - size // 2 : 300 + size // 2] = 255  # head and body
+    person = matte.copy()
+    aerial = slice(200 - size, 200 - size // 2), slice(298, 303)
+    person[aerial] = matte[aerial] = 120
+    cloud = slice(500 - size, 500), slice(0, 300 - size // 2)
+    matte[cloud] = 120  # it touches the body
+    matte[-20:, :20] = 255
+    left = in_one_piece(matte, face.landmarks)
+    assert np.array_equal(left[:, 300 - size // 2 :], person[:, 300 - size // 2 :])
+    assert left[:, : 300 - size].max() == 0, "all but what is near enough to be a strand"
