@@ -15,7 +15,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -142,6 +142,7 @@ class Session:
         self._incoming: dict[int, _Incoming] = {}
         self._offered: set[int] = set()
         self._preparing = 0  # portraits that came and are not settled; guarded by the lock
+        self._left = threading.Event()  # nobody waits for them any more
         self._motion = MotionSettings()
         self._reference: tuple[int, Driver, int] | None = None
         self._frame = 0
@@ -176,6 +177,7 @@ class Session:
             except OSError:
                 pass
             finally:
+                self._left.set()
                 self._jobs.close()
                 drawing.join()
         refusal = self._end or refusal
@@ -282,7 +284,9 @@ class Session:
         """Prepare a portrait; on the preparing thread."""
         began_s = time.thread_time()
         try:
+            self._go_on()
             portrait, (width, height) = unpack_portrait(data)
+            portrait = replace(portrait, checkpoint=self._go_on)
             prepared = self._engine.prepare(portrait, max(width, height), use_second_core=False)
         except Exception:  # outermost frame of the job; not only of ours: what a client sent may break anything
             logger.debug("A portrait could not be prepared", exc_info=True)
@@ -374,6 +378,11 @@ class Session:
 
     def _send(self, message: FromHost) -> None:
         self._connection.send(encode(message))
+
+    def _go_on(self) -> None:
+        """Raise ConnectionError if the client has left, so that its seat is free for another one."""
+        if self._left.is_set():
+            raise ConnectionError("the client has left")
 
     def _put(self, message: FromHost) -> None:
         """Send a message to a client that may have left."""

@@ -369,6 +369,28 @@ def test_who_waits_for_a_portrait_is_not_slow(one: Studio, is_behind: bool, monk
     assert "too slow" not in " ".join(one.lines + front.lines)
 
 
+def test_who_leaves_while_a_portrait_is_prepared_leaves_the_seat(one: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine_of(one.known()) as engine:
+        parcel = engine.prepare(portrait()).parcel
+    until(lambda: one.host.sessions == 0)
+    begun = threading.Event()
+
+    def endlessly(_: WarpEngine, asked: Portrait, *args: Any, **options: Any) -> None:
+        begun.set()
+        for _step in range(3000):  # a minute
+            asked.checkpoint()
+            threading.Event().wait(0.02)
+
+    monkeypatch.setattr(WarpEngine, "prepare", endlessly)
+    link = Link(one.known())
+    link.start()
+    until(lambda: link.is_up)
+    link.offer(parcel)
+    assert begun.wait(20) and one.host.sessions == 1
+    link.close()
+    until(lambda: one.host.sessions == 0, 20)
+
+
 def test_only_so_many_strangers_at_a_time(one: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosts, "MOST_STRANGERS", 3)
     strangers = [socket.create_connection(("127.0.0.1", one.host.address.port)) for _ in range(3)]
