@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Hashable
 from typing import Any
 
+from avatar.library.names import same_name
 from avatar.live.config import LiveConfig
 from avatar.portrait.source import Likeness
 
@@ -42,4 +43,4 @@ def cache_key(likeness: Likeness, options: LiveConfig) -> Hashable:
     canvas = options.canvas
     size = options.size or (canvas.width_px, canvas.height_px, canvas.fit, options.sharpness)
     image = (likeness.path, likeness.path.stat().st_mtime_ns, likeness.turn_deg, likeness.crop)
-    return options.avatar, options.engine, bool(options.remote), image, face, size
+    return same_name(options.avatar), options.engine, bool(options.remote), image, face, size

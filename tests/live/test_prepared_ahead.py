@@ -19,8 +19,9 @@ from avatar.library.prepared import PreparedStore
 from avatar.live import engine_manager
 from avatar.live.config import LiveConfig
 from avatar.live.events import AvatarReady, AvatarRefused
+from avatar.live.portrait_cache import cache_key
 from avatar.live.preparation import yield_to_others
-from avatar.portrait.source import PortraitSource
+from avatar.portrait.source import Likeness, PortraitSource
 
 
 class Keepable(FakeLiveEngine):
@@ -170,3 +171,11 @@ def test_preparation_yields_to_the_program_whatever_its_own_priority() -> None:
     thread.join()
     program = os.getpriority(os.PRIO_PROCESS, os.getpid())
     assert asked == [min(19, program + 2)] * 3
+
+
+def test_a_name_is_one_portrait_whichever_case_it_has(tmp_path: Path) -> None:
+    """The settings begin with "astronaut", its tile says "Astronaut"."""
+    likeness = Likeness(tmp_path / "portrait.png")
+    likeness.path.write_bytes(b"")
+    keys = [cache_key(likeness, LiveConfig(avatar=name)) for name in ("astronaut", "Astronaut", "astronauts")]
+    assert keys[0] == keys[1] != keys[2]
