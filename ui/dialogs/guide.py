@@ -207,7 +207,7 @@ class Guide(QWidget):
     def _show_state(self, state: LiveState) -> None:
         idle = self._idle()
         if not idle and state.face:
-            set_note(self.camera_status, tr("That is you in the corner, and your face is followed. Continue."), "Good")
+            set_note(self.camera_status, tr("That is you in the corner. Your face is followed. Press Next."), "Good")
         elif not idle and state.source:
             set_note(self.camera_status, tr("The camera works. Move so that your face is in the picture."))
         elif state.source_problem:
