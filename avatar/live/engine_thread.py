@@ -96,6 +96,7 @@ class EngineThread(Worker):
         self.drawn = self.lagged = self._published = 0
         self.first_frame_s: float | None = None
         self.following = False  # a face is followed
+        self._source_told = True  # the face in this source was reported
 
     def express(self, expression: Mapping[str, float], now_s: float) -> None:
         """Fade to an expression over the driver's own; on this thread."""
@@ -136,6 +137,7 @@ class EngineThread(Worker):
         self._camera_size = (0, 0)
         self._turn.reset()
         self._camera_s = time.monotonic()
+        self._source_told = False
         self.calibration.forget()
 
     def _use_smoothing(self, on: bool) -> None:
@@ -268,13 +270,18 @@ class EngineThread(Worker):
                 self._cuts.rescale(times)
         self._camera_size, self._camera_width_px = size, frame.width_px
 
+    def _tell_face(self, *, following: bool, seen: bool) -> None:
+        """Report a face that is found or lost, and anew the first of another source, which may follow without a gap."""
+        if following != self.following or (seen and not self._source_told):
+            self.following = following
+            self._report(FaceFound() if following else FaceLost())
+        self._source_told |= seen
+
     def _animate(self, observation: Observation | None, captured_ns: int, now_s: float) -> None:
         """Draw and publish one avatar frame, if an engine is ready."""
         self.calibration.observe(observation, now_s)
         drive = replace(self._driver.drive(observation, now_s), captured_ns=captured_ns)
-        if drive.following != self.following:
-            self.following = drive.following
-            self._report(FaceFound() if drive.following else FaceLost())
+        self._tell_face(following=drive.following, seen=observation is not None)
         if not self.manager.ready:
             return
         with self._timed("draw"):

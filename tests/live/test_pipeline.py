@@ -169,6 +169,8 @@ def test_another_source_drives_from_its_first_frame_on(tmp_path: Path) -> None:
         rig.wait_for(FaceFound)
         rig.change(source="other")
         assert rig.wait_for(SourceBack, 2).name == "two"
+        rig.wait_for(FaceFound, 2)  # though there was no gap in which the face was lost
+        assert not rig.of(FaceLost)
         assert [done.how for done in (rig.wait_for(CalibrationDone, 2),)] == ["first"]
         assert rig.sources["camera"].closed
         rig.change(source="idle")
