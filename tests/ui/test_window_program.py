@@ -15,7 +15,7 @@ from fakes_ui import Desk
 from PyQt5.QtCore import QRect, Qt, QTimer
 from PyQt5.QtGui import QKeySequence
 from PyQt5.QtTest import QTest
-from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton, QToolButton
+from PyQt5.QtWidgets import QApplication, QFileDialog, QPushButton, QStyle, QStyleOptionComboBox, QToolButton
 
 from avatar.settings import MotionSettings, Settings, WindowSettings, load_settings, save_settings
 from ui.dialogs import doctor_report
@@ -25,6 +25,7 @@ from ui.dialogs.marks_editor import MarksDialog
 from ui.dialogs.models import ModelsDialog
 from ui.look.language import chosen_language, tr
 from ui.look.theme import DARK, LIGHT, Theme
+from ui.widgets.choice import CalmCombo
 
 UI = Path(__file__).resolve().parents[2] / "ui"
 
@@ -173,6 +174,22 @@ def test_the_language_changes_while_the_show_goes_on(desk: Desk, language: str, 
     desk.until(lambda: desk.window.stage.avatar.frame is not None)
     desk.session.change("window", language="en")
     desk.until(lambda: desk.window.actions_["virtual_camera"].text() == "Virtual camera")
+
+
+@pytest.mark.parametrize("language", ["en", "de", "zh"])
+def test_no_engine_is_cut_in_its_closed_list(desk: Desk, language: str) -> None:
+    old = desk.window
+    desk.session.change("window", language=language)
+    if language != "en":
+        desk.until(lambda: desk.window is not old)
+    desk.window.resize(1180, 760)
+    desk.bot.wait(20)
+    combo = next(each for each in desk.window.findChildren(CalmCombo) if each.findData("fomm") >= 0)
+    option = QStyleOptionComboBox()
+    combo.initStyleOption(option)
+    room = combo.style().subControlRect(QStyle.CC_ComboBox, option, QStyle.SC_ComboBoxEditField, combo)
+    for row in range(combo.count()):
+        assert combo.fontMetrics().horizontalAdvance(combo.itemText(row)) < room.width(), combo.itemText(row)
 
 
 @pytest.mark.parametrize("language", ["en", "de", "zh"])

@@ -21,7 +21,7 @@ from ui.widgets.choice import Choice
 
 ENGINE_TEXTS = {
     "warp": later("Fast (Warp)"),
-    "fomm": later("First Order Motion Model: learned, 256 px"),
+    "fomm": later("First Order Motion: learned, 256 px"),
     "liveportrait": later("LivePortrait: best, for graphics cards"),
 }
 ENGINE_OF_KIND = {FOMM: "fomm", LIVEPORTRAIT: "liveportrait"}  # kinds of models that draw
