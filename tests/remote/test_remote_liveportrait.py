@@ -204,7 +204,7 @@ def test_the_extractor_alone_measures_as_the_engine_does(tmp_path: Path, files: 
 def test_without_the_extractor_one_sentence_says_how_to_fetch_it(one: Studio) -> None:
     with pytest.raises(WeightsError) as caught:
         join(one.known())
-    assert "models pull liveportrait-motion (113 MB, MIT)" in caught.value.remedy
+    assert caught.value.remedy.endswith("models pull liveportrait-motion")
     assert known_hosts() == {}
 
 

@@ -563,7 +563,7 @@ def test_the_guide_is_shown_once(desk: Desk) -> None:
     guide._group.buttons()[0].click()
     assert desk.pipeline.config.source == CAMERA.id
     guide._group.buttons()[1].click()
-    assert guide.camera_status.text() == "The avatar speaks as you do.", "who chose the voice misses no camera"
+    assert guide.camera_status.text() == "Opening the microphone…", "who chose the voice misses no camera"
     guide._group.buttons()[0].click()
     for _ in range(2):
         guide.next.click()

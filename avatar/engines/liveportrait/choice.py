@@ -42,7 +42,7 @@ def choose_extractor(model: str | Path | None) -> Path:
     Args:
         model: as for `choose_weights`; None: DEFAULT.
     Raises:
-        WeightsError: it is not here; with the command that fetches it, its size and licence.
+        WeightsError: it is not here; with the command that fetches it.
     """
     name = DEFAULT if model is None else str(model)
     if name not in sets():
@@ -51,15 +51,9 @@ def choose_extractor(model: str | Path | None) -> Path:
     try:
         return weights.model_path(part.name)
     except WeightsError as error:
-        if not part.downloadable:
-            raise WeightsError(error.what, remedy=how_to_get(name)) from error
-        remedy = Message(
-            "Fetch it: python run.py models pull {name} ({size:.0f} MB, {licence}).",
-            name=part.name,
-            size=(part.bytes or 0) / 1e6,
-            licence=part.licence,
-        )
-        raise WeightsError(error.what, remedy=remedy) from error
+        if part.downloadable:
+            raise
+        raise WeightsError(error.what, remedy=how_to_get(name)) from error
 
 
 def sets() -> dict[str, list[Weight]]:
