@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from fakes_ui import Desk
-from PyQt5.QtCore import QRectF
-from PyQt5.QtWidgets import QToolButton
+from PyQt5.QtCore import QPoint, QPointF, QRectF, Qt
+from PyQt5.QtGui import QWheelEvent
+from PyQt5.QtWidgets import QApplication, QToolButton
 
 from avatar.errors import EngineError, OutputError
 from avatar.live.config import VOICE
@@ -23,6 +24,8 @@ from avatar.settings import Place
 from avatar.sources.base import SourceFacts
 from avatar.system.message import Message
 from ui.session import Notice
+from ui.widgets.choice import CalmCombo
+from ui.widgets.value_slider import CalmSlider
 
 
 def places(desk: Desk) -> list[tuple[int, int]]:
@@ -203,3 +206,15 @@ def test_no_button_of_a_narrow_notice_is_cut(desk: Desk) -> None:
     for banner in stage.banners.banners():
         for button in banner.findChildren(QToolButton):
             assert banner.isHidden() or button.width() >= button.sizeHint().width(), button.text()
+
+
+def test_scrolling_on_with_the_pointer_on_a_control_just_used_changes_nothing(desk: Desk) -> None:
+    panel = desk.window.panel
+    for control in (*panel.findChildren(CalmCombo), *panel.findChildren(CalmSlider)):
+        control.setFocus()
+        at = QPointF(control.rect().center())
+        where = (at, QPointF(control.mapToGlobal(control.rect().center())), QPoint(), QPoint(0, -120))
+        turned = QWheelEvent(*where, Qt.NoButton, Qt.NoModifier, Qt.NoScrollPhase, False)
+        before = control.currentIndex() if isinstance(control, CalmCombo) else control.value()
+        QApplication.sendEvent(control, turned)
+        assert before == (control.currentIndex() if isinstance(control, CalmCombo) else control.value())

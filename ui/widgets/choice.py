@@ -12,18 +12,15 @@ from ui.widgets.plain_text import PlainLabel
 
 
 class CalmCombo(QComboBox):
-    """A combo box that leaves the mouse wheel to the panel unless it has the focus."""
+    """A combo box that leaves the mouse wheel to the panel: a value that was set is not lost by scrolling on."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setItemDelegate(QStyledItemDelegate(self))  # the default one ignores the theme's height of rows
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
-        """Handle the wheel only while focused."""
-        if not self.hasFocus():
-            event.ignore()
-        else:
-            super().wheelEvent(event)
+        """Leave it to the panel, focused or not."""
+        event.ignore()
 
     def showPopup(self) -> None:  # noqa: N802 - Qt's name
         """Open the list wide enough for its longest entry and with all entries, within the screen."""

@@ -10,14 +10,11 @@ from ui.widgets.plain_text import PlainLabel
 
 
 class CalmSlider(QSlider):
-    """A slider that leaves the mouse wheel to the panel unless it has the focus."""
+    """A slider that leaves the mouse wheel to the panel: a value that was set is not lost by scrolling on."""
 
     def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802 - Qt's name
-        """Handle the wheel only while focused."""
-        if not self.hasFocus():
-            event.ignore()
-        else:
-            super().wheelEvent(event)
+        """Leave it to the panel, focused or not."""
+        event.ignore()
 
 
 class ValueSlider(QWidget):
