@@ -81,6 +81,6 @@ class ExpressionsSection(Section):
             self._session.notice(Notice(text, level="warning"))
             return
         self._session.change("window", own_expression=expression_text(event.expression))
-        self._session.notice(Notice(later("Kept: press “Own expression” to put it on."), level="good"))
+        self._session.notice(Notice(later("Kept: press “Own” to put it on."), level="good"))
         if self._session.state.expression == OWN:
             self._switch(OWN, True)
