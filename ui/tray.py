@@ -5,10 +5,13 @@ from __future__ import annotations
 from PyQt5.QtCore import QObject
 from PyQt5.QtWidgets import QMenu, QSystemTrayIcon
 
+from avatar.system.foreign_text import MOST_OF_SENTENCE, shown
 from ui.look import icons
 from ui.look.language import tr
+from ui.session import Notice
 from ui.window import MainWindow
 
+_SIGNS = {"warning": QSystemTrayIcon.Warning, "error": QSystemTrayIcon.Critical}  # by level; others can wait
 ESSENTIALS = ("virtual_camera", "freeze", "", "previous_avatar", "next_avatar", "", "record", "", "quit")
 
 
@@ -32,6 +35,7 @@ class Tray(QObject):
         self.icon.activated.connect(self._activated)
         self._told = False
         window.hidden.connect(self._tell_hidden)
+        window.session.noticed.connect(self._tell)
         self.icon.messageClicked.connect(self.show_window)
         if QSystemTrayIcon.isSystemTrayAvailable():
             self.icon.show()
@@ -48,6 +52,12 @@ class Tray(QObject):
             return
         self._told = True
         self.icon.showMessage("Masque", tr("Masque goes on in the tray. Click its icon to show the window."))
+
+    def _tell(self, notice: Notice) -> None:
+        """Show what is wrong while no window would: by the tray and by system-wide keys Masque is used all the same."""
+        if notice.level in _SIGNS and not self._window.isVisible():
+            text = shown(f"{tr(notice.text)} {tr(notice.remedy)}".strip(), 2 * MOST_OF_SENTENCE)
+            self.icon.showMessage("Masque", text, _SIGNS[notice.level])
 
     def _activated(self, reason: QSystemTrayIcon.ActivationReason) -> None:
         if reason == QSystemTrayIcon.Trigger:

@@ -365,6 +365,12 @@ def test_the_device_turns_red_where_it_is_slower_than_the_camera() -> None:
     assert ("CPU", "text") in chip(LiveStatistics(engine_rate=5.0), state, "auto")  # no camera to keep up with
 
 
+def test_nothing_is_slow_while_the_real_face_is_shown() -> None:
+    ready = events.EngineReady("warp", "cpu", "float32", "")
+    state = LiveState(engine=ready, avatar="astronaut", passing=True)
+    assert chip(LiveStatistics(camera_rate=30.0), state, "auto") == [("CPU", "text")]
+
+
 def test_nothing_is_slow_before_there_is_an_avatar() -> None:
     assert chip(LiveStatistics(camera_rate=30.0), LiveState(source="Desk Camera"), "auto") == []
 

@@ -55,6 +55,13 @@ def drag(widget: QWidget, start: QPoint, end: QPoint) -> None:
     QTest.mouseRelease(widget, Qt.LeftButton, Qt.NoModifier, end)
 
 
+def test_what_an_import_waits_for_is_not_cut(desk: Desk, dialog: Callable[..., ImportDialog]) -> None:
+    label = dialog().problem
+    desk.until(label.isVisible)
+    desk.bot.wait(20)  # for the layout
+    assert "permission" in label.text() and label.height() >= label.heightForWidth(label.width())
+
+
 def test_a_good_picture_waits_for_the_likeness_to_be_confirmed(desk: Desk, dialog: Callable[..., ImportDialog]) -> None:
     shown = dialog()
     assert not shown.add_button.isEnabled()

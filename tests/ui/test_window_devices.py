@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from fakes_ui import CAMERA, Desk, FakePipeline, GatedServices, face_where_bright
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
@@ -13,6 +14,7 @@ from avatar.live import events
 from avatar.settings import Settings, VirtualCameraSettings, WindowSettings, load_settings, save_settings
 from avatar.sources.base import SourceFacts
 from ui.captures import CAMERA as OUTPUT
+from ui.session import Notice
 
 
 def entries(combo: QComboBox) -> list[str]:
@@ -142,6 +144,25 @@ def test_closing_hides_the_window_and_the_tray_brings_it_back(desk: Desk) -> Non
     desk.window.close()
     menu["Quit"].trigger()
     assert closed and not desk.window.isVisible()
+
+
+def test_what_is_wrong_is_told_in_the_tray_while_the_window_is_hidden(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(desk.app.tray.icon, "showMessage", lambda title, text, *_: told.append(text))
+    desk.window.has_tray = lambda: True
+    desk.session.change("window", close_to_tray=True)
+    desk.use_camera()
+    desk.session.notice(Notice("Seen in the window.", level="error"))
+    assert not told
+    desk.window.close()
+    del told[:]  # where the window went
+    desk.session.notice(Notice("Nothing to do about it.", level="info"))
+    desk.session.notice(Notice("The disk is full.", "Free some space.", "error"))
+    desk.session.pass_through(True)  # as by a system-wide key
+    assert told[0] == "The disk is full. Free some space." and len(told) == 2
+    assert "Your real face is shown" in told[1]
 
 
 def test_another_look_leaves_a_hidden_window_hidden(desk: Desk) -> None:

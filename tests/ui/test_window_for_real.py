@@ -95,9 +95,18 @@ def test_a_display_that_does_not_answer_is_no_crash(monkeypatch: pytest.MonkeyPa
         start()
 
 
+def is_dark_on_pale(picture: np.ndarray) -> bool:
+    """Return whether a picture has a pale yellow area (Qt's bubble) with at least 1 % of nearly black in it."""
+    rows, columns = np.nonzero((picture[:, :, :2] > 240).all(axis=2) & (abs(picture[:, :, 2].astype(int) - 225) < 12))
+    if len(rows) < 3000:
+        return False
+    inside = picture[rows.min() + 22 : rows.max() - 7, columns.min() + 8 : columns.max() - 7]  # without its tip
+    return bool((inside < 90).all(axis=2)[:, 40:-40].mean() > 0.01)  # apart from its icon and its button
+
+
 def test_closing_leaves_an_icon_in_the_tray_that_brings_the_window_back(screen: Screen) -> None:
     pytest.importorskip("Xlib")
-    save_settings(Settings(window=WindowSettings(guide_done=True, close_to_tray=True)))
+    save_settings(Settings(window=WindowSettings(guide_done=True, close_to_tray=True, theme="dark")))
     with TrayManager(screen.environment["DISPLAY"]) as tray:
         screen.start()
 
@@ -115,6 +124,7 @@ def test_closing_leaves_an_icon_in_the_tray_that_brings_the_window_back(screen: 
         tray.close_window(window)
         screen.until(lambda: not tray.is_shown(window))
         assert screen.program is not None and screen.program.poll() is None, "it goes on"
+        screen.until(lambda: is_dark_on_pale(screen.picture("bubble")))  # what the bubble says can be read
 
         def click() -> bool:
             screen.xdotool("mousemove", "--window", str(tray.icons[0].id), "16", "16", "click", "1")

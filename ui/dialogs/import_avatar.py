@@ -159,7 +159,8 @@ class ImportDialog(QDialog):
         whole.setContentsMargins(16, 16, 16, 16)
         whole.setSpacing(10)
         whole.addLayout(parts, 1)
-        whole.addWidget(self.problem, 0, Qt.AlignRight)
+        self.problem.setAlignment(Qt.AlignRight)  # an aligned widget would get the height of one line
+        whole.addWidget(self.problem)
         whole.addLayout(buttons)
         set_note(self.problem, "", "Danger")
 

@@ -88,6 +88,8 @@ def _style_sheet(theme: Theme) -> str:
 * {{ outline: none; }}
 QMainWindow, QDialog, #Ground {{ background: {t.ground}; }}
 QToolTip {{ background: {t.surface}; color: {t.text}; border: 1px solid {t.border}; padding: 6px 8px; }}
+QBalloonTip QLabel {{ color: #000000; }}  /* the tray's message, which Qt paints pale yellow in every look */
+QBalloonTip QPushButton {{ background: transparent; border: none; }}
 QMenuBar {{ background: {t.ground}; padding: 2px 8px; }}
 QMenuBar::item {{ padding: 6px 10px; border-radius: 6px; background: transparent; }}
 QMenuBar::item:selected {{ background: {t.raised}; }}

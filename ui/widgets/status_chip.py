@@ -12,8 +12,9 @@ SLOW = 0.8  # fraction of the camera's rate
 def chip(statistics: LiveStatistics, state: LiveState, wanted_device: str) -> list[tuple[str, str]]:
     """Return the parts of the chip: (text, name of a colour); no rates until an avatar is shown for the first time."""
     camera, engine = statistics.camera_rate, statistics.engine_rate
-    slow = bool(state.avatar) and 0 < camera * SLOW > engine
-    parts = [(tr("{rate:.0f} fps", rate=engine), "warning" if slow else "text")] if state.avatar else []
+    drawn = bool(state.avatar) and not state.passing  # nothing is drawn while the camera image is shown
+    slow = drawn and 0 < camera * SLOW > engine
+    parts = [(tr("{rate:.0f} fps", rate=engine), "warning" if slow else "text")] if drawn else []
     if statistics.latency is not None:
         parts.append((tr("{ms:.0f} ms", ms=statistics.latency.p50_ms), "text"))
     if state.engine is not None:
