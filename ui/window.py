@@ -252,7 +252,8 @@ class MainWindow(QMainWindow):
         self.actions_["freeze"].setChecked(state.frozen)
         self.header.show_me.setChecked(state.passing)
         if not state.source and self.session.has_camera:
-            self.stage.camera.clear(tr("Waiting for the camera…"))
+            failed = tr("No picture from the camera.")
+            self.stage.camera.clear(failed if state.source_problem else tr("Waiting for the camera…"))
         self._say_what_moves_it()
         self.strip.list.set_preparing(state.preparing)
         if state.avatar != self._prepared_beside:

@@ -85,7 +85,7 @@ def find_camera(spec: str, cameras: Sequence[CameraInfo]) -> CameraInfo:
         )
     raise CameraError(
         Message("There is no camera and no file called {spec!r}.", spec=spec),
-        remedy=together(_known(cameras), "A video, a picture or idle works too."),
+        remedy=together(_known(cameras), "A video, a picture or idle motion works too."),
     )
 
 

@@ -103,6 +103,7 @@ def test_the_guide_says_why_there_is_no_camera(desk: Desk) -> None:
     desk.pipeline.tell(SourceLost("The camera is busy.", "Close the other program."))
     desk.until(lambda: "busy" in desk.window.guide.camera_status.text())
     assert "Close the other program." in desk.window.guide.camera_status.text()
+    assert desk.window.stage.camera.message == "No picture from the camera.", "nothing is waited for"
     desk.pipeline.tell(SourceBack("Desk Camera", SourceFacts(64, 48, 30.0)))
     desk.until(lambda: "busy" not in desk.window.guide.camera_status.text())
 
