@@ -100,8 +100,9 @@ def is_dark_on_pale(picture: np.ndarray) -> bool:
     rows, columns = np.nonzero((picture[:, :, :2] > 240).all(axis=2) & (abs(picture[:, :, 2].astype(int) - 225) < 12))
     if len(rows) < 3000:
         return False
-    inside: np.ndarray = picture[rows.min() + 22 : rows.max() - 7, columns.min() + 8 : columns.max() - 7]  # without its tip
-    return bool((inside[:, 40:-40] < 90).all(axis=2).mean() > 0.01)  # apart from its icon and its button
+    top, left = rows.min() + 22, columns.min() + 48  # without its tip, its icon and its button
+    inside: np.ndarray = picture[top : rows.max() - 7, left : columns.max() - 47]
+    return bool((inside < 90).all(axis=2).mean() > 0.01)
 
 
 def test_closing_leaves_an_icon_in_the_tray_that_brings_the_window_back(screen: Screen) -> None:
