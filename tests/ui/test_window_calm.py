@@ -72,7 +72,7 @@ def test_no_button_moves_whatever_is_clicked(spoken: Desk, size: tuple[int, int]
     preview=st.sampled_from(["corner", "large"]), size=st.sampled_from([(760, 520), (1180, 760), (1920, 1080)]),
     mirror=st.booleans(),
 )  # fmt: skip
-def test_the_cameras_picture_never_covers_the_eyes(
+def test_the_cameras_picture_never_covers_the_eyes_or_what_is_wrong(
     desk: Desk, zoom: float, right: float, down: float, preview: str, size: tuple[int, int], mirror: bool
 ) -> None:
     desk.window.resize(*size)
@@ -89,6 +89,8 @@ def test_the_cameras_picture_never_covers_the_eyes(
     if stage.camera.isVisible():
         assert not QRectF(stage.camera.geometry()).intersects(seen)
         assert stage.camera.geometry().intersected(stage.rect()) == stage.camera.geometry()
+        assert not QRectF(stage.camera.geometry()).intersects(stage.avatar.chip_rect())
+        assert stage.avatar.chip_rect().width() > 60
 
 
 def combos(root: QWidget) -> list[CalmCombo]:

@@ -58,6 +58,7 @@ class AvatarView(QWidget):
         self._placeholder: QImage | None = None
         self._canvas = CanvasSettings()
         self.chip: list[tuple[str, str]] = []  # (text, name of a colour)
+        self._beside = QRectF()  # what the chip must not lie under
         self.countdown = ""
         self.badge = ""  # large text while the output is not the live avatar
         self.passing = False
@@ -90,6 +91,24 @@ class AvatarView(QWidget):
             self.chip = parts
             self.setAccessibleDescription(", ".join(text for text, _ in parts))
             self.update()
+
+    def keep_chip_beside(self, covered: QRectF) -> None:
+        """Set where something lies over this view; empty: nowhere."""
+        if covered != self._beside:
+            self._beside = covered
+            self.update()
+
+    def chip_rect(self) -> QRectF:
+        """Return the room of the chip in widget coordinates; its text may be narrower."""
+        area, height = self.canvas_rect(), self.fontMetrics().height() + 12
+        room = QRectF(area.left() + 12, area.top() + 12, CHIP_SHARE * area.width(), height)
+        if room.intersects(self._beside):
+            if self._beside.center().x() < area.center().x():
+                room.moveLeft(self._beside.right() + 8)
+            room.setRight(min(room.right(), area.right() - 12))
+            if self._beside.left() > room.left():
+                room.setRight(min(room.right(), self._beside.left() - 8))
+        return room
 
     def set_marks(self, *, countdown: str, badge: str, passing: bool, hold: float) -> None:
         """Set the large overlays."""
@@ -200,7 +219,7 @@ class AvatarView(QWidget):
             painter.setBrush(Qt.NoBrush)
             painter.drawRoundedRect(area.adjusted(4, 4, -4, -4), RADIUS, RADIUS)
         if self.chip:
-            self._paint_chip(painter, area)
+            self._paint_chip(painter)
         if self.badge:
             self._paint_badge(painter, area)
         if self.countdown:
@@ -238,11 +257,11 @@ class AvatarView(QWidget):
         painter.setBrush(current().colour("ground"))
         painter.drawPath(around.subtracted(round_one))
 
-    def _paint_chip(self, painter: QPainter, area: QRectF) -> None:
+    def _paint_chip(self, painter: QPainter) -> None:
         painter.setFont(self.font())
-        metrics = painter.fontMetrics()
-        parts = fitting(self.chip, metrics, CHIP_SHARE * area.width())
-        plate = QRectF(area.left() + 12, area.top() + 12, _chip_width(parts, metrics), metrics.height() + 12)
+        metrics, plate = painter.fontMetrics(), self.chip_rect()
+        parts = fitting(self.chip, metrics, plate.width())
+        plate.setWidth(_chip_width(parts, metrics))
         painter.setPen(Qt.NoPen)
         painter.setBrush(QColor(12, 14, 18, 190))
         painter.drawRoundedRect(plate, 8, 8)

@@ -87,4 +87,5 @@ class Stage(QWidget):
             self.camera.setGeometry(place)
             self.camera.raise_()
         camera = QRectF(self.camera.geometry()) if self.camera.isVisibleTo(self) else QRectF()
+        self.avatar.keep_chip_beside(camera)
         self.banners.keep_free(self.avatar.face_rect(), camera)
