@@ -92,6 +92,7 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the session and return the exit code."""
     from avatar.library.library import Library
+    from avatar.live.events import SourceNote
     from avatar.live.pipeline import Pipeline
     from avatar.live.session import run_session
     from avatar.live.stopping import stop_signals, watch_stdin
@@ -112,6 +113,8 @@ def run(args: argparse.Namespace) -> int:
     if args.camera is not None:
         check_source(args.camera, remembered=settings.camera.source)
     terminal = Terminal()
+    if (note := _opaque_note(args.record, config.canvas.background)) is not None:
+        terminal.tell(SourceNote(note))
     with stop_signals() as stopped, watch_stdin() as closed:
         result = run_session(
             lambda tell: Pipeline(config, on_event=tell),
@@ -125,6 +128,17 @@ def run(args: argparse.Namespace) -> int:
     if args.report is not None:
         write_json(args.report, _report(args, config, result))
     return _conclude(result)
+
+
+def _opaque_note(record: Path | None, background: str) -> Message | None:
+    """Return what to say of a recording that was to be transparent; None if there is nothing to say."""
+    if record is None or background != "transparent":
+        return None
+    return Message(
+        "{name} shows the portrait's own background, because MP4 cannot be transparent; --browser-source can, and "
+        "animate with -o show.webm.",
+        name=record.name,
+    )
 
 
 def config_of(args: argparse.Namespace, settings: Settings, host: KnownHost | None = None) -> LiveConfig:

@@ -218,6 +218,16 @@ def test_a_file_that_is_being_recorded_is_refused(
     assert "show.mp4 is being recorded already." in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("background", "said"), [("transparent", True), ("green", False)])
+def test_a_recording_that_cannot_be_transparent_says_so(
+    background: str, said: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
+    words = ["live", "--camera", "idle", "--background", background, "--record", str(tmp_path / "show.mp4")]
+    assert cli.main([*words, "--seconds", "0.5"]) in (0, 1)  # it may end before the avatar is ready
+    assert ("show.mp4 shows the portrait's own background" in "".join(capsys.readouterr())) == said
+
+
 class Evening:
     """A session on fakes."""
 
