@@ -18,7 +18,7 @@ from PyQt5.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QMessageBox, 
 from avatar.errors import EngineError, OutputError
 from avatar.frames import Frame
 from avatar.live import events
-from avatar.live.config import LiveConfig
+from avatar.live.config import VOICE, LiveConfig
 from avatar.live.statistics import LiveStatistics
 from avatar.settings import CropSettings, MotionSettings, load_settings
 from avatar.sources.base import SourceFacts
@@ -363,6 +363,13 @@ def test_the_device_turns_red_where_it_is_slower_than_the_camera() -> None:
     assert ("CPU", "danger") in chip(LiveStatistics(camera_rate=30.0, engine_rate=20.0), state, "auto")
     assert ("CPU", "text") in chip(LiveStatistics(camera_rate=30.0, engine_rate=28.0), state, "auto")
     assert ("CPU", "text") in chip(LiveStatistics(engine_rate=5.0), state, "auto")  # no camera to keep up with
+
+
+def test_what_is_slower_than_a_voice_is_not_said_to_be_slower_than_a_camera() -> None:
+    parts = chip(
+        LiveStatistics(camera_rate=30.0, engine_rate=10.0), LiveState(source=VOICE, avatar="astronaut"), "auto"
+    )
+    assert ("slower than the voice (30 fps)", "warning") in parts
 
 
 def test_nothing_is_slow_while_the_real_face_is_shown() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from avatar.live.config import VOICE
 from avatar.live.statistics import LiveStatistics
-from ui.look.language import tr
+from ui.look.language import later, tr
 from ui.session import LiveState
 
 SLOW = 0.8  # fraction of the camera's rate
@@ -24,5 +25,7 @@ def chip(statistics: LiveStatistics, state: LiveState, wanted_device: str) -> li
         if fell_back or state.engine_problem:
             parts.append((state.engine_problem or state.engine.why or tr("not the device you chose"), "danger"))
     if slow:
-        parts.append((tr("slower than the camera ({rate:.0f} fps)", rate=camera), "warning"))
+        voice = state.source.partition(":")[0] == VOICE
+        than = later("slower than the camera ({rate:.0f} fps)")
+        parts.append((tr(later("slower than the voice ({rate:.0f} fps)") if voice else than, rate=camera), "warning"))
     return parts
