@@ -69,7 +69,8 @@ def status_line(statistics: LiveStatistics) -> str:
 def slow_text(engine: str, frame_s: float | None) -> str:
     """Say that an engine is too slow here, and what is not."""
     takes = "seconds" if frame_s is None else f"{frame_s:.1f} s"
-    return f"{engine} takes {takes} for a frame on this device. --engine warp draws in real time."
+    way_out = "Other programs keep the processor busy." if engine == "warp" else "--engine warp draws in real time."
+    return f"{engine} takes {takes} for a frame on this device. {way_out}"
 
 
 def as_text(event: Event) -> str:

@@ -122,6 +122,7 @@ def test_a_slow_engine_is_told_before_and_once_it_was_measured(tmp_path: Path) -
         rig.output.wait_for(2)
     assert len(rig.of(EngineSlow)) == 2
     assert "warp draws in real time" in as_text(measured)
+    assert as_text(EngineSlow("warp", 0.5)).endswith("Other programs keep the processor busy."), "no faster one"
 
 
 def test_an_engine_that_keeps_up_is_not_told(tmp_path: Path) -> None:
