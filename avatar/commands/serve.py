@@ -136,7 +136,7 @@ def _own_seats(config: EngineConfig, threads: int, tell: Callable[[str], None]) 
     trial = measure(open_engine)
     encoder = choose_encoder((SIDE_PX, SIDE_PX), RATE).facts  # by which it was measured
     if trial.frame_s > OLDEST_S / 2:
-        tell(_too_slow(config.name, trial.frame_s))
+        tell(_too_slow(config.name, trial.frame_s, OLDEST_S))
     seats = OwnSeats(open_engine, trial.load, trial.drawing)
     return seats, f"{_cost(trial.load)}, drawn by {config.name}, encoded by {encoder}"
 
@@ -180,9 +180,9 @@ def _cost(load: Load) -> str:
     return f"a frame of 512 x 512 takes {load.frame_ms:.0f} ms of a core{chip}"
 
 
-def _too_slow(engine: str, frame_s: float) -> str:
+def _too_slow(engine: str, frame_s: float, oldest_s: float) -> str:
     return (
-        f"{engine} takes {frame_s:.1f} s for a frame here, and clients show none that is older than 0.45 s: "
+        f"{engine} takes {frame_s:.1f} s for a frame here, and clients show none that is older than {oldest_s} s: "
         "their avatars will mostly idle. Use a machine with a graphics card, or --engine warp."
     )
 

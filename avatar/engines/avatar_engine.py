@@ -6,15 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from avatar.engines import crop as crops
-from avatar.engines.base import (
-    DistantEngine,
-    Driving,
-    DrivingInput,
-    Engine,
-    EngineConfig,
-    ImageEngine,
-    Portrait,
-)
+from avatar.engines.base import Driving, DrivingInput, Engine, EngineConfig, Portrait, framing_of
 from avatar.engines.registry import create_engine, find_engine
 from avatar.errors import FaceError
 from avatar.frames import Frame, RgbImage
@@ -105,7 +97,7 @@ class AvatarEngine:
         wants = self._engine.wants
         if face is None and wants.needs_face and (self._tracker is not None or not wants.is_image):
             raise FaceError("No face is in the reference frame.", remedy="Look into the camera and calibrate again.")
-        framing = self._engine.framing if isinstance(self._engine, ImageEngine | DistantEngine) else crops.FACE_MESH
+        framing = framing_of(self._engine)
         self._square = crops.whole(frame.rgb) if face is None else crops.square_of_face(face, frame.rgb, framing)
         image = self._part_of(frame) if wants.is_image else None
         self._engine.calibrate(Driving(face=face, image=image, frame_width_px=frame.width_px))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from avatar.engines.crop import Framing
+from avatar.engines.crop import FACE_MESH, Framing
 from avatar.frames import AlphaImage, FloatArray, RgbImage
 from avatar.images.box import Box
 from avatar.motion.parameters import Measured
@@ -243,6 +243,11 @@ class MeasuringEngine(ImageEngine, Protocol):
     def distance_to(self, measured: Measured) -> float:
         """Return what `distance` returns, of what was measured before. Raises: EngineError: no portrait is shown."""
         ...
+
+
+def framing_of(engine: Engine) -> Framing:
+    """Return the square around a driver's face that an engine expects; the usual one if it draws from no images."""
+    return engine.framing if isinstance(engine, ImageEngine | DistantEngine) else FACE_MESH
 
 
 @dataclass(frozen=True)

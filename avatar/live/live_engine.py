@@ -16,12 +16,12 @@ from avatar.engines.base import (
     Driving,
     Engine,
     EngineConfig,
-    ImageEngine,
     LayeredEngine,
     Portrait,
+    framing_of,
     go_on,
 )
-from avatar.engines.crop import FACE_MESH, Framing
+from avatar.engines.crop import Framing
 from avatar.engines.registry import create_engine
 from avatar.errors import AvatarError
 from avatar.frames import AlphaImage, PortraitLayers, RgbImage
@@ -97,7 +97,7 @@ class LiveEngine:
     @property
     def framing(self) -> Framing:
         """The square around a driver's face that the engine expects."""
-        return self.engine.framing if isinstance(self.engine, ImageEngine | DistantEngine) else FACE_MESH
+        return framing_of(self.engine)
 
     @property
     def ready(self) -> EngineReady:
@@ -260,7 +260,6 @@ def open_live_engine(config: LiveConfig) -> LiveEngine:
         )
     idle = None
     if engine.wants.is_image and engine.wants.needs_face:
-        framing = engine.framing if isinstance(engine, ImageEngine | DistantEngine) else FACE_MESH
         with contextlib.closing(open_tracker()) as tracker, contextlib.suppress(AvatarError):
-            idle = builtin_idle_images(tracker, framing)
+            idle = builtin_idle_images(tracker, framing_of(engine))
     return LiveEngine(engine, config.motion, idle)
