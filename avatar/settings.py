@@ -31,6 +31,7 @@ THEMES = ("system", "light", "dark")
 RENDERERS = ("auto", "processor", "graphics")  # where an engine that has the choice draws
 SYSTEM_KEYS = ("", "Ctrl+Alt", "Ctrl+Shift+Alt", "Meta+Alt")  # "": off
 PREVIEWS = ("corner", "large", "hidden")
+RECORDINGS = ("auto", "mp4", "webm", "png")
 BACKGROUNDS = ("own", "blur", "colour", "green", "image", "transparent")  # kinds of background
 ZOOMS = (0.25, 8.0)  # range of `Place.zoom`
 
@@ -255,6 +256,7 @@ class WindowSettings:
     panel: bool = True  # the side panel is shown
     folded: str = ""  # names of the folded sections of the panel, separated by spaces
     captures: str = ""  # folder of recordings and snapshots; empty: Masque in the user's videos
+    recording: str = "auto"  # one of RECORDINGS: kind of file; auto: WebM where the background is transparent, else MP4
     microphone: bool = False  # record sound too
     close_to_tray: bool = False  # closing hides the window; the icon in the system's tray shows it again
     system_keys: str = ""  # one of SYSTEM_KEYS: the modifiers of keys that work while another program has the focus
@@ -263,7 +265,9 @@ class WindowSettings:
 
     def __post_init__(self) -> None:
         _within(self, "ghost", 0.0, 1.0)
-        for name, known in (("theme", THEMES), ("preview", PREVIEWS), ("system_keys", SYSTEM_KEYS)):
+        for name, known in (
+            ("theme", THEMES), ("preview", PREVIEWS), ("system_keys", SYSTEM_KEYS), ("recording", RECORDINGS),
+        ):  # fmt: skip
             if getattr(self, name) not in known:
                 raise ValueError(_not_one_of(name, known, getattr(self, name)))
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from avatar.outputs.live.browser_source import BrowserSource
     from avatar.outputs.live.replay import ReplayRing
 
+_SUFFIXES = {"mp4": ".mp4", "webm": ".webm", "png": ""}  # by kind of recording; a folder's name has no ending
 CAMERA, RECORDING, REPLAY, BROWSER = "virtual-camera", "recording", "replay", "browser-source"
 
 
@@ -112,7 +113,8 @@ class Captures(QObject):
     def set_recording(self, on: bool) -> None:
         """Start a recording with a new name, or end it."""
         if on and self.state.recording is None:
-            self._files.run(lambda: _new_file(self.folder(), ".mp4"), self._record, self._complain)
+            suffix = _SUFFIXES[kind_of_recording(self._session.settings)]
+            self._files.run(lambda: _new_file(self.folder(), suffix), self._record, self._complain)
         elif not on and self.state.recording is not None:
             path = self.state.recording
             self._session.pipeline.remove_output(RECORDING)
@@ -163,13 +165,14 @@ class Captures(QObject):
         size, sound, name = settings.canvas.size, settings.window.microphone, settings.sound.microphone or None
 
         def open_recorder() -> Output:
-            from avatar.outputs.live.recorder import Recorder
+            from avatar.outputs.live.recorder import open_recording
 
             if not sound:
-                return Recorder(path, size, encoders=self._encoders)
+                return open_recording(path, size, encoders=self._encoders)
             from avatar.sources.microphone import Microphone
 
-            return Recorder(path, size, microphone=lambda: Microphone(name, monitor=monitor), encoders=self._encoders)
+            microphone = lambda: Microphone(name, monitor=monitor)  # noqa: E731
+            return open_recording(path, size, microphone=microphone, encoders=self._encoders)
 
         self._set(recording=path, recording_since_s=time.monotonic())
         self._session.pipeline.add_output(RECORDING, open_recorder, at_once=True)
@@ -254,14 +257,23 @@ class Captures(QObject):
         self._session.notice(Notice(error.what, error.remedy, "error"))
 
 
+def kind_of_recording(settings: Settings) -> str:
+    """Return the kind of the next recording: "mp4", "webm" or "png"."""
+    chosen = settings.window.recording
+    if chosen != "auto":
+        return chosen
+    return "webm" if settings.canvas.background == "transparent" else "mp4"
+
+
 def _new_file(folder: Path, suffix: str) -> Path:
-    """Return a path named by the current time; creates the folder if needed. Raises: AvatarError."""
+    """Return a path named by the current time; creates the folder that it is in. Raises: AvatarError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         what = tr("{folder} cannot be made: {why}.", folder=folder, why=error.strerror)
         raise AvatarError(what, remedy=tr("Choose another folder under Output.")) from error
     stem = f"Masque {datetime.now():%Y-%m-%d %H.%M.%S}"
+    stem = stem if suffix else stem.replace(".", "-")  # seconds would be the ending of a folder's name
     names = (folder / f"{stem}{number}{suffix}" for number in ["", *(f" {n}" for n in range(2, 1000))])
     return next(path for path in names if not path.exists())
 

@@ -50,7 +50,10 @@ def add_parser(subparsers: Any) -> None:
         "--browser-source", metavar="PORT", type=int, nargs="?", const=0,
         help="show it, with its transparency, on a page for OBS's browser source (default port: as in the window)",
     )  # fmt: skip
-    add("--record", metavar="FILE.mp4", type=Path, help="record what is sent")
+    add(
+        "--record", metavar="FILE|FOLDER", type=Path,
+        help="record what is sent: to .mp4, with transparency to .webm, or to a folder of PNG pictures",
+    )  # fmt: skip
     add("--sound", action="store_true", help="record the microphone too")
     add("--microphone", metavar="NAME", help="which one, for --sound and --camera voice (default: as in the window)")
     add(
@@ -98,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     from avatar.live.stopping import stop_signals, watch_stdin
     from avatar.live.terminal import Terminal
     from avatar.outputs.files.target import files_named
-    from avatar.outputs.live.recorder import check_recording
+    from avatar.outputs.live.recording_target import check_recording
     from avatar.reports.json_report import check_json_target, write_json
     from avatar.settings import load_settings
     from avatar.sources.open import check_source
@@ -132,11 +135,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _opaque_note(record: Path | None, background: str) -> Message | None:
     """Return what to say of a recording that was to be transparent; None if there is nothing to say."""
-    if record is None or background != "transparent":
+    from avatar.outputs.files.target import OutputKind
+    from avatar.outputs.live.recording_target import recording_kind
+
+    if record is None or background != "transparent" or recording_kind(record) is not OutputKind.MP4:
         return None
     return Message(
-        "{name} shows the portrait's own background, because MP4 cannot be transparent; --browser-source can, and "
-        "animate with -o show.webm.",
+        "{name} shows the portrait's own background, because MP4 cannot be transparent; --record show.webm can, and "
+        "--browser-source.",
         name=record.name,
     )
 
@@ -154,6 +160,8 @@ def config_of(args: argparse.Namespace, settings: Settings, host: KnownHost | No
     from dataclasses import replace
 
     from avatar.live.config import LiveConfig
+    from avatar.outputs.files.target import OutputKind
+    from avatar.outputs.live.recording_target import recording_kind
     from avatar.settings import EngineSettings
     from avatar.system.devices import check_device_name
 
@@ -163,6 +171,10 @@ def config_of(args: argparse.Namespace, settings: Settings, host: KnownHost | No
         raise UsageError("--virtual-camera-device belongs to --virtual-camera.", remedy="Add --virtual-camera.")
     if args.sound and args.record is None:
         raise UsageError("--sound needs a recording.", remedy="Add --record FILE.mp4.")
+    if args.sound and recording_kind(args.record) is OutputKind.PNG_FOLDER:
+        raise UsageError(
+            "A folder of pictures cannot hold sound.", remedy="Leave --sound out, or end the name in .mp4 or .webm."
+        )
     camera, calibration = settings.camera, settings.calibration
     if host is None:
         engine = replace(_engine_of(args, settings.engine), remote="")  # a host is asked for by --remote alone
@@ -288,7 +300,7 @@ def _first_camera() -> str:
 
 def _outputs(args: argparse.Namespace, config: LiveConfig, settings: Settings) -> dict[str, Callable[[], Output]]:
     from avatar.outputs.live.browser_source import BrowserSource
-    from avatar.outputs.live.recorder import Recorder
+    from avatar.outputs.live.recorder import open_recording
     from avatar.outputs.live.virtual_camera import VirtualCamera
     from avatar.sources.microphone import Microphone
 
@@ -303,7 +315,7 @@ def _outputs(args: argparse.Namespace, config: LiveConfig, settings: Settings) -
             args.browser_source or settings.browser.port, settings.browser.path
         )
     if args.record is not None:
-        outputs["recording"] = lambda: Recorder(args.record, config.canvas.size, microphone=microphone)
+        outputs["recording"] = lambda: open_recording(args.record, config.canvas.size, microphone=microphone)
     return outputs
 
 
@@ -328,7 +340,7 @@ def _report(args: argparse.Namespace, config: LiveConfig, result: SessionResult)
 
     report: dict[str, Any] = result.as_json() | {"options": _facts(config), "machine": _machine()}
     if args.record is not None:
-        report["encoder"] = _encoder(config)
+        report["encoder"] = _encoder(args.record, config)
     known = known_paths(args.record, args.report, config.avatar, config.model)
     if Path(config.source).expanduser().exists():
         known |= known_paths(config.source)
@@ -352,11 +364,19 @@ def _facts(config: LiveConfig) -> dict[str, Any]:
     }
 
 
-def _encoder(config: LiveConfig) -> str:
+def _encoder(record: Path, config: LiveConfig) -> str:
     """Name what the recording was encoded by."""
+    from avatar.outputs.files.target import OutputKind
+    from avatar.outputs.live.alpha_codecs import PNG, VP9
+    from avatar.outputs.live.encoder import RATE
     from avatar.outputs.live.h264 import choose_encoder
-    from avatar.outputs.live.recorder import RATE
+    from avatar.outputs.live.recording_target import recording_kind
 
+    match recording_kind(record):
+        case OutputKind.WEBM:
+            return VP9.facts
+        case OutputKind.PNG_FOLDER:
+            return PNG.facts
     return choose_encoder(config.canvas.size, RATE).facts
 
 

@@ -133,7 +133,8 @@ class OutputThread(Worker):
     def _canvas_for(self, output: Output) -> CanvasSettings:
         """Return the session's canvas, as far as the output can have it: its size, its transparency."""
         canvas = self._composer.canvas
-        if canvas.background == "transparent" and not isinstance(output, TransparentOutput):
+        shows_it = isinstance(output, TransparentOutput) and output.transparent
+        if canvas.background == "transparent" and not shows_it:
             canvas = dataclasses.replace(canvas, background="own")
         return canvas.at_size(output.size) if isinstance(output, SizedOutput) else canvas
 

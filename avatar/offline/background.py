@@ -6,18 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from avatar.cv import cv2
 from avatar.engines.base import Engine, LayeredEngine
 from avatar.errors import UsageError
-from avatar.frames import AlphaImage, Frame, PortraitLayers, RgbImage
-from avatar.images.load import straight
+from avatar.frames import Frame, PortraitLayers, RgbImage
 from avatar.outputs.background_choice import BackgroundChoice
 from avatar.outputs.canvas import CanvasPainter
+from avatar.outputs.yuv import straight_rgba
 from avatar.settings import CanvasSettings
 from avatar.system.message import Message
-
-_SPREAD_PX = 9
-_UNSEEN = 8  # alpha, of 255, below which a pixel is invisible
 
 Replace = Callable[[RgbImage], RgbImage]
 
@@ -54,18 +50,6 @@ def replace_background(engine: Engine, choice: BackgroundChoice) -> Replace:
         if composed.alpha is None:
             return np.ascontiguousarray(np.hstack([composed.rgb, panels]))
         opaque = np.full(panels.shape[:2], 255, np.uint8)
-        return np.hstack([_straight(composed.rgb, composed.alpha), np.dstack([panels, opaque])])
+        return np.hstack([straight_rgba(composed.rgb, composed.alpha), np.dstack([panels, opaque])])
 
     return replaced
-
-
-def _straight(rgb: RgbImage, alpha: AlphaImage) -> RgbImage:
-    """Return (H, W, 4) with straight alpha; the person's colours go on a little where nothing is seen.
-
-    A codec stores colour at half the size, and an edge would otherwise take in the black beside it.
-    """
-    colours = straight(rgb, alpha)
-    near = cv2.blur(np.dstack([rgb, alpha]), (_SPREAD_PX, _SPREAD_PX))
-    unseen = alpha < _UNSEEN
-    colours[unseen] = straight(near[..., :3], near[..., 3])[unseen]
-    return np.dstack([colours, alpha])

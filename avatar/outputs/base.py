@@ -40,9 +40,9 @@ class PacedOutput(Output, Protocol):
 
 @runtime_checkable
 class TransparentOutput(Output, Protocol):
-    """An output that can show transparency: its frames have `alpha`. Others get the avatar's own background instead."""
+    """An output that may show transparency: its frames have `alpha`. Others get the avatar's own background instead."""
 
-    transparent: bool  # True
+    transparent: bool  # whether this one can
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Conversion of RGB to the input of video encoders: yuv420p, BT.709, limited range."""
+"""Conversion of RGB to the input of video encoders: yuv420p, BT.709, limited range; with alpha yuva420p."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import numpy as np
 import numpy.typing as npt
 
 from avatar.cv import cv2
-from avatar.frames import RgbImage
+from avatar.frames import AlphaImage, RgbImage
+from avatar.images.load import straight
 
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.codeccontext import VideoCodecContext
 
+_SPREAD_PX = 9
+_UNSEEN = 8  # alpha, of 255, below which a pixel is invisible
 _BT709 = 1  # AVCOL_SPC_BT709, AVCOL_PRI_BT709, AVCOL_TRC_BT709
 _LIMITED = 1  # AVCOL_RANGE_MPEG: what players expect of yuv420p
 # ITU-R BT.709-6, item 3: luma, and the two colour differences; scaled to 16..235 and 16..240.
@@ -51,16 +54,33 @@ def to_yuva420p(rgba: npt.NDArray[np.uint8]) -> VideoFrame:
     """Convert an (H, W, 4) uint8 image with straight alpha to a yuva420p frame; an odd size is padded likewise."""
     from av import VideoFrame
 
-    opaque = to_yuv420p(np.ascontiguousarray(rgba[..., :3]))
+    opaque = to_yuv420p(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)))
     height, width = rgba.shape[:2]
     alpha = np.pad(rgba[..., 3], ((0, height % 2), (0, width % 2)), mode="edge")
     planes = [*(np.asarray(plane).reshape(-1, plane.line_size)[:, : plane.width] for plane in opaque.planes), alpha]
     frame = VideoFrame(opaque.width, opaque.height, "yuva420p")
     for plane, values in zip(frame.planes, planes, strict=True):
-        padded = np.zeros((plane.height, plane.line_size), np.uint8)
-        padded[:, : plane.width] = values
-        plane.update(padded.tobytes())
+        if plane.line_size != plane.width:
+            values = np.pad(values, ((0, 0), (0, plane.line_size - plane.width)))  # noqa: PLW2901
+        plane.update(np.ascontiguousarray(values))
     return frame
+
+
+def straight_rgba(rgb: RgbImage, alpha: AlphaImage | None) -> npt.NDArray[np.uint8]:
+    """Return (H, W, 4) with straight alpha; the colours go on a little where nothing is seen.
+
+    A codec stores colour at half the size, and an edge would otherwise take in the black beside it.
+
+    Args:
+        rgb: (H, W, 3), premultiplied.
+        alpha: (H, W); None: opaque.
+    """
+    if alpha is None:
+        return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2RGBA))
+    colours, size = straight(rgb, alpha), (_SPREAD_PX, _SPREAD_PX)
+    near = straight(np.asarray(cv2.blur(rgb, size)), np.asarray(cv2.blur(alpha, size)))
+    cv2.copyTo(near, cv2.compare(alpha, _UNSEEN, cv2.CMP_LT), colours)
+    return np.asarray(cv2.merge([*cv2.split(colours), alpha]))
 
 
 def name_colours(context: VideoCodecContext) -> None:

@@ -17,7 +17,7 @@ from avatar import cli
 from avatar.errors import OutputError, UsageError
 from avatar.images.load import save_png
 from avatar.outputs.files.target import check_apart, check_target
-from avatar.outputs.live.recorder import check_recording
+from avatar.outputs.live.recording_target import check_recording
 from avatar.reports.json_report import check_json_target, write_json
 from avatar.system.atomic import part_path, replacing
 

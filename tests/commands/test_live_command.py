@@ -144,7 +144,8 @@ def test_the_first_camera_drives_where_none_is_named(
         (["--sound"], 2, "--record FILE.mp4"),
         (["--size", "8"], 2, "out of range"),
         (["--report", "nowhere/report.json"], 2, "cannot be written"),
-        (["--record", "show.avi"], 2, "does not end in .mp4"),
+        (["--record", "show.avi"], 2, "not a kind of recording"),
+        (["--record", "frames", "--sound"], 2, "cannot hold sound"),
         (["--record", "nowhere/show.mp4"], 1, "no folder"),
         (["--avatar", "astronot"], 1, "Astronaut"),
         (["--avatar", "nobody.png"], 1, "no picture"),
@@ -218,14 +219,22 @@ def test_a_file_that_is_being_recorded_is_refused(
     assert "show.mp4 is being recorded already." in capsys.readouterr().err and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("background", "said"), [("transparent", True), ("green", False)])
+@pytest.mark.parametrize(
+    ("background", "name", "said"),
+    [("transparent", "show.mp4", True), ("green", "show.mp4", False), ("transparent", "show.webm", False)],
+)
 def test_a_recording_that_cannot_be_transparent_says_so(
-    background: str, said: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    background: str,
+    name: str,
+    said: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(cli, "_fetch_needed", lambda: None)
-    words = ["live", "--camera", "idle", "--background", background, "--record", str(tmp_path / "show.mp4")]
+    words = ["live", "--camera", "idle", "--background", background, "--record", str(tmp_path / name)]
     assert cli.main([*words, "--seconds", "0.5"]) in (0, 1)  # it may end before the avatar is ready
-    assert ("show.mp4 shows the portrait's own background" in "".join(capsys.readouterr())) == said
+    assert ("shows the portrait's own background" in "".join(capsys.readouterr())) == said
 
 
 class Evening:

@@ -412,6 +412,31 @@ def test_what_is_under_way_is_told(desk: Desk, tmp_path: Path) -> None:
     desk.until(lambda: view.chip == [])
 
 
+@pytest.mark.parametrize(
+    ("kind", "background", "ending"),
+    [
+        ("auto", "own", ".mp4"), ("auto", "transparent", ".webm"), ("mp4", "transparent", ".mp4"),
+        ("webm", "own", ".webm"), ("png", "own", ""),
+    ],
+)  # fmt: skip
+def test_the_kind_of_a_recording_is_chosen_or_follows_the_background(
+    desk: Desk, tmp_path: Path, kind: str, background: str, ending: str
+) -> None:
+    desk.session.change("window", captures=str(tmp_path))
+    desk.session.change("canvas", background=background)
+    choice = desk.window.panel.output.recording
+    choice.combo.setCurrentIndex(choice.combo.findData(kind))
+    choice.combo.activated.emit(choice.combo.currentIndex())
+    assert desk.session.settings.window.recording == kind
+    desk.captures.set_recording(True)
+    desk.until(lambda: desk.captures.state.recording is not None)
+    path = desk.captures.state.recording
+    assert path is not None and path.suffix == ending and path.parent == tmp_path
+    recorder = desk.pipeline.outputs["recording"]()
+    assert getattr(recorder, "transparent", False) == (ending != ".mp4")
+    recorder.close()
+
+
 def test_a_closed_message_leaves_the_focus_where_nothing_happens(desk: Desk) -> None:
     desk.session.notice(Notice("Something", "to close", action="virtual_camera"))
     banner = desk.window.stage.banners.banners()[-1]

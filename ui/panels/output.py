@@ -9,7 +9,7 @@ from PyQt5.QtWidgets import QCheckBox, QFileDialog, QPushButton, QWidget
 from avatar.settings import Settings
 from ui.actions import Actions
 from ui.background import Lane
-from ui.captures import CAMERA, Captures, CaptureState, other_programs_see
+from ui.captures import CAMERA, Captures, CaptureState, kind_of_recording, other_programs_see
 from ui.look.language import explained, tr
 from ui.panels.browser import BrowserPart
 from ui.panels.section import Section, note, set_note
@@ -44,6 +44,15 @@ class OutputSection(Section):
         self.size_.chosen.connect(self._choose_size)
         self.label = QCheckBox(tr("Label “AI avatar” in the corner"))
         self.label.clicked.connect(lambda on: session.change("canvas", label=on))
+        self.recording = Choice(
+            tr("Recordings"),
+            [
+                ("auto", tr("MP4; WebM if transparent")), ("mp4", tr("MP4")), ("webm", tr("WebM, transparent")),
+                ("png", tr("PNG pictures, transparent")),
+            ],
+        )  # fmt: skip
+        self.recording.chosen.connect(lambda kind: session.change("window", recording=kind))
+        self.about_recording = note()
         self.replay = QCheckBox(tr("Instant replay (30 s)"))
         self.replay.setToolTip(tr("Takes some processor time and 30 MB of memory."))
         self.replay.clicked.connect(lambda on: session.change("window", replay=on))
@@ -52,7 +61,7 @@ class OutputSection(Section):
         self.where = note()
         for widget in (
             self.camera, self.status, self.device, self.with_program, self.browser, self.size_, self.label,
-            self.replay, self.folder, self.where,
+            self.recording, self.about_recording, self.replay, self.folder, self.where,
         ):  # fmt: skip
             self.rows.addWidget(widget)
         session.changed.connect(self.follow)
@@ -69,8 +78,19 @@ class OutputSection(Section):
         self.size_.set_value(size)
         self._offer_devices(settings.virtual_camera.device)
         self.label.setChecked(canvas.label)
+        self.recording.set_value(settings.window.recording)
+        set_note(self.about_recording, self._about_recording(settings))
         self.replay.setChecked(settings.window.replay)
         set_note(self.where, str(self._captures.folder()))
+
+    def _about_recording(self, settings: Settings) -> str:
+        """Say what the next recording lacks, with the present background and sound."""
+        kind, clear = kind_of_recording(settings), settings.canvas.background == "transparent"
+        if kind == "mp4":
+            return tr("MP4 shows the portrait's own background.") if clear else ""
+        if kind == "png":
+            return tr("A folder of pictures: no sound, and about 20 MB a second.")
+        return tr("For editors and OBS. Some players and websites do not play it.")
 
     def look_for_devices(self) -> None:
         """List the virtual cameras in the background."""

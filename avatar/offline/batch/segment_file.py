@@ -13,6 +13,7 @@ from avatar.frames import RgbImage
 from avatar.images.load import encode_png
 from avatar.offline.batch.motion_file import facts_from_json, facts_to_json
 from avatar.offline.driving_motion import DrivingClip
+from avatar.outputs.files.alpha_beside import alpha_beside, put_beside
 from avatar.outputs.files.picture_encoder import PictureEncoder, Timing
 from avatar.outputs.files.png_folder import PngFolderWriter
 from avatar.outputs.files.sound_choice import SoundTrackChoice
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("<8sI")
 _RECORD = struct.Struct("<qqBII")  # time stamp, duration, key frame, bytes of the picture, bytes of its alpha
 _MAGIC = b"mq-seg2\n"
-_ALPHA: Any = "matroska_block_additional"  # VP9 in WebM keeps alpha beside each packet
 _MOST_HEADER, _MOST_PACKET = 1 << 20, 1 << 30
 
 
@@ -102,8 +102,7 @@ class SegmentWriter(AbortsUnlessCommitted):
 
     def _add(self, packets: list[Packet[Any]]) -> None:
         for packet in packets:
-            alpha = bytes(packet.get_sidedata(_ALPHA)) if packet.has_sidedata(_ALPHA) else b""
-            self._record(packet.pts or 0, packet.duration or 0, packet.is_keyframe, bytes(packet), alpha)
+            self._record(packet.pts or 0, packet.duration or 0, packet.is_keyframe, bytes(packet), alpha_beside(packet))
 
     def _record(self, pts: int, duration: int, key: bool, data: bytes, alpha: bytes = b"") -> None:
         self._file.write(_RECORD.pack(pts, duration, key, len(data), len(alpha)) + data + alpha)
@@ -153,17 +152,12 @@ def join_segments(
 
 def _packets(parts: Sequence[Path], clip: Path, writer: VideoFileWriter) -> Iterator[Packet[Any]]:
     import av
-    from av.packet import PacketSideData, packet_sidedata_type_from_literal
 
-    side_data: Any = PacketSideData  # its stub knows no arguments
     for record in _records(parts, clip):
         packet: Any = av.Packet(record.data)
         packet.pts = packet.dts = record.pts
         packet.duration, packet.is_keyframe, packet.time_base = record.duration, record.is_key, writer.time_base
-        if record.alpha:
-            beside = side_data(packet_sidedata_type_from_literal(_ALPHA), len(record.alpha))
-            beside.update(record.alpha)
-            packet.set_sidedata(beside)
+        put_beside(packet, record.alpha)
         yield packet
 
 

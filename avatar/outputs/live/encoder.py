@@ -1,4 +1,4 @@
-"""Live H.264 encoding at a constant rate, shared by all users of the stream: a recording, the replay, or both."""
+"""Live encoding, shared by all users of a stream: H.264 at a constant rate, or a codec with transparency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from avatar.frames import Frame, blank_image
-from avatar.outputs.live.h264 import X264, choose_encoder, refuse
+from avatar.outputs.files.alpha_beside import alpha_beside
+from avatar.outputs.live.alpha_codecs import AlphaCodec
+from avatar.outputs.live.h264 import X264, H264Encoder, choose_encoder, refuse
 from avatar.outputs.live.steady import SteadyRate
 from avatar.outputs.yuv import to_yuv420p
 
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.stream import VideoStream
 
+_Key = tuple[int, int, int, AlphaCodec | None]  # width, height, rate, codec
+
+RATE = 30  # frames per second of recordings, unless asked otherwise
 _MOST_REPEATS = 300  # limit of repeated frames after a gap such as system sleep; beyond it the last frame is stretched
 _MOST_FILLING_S = 0.2  # limit of the time that repeating takes: a slow machine must not fall behind for good
 _MOST_WAITING = 90  # limit of a user's pending packets: 3 s at 30 frames per second, some megabytes
@@ -36,6 +41,7 @@ class EncodedFrame:
     is_key: bool  # a key frame
     shows_camera: bool  # it is, or repeats, a camera frame
     published: int  # Frame.published of its frame
+    alpha: bytes = b""  # what VP9 keeps beside the packet
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,25 +54,27 @@ class _Placed:
 
 
 class EncoderPool:
-    """Shares one encoder among users with the same size and rate; thread-safe."""
+    """Shares one encoder among users with the same codec, size and rate; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # Referenced by feeds only, so that an encoder is released with the last of them.
-        self._encoders: weakref.WeakValueDictionary[tuple[int, int, int], _Encoder] = weakref.WeakValueDictionary()
+        self._encoders: weakref.WeakValueDictionary[_Key, _Encoder] = weakref.WeakValueDictionary()
 
-    def join(self, size: tuple[int, int], rate: int, *, keys: int = 1) -> VideoFeed:
+    def join(self, size: tuple[int, int], rate: int, *, keys: int = 1, codec: AlphaCodec | None = None) -> VideoFeed:
         """Create a feed, which adds frames and takes packets; it must be closed.
 
         Args:
             size: (width, height) of every frame; an odd one is padded.
             rate: frames per second.
             keys: number of first packets that must be key frames.
+            codec: one that keeps transparency; None: H.264.
         """
         with self._lock:
-            encoder = self._encoders.get((*size, rate))
+            key = (*size, rate, codec)
+            encoder = self._encoders.get(key)
             if encoder is None:
-                encoder = self._encoders[*size, rate] = _Encoder(size, rate, threading.Lock())
+                encoder = self._encoders[key] = _Encoder(size, rate, threading.Lock(), codec)
             return VideoFeed(encoder, keys)
 
 
@@ -89,7 +97,7 @@ class VideoFeed:
     def add(self, frame: Frame) -> list[EncodedFrame]:
         """Add a frame, encoded unless another feed has added it; return the new packets up to it, oldest first.
 
-        Frames are repeated or dropped to keep the rate.
+        Frames are dropped to keep the rate, and with H.264 repeated.
 
         Raises:
             FFmpegError: the encoder failed.
@@ -119,13 +127,15 @@ class VideoFeed:
 
 
 class _Encoder:
-    """One H.264 stream; all methods are called with `lock` held."""
+    """One stream; all methods are called with `lock` held."""
 
-    def __init__(self, size: tuple[int, int], rate: int, lock: threading.Lock) -> None:
-        self.lock = lock
+    def __init__(
+        self, size: tuple[int, int], rate: int, lock: threading.Lock, with_alpha: AlphaCodec | None = None
+    ) -> None:
+        self.lock, self._with_alpha = lock, with_alpha
         self._size, self._rate, self._steady = size, rate, SteadyRate(rate)
         self._feeds: list[VideoFeed] = []
-        self._codec = X264
+        self._codec: H264Encoder | AlphaCodec = with_alpha or X264
         self._container: Any = None
         self._stream: Any = None
         self._newest = 0  # Frame.published
@@ -171,10 +181,10 @@ class _Encoder:
         place = self._steady.place(frame.captured_ns)
         if place is None:  # frames arrive faster than the rate
             if passage is None and self._last is not None and self._last.passage is not None:
-                self._avatar = to_yuv420p(frame.rgb)
+                self._avatar = self._picture(frame)
             return
         self._fill_gap(place, passage)
-        image = to_yuv420p(frame.rgb)
+        image = self._picture(frame)
         self._last = _Placed(place, image, passage)
         if passage is None:
             self._avatar = image
@@ -183,7 +193,7 @@ class _Encoder:
         self._encode(image, place, shows_camera=passage is not None)
 
     def _fill_gap(self, place: int, passage: int | None) -> None:
-        """Repeat the previous frame up to `place`.
+        """Repeat the previous frame up to `place`; with transparency it is stretched, because a repeat takes too long.
 
         A camera frame is repeated only up to the next one of the same pass-through, because before any other frame it
         may have been forbidden at any time since. Where repeating takes too long, the last repeat is stretched.
@@ -191,17 +201,20 @@ class _Encoder:
         if self._last is None or not any(feed.has_begun for feed in self._feeds):
             return
         before, image, shown = self._last.place, self._last.image, self._last.passage
-        places = range(max(before + 1, place - _MOST_REPEATS), place)
-        if shown is not None and shown != passage and places:
-            shown, image = None, self._avatar or to_yuv420p(blank_image(*self._size))
+        places = range(max(before + 1, place - (0 if self._with_alpha else _MOST_REPEATS)), place)
+        if shown is not None and shown != passage and place > before + 1:
+            shown, image = None, self._avatar or self._picture(Frame(blank_image(*self._size), 0, 0))
             self._avatar = image
-            if places[0] > before + 1:  # otherwise the camera frame would be stretched up to the first repeat
+            if before + 1 not in places:  # otherwise the camera frame would be stretched up to the first repeat
                 self._encode(image, before + 1, shows_camera=False)
         ends_s = time.monotonic() + _MOST_FILLING_S
         for empty in places:
             self._encode(image, empty, shows_camera=shown is not None)
             if time.monotonic() > ends_s:
                 break
+
+    def _picture(self, frame: Frame) -> VideoFrame:
+        return to_yuv420p(frame.rgb) if self._with_alpha is None else self._with_alpha.picture(frame)
 
     def _encode(self, image: VideoFrame, place: int, *, shows_camera: bool) -> None:
         from av.video.frame import PictureType
@@ -214,11 +227,13 @@ class _Encoder:
         try:
             packets = stream.encode(image)  # exactly one, because nothing is delayed
         except Exception as error:
-            if self._codec is not X264:
+            if isinstance(self._codec, H264Encoder) and self._codec is not X264:
                 refuse(self._codec, error)
             raise
         for packet in packets:
-            encoded = EncodedFrame(bytes(packet), place, packet.is_keyframe, shows_camera, self._newest)
+            encoded = EncodedFrame(
+                bytes(packet), place, packet.is_keyframe, shows_camera, self._newest, alpha_beside(packet)
+            )
             for feed in feeds:
                 feed.keys = max(0, feed.keys - 1)
                 feed.waiting.append(encoded)
@@ -231,7 +246,8 @@ class _Encoder:
         for feed in self._feeds:
             if len(feed.waiting) > _MOST_WAITING and len(self._feeds) > 1:
                 self._feeds = [each for each in self._feeds if each is not feed]
-                feed.encoder = _Encoder(self._size, self._rate, self.lock)  # the same lock, because they share images
+                # the same lock, because they share images
+                feed.encoder = _Encoder(self._size, self._rate, self.lock, self._with_alpha)
                 feed.encoder._continue(self, feed)
 
     def _continue(self, other: _Encoder, feed: VideoFeed) -> None:
@@ -240,23 +256,27 @@ class _Encoder:
 
     def _open(self) -> None:
         """Open the codec in a null container, because MP4 needs its headers separate from the packets."""
-        self._codec = choose_encoder(self._size, self._rate)
+        if self._with_alpha is not None:
+            self._open_stream(self._with_alpha)
+            return
+        self._codec = codec = choose_encoder(self._size, self._rate)
         try:
-            self._open_stream()
+            self._open_stream(codec)
         except Exception as error:
-            if self._codec is X264:
+            if codec is X264:
                 raise
-            refuse(self._codec, error)
+            refuse(codec, error)
             self._codec = X264
-            self._open_stream()
+            self._open_stream(X264)
 
-    def _open_stream(self) -> None:
-        """Open the chosen codec. Raises: FFmpegError: it cannot be opened."""
+    def _open_stream(self, codec: H264Encoder | AlphaCodec) -> None:
+        """Open a codec. Raises: FFmpegError: it cannot be opened."""
         import av
 
-        self._container = av.open(io.BytesIO(), "w", format="mp4", container_options={"movflags": "empty_moov"})
-        options = self._codec.with_rate(self._rate)
-        stream: Any = self._container.add_stream(self._codec.name, rate=self._rate, options=options)
-        self._codec.set_up(stream.codec_context, self._size, self._rate)
+        kind = codec.container
+        options = {} if kind == "webm" else {"movflags": "empty_moov"}
+        self._container = av.open(io.BytesIO(), "w", format=kind, container_options=options)
+        stream: Any = self._container.add_stream(codec.name, rate=self._rate, options=codec.with_rate(self._rate))
+        codec.set_up(stream.codec_context, self._size, self._rate)
         self._container.start_encoding()
         self._stream = stream

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 from avatar.errors import OutputError
 from avatar.library.names import same_name
@@ -14,6 +15,7 @@ from avatar.system.atomic import flush_to_disk, part_path, remove_stale_parts
 from avatar.system.locks import Claims
 from avatar.system.message import Message
 
+_EBML, _SEGMENT, _TRACKS, _CLUSTER = (bytes.fromhex(each) for each in ("1a45dfa3", "18538067", "1654ae6b", "1f43b675"))
 _RENAMES_OPEN_FILES = sys.platform != "win32"
 
 
@@ -31,9 +33,7 @@ class GrowingFile:
             OutputError: a recording to it is running, in this or another session.
         """
         self.target = target.resolve()
-        self._name = _identity(self.target)
-        if not _claims().claim(self._name):
-            raise _taken(target)
+        self._name = claim(target)
         remove_stale_parts(self.target)
         self.replaces = self.target.exists()
         self.has_name = not _RENAMES_OPEN_FILES and not self.replaces
@@ -57,21 +57,37 @@ class GrowingFile:
         if not self.has_name:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
-        _claims().release(self._name)
+        release(self._name)
+
+
+def claim(path: Path) -> bytes:
+    """Claim the name of a recording; return what `release` takes. Raises: OutputError: it is being recorded to."""
+    name = _identity(path.resolve())
+    if not _claims().claim(name):
+        raise _taken(path)
+    return name
+
+
+def release(name: bytes) -> None:
+    """Release a name; safe to call twice."""
+    _claims().release(name)
 
 
 def check_not_recorded(path: Path) -> None:
     """Raise OutputError if a recording to `path` is running."""
-    name = _identity(path.resolve())
-    if not _claims().claim(name):
-        raise _taken(path)
-    _claims().release(name)
+    release(claim(path))
 
 
 def can_be_played(path: Path) -> bool:
-    """Return whether a growing MP4 holds a complete index (moov) and complete frames (mdat)."""
+    """Return whether a growing file holds a complete index and complete frames.
+
+    In MP4 these are moov and mdat; in WebM Tracks and a Cluster (RFC 9559, 5.1).
+    """
     try:
         with path.open("rb") as file:
+            if file.read(4) == _EBML:
+                return _has_cluster(file)
+            file.seek(0)
             size, missing = os.fstat(file.fileno()).st_size, {b"moov", b"mdat"}
             while len(head := file.read(16)) >= 8:
                 length, kind = int.from_bytes(head[:4], "big"), head[4:8]
@@ -86,6 +102,38 @@ def can_be_played(path: Path) -> bool:
     except OSError:
         pass
     return False
+
+
+def _has_cluster(file: BinaryIO) -> bool:
+    """Return whether a WebM, read up to its first four bytes, holds Tracks and a complete Cluster."""
+    size, has_tracks = os.fstat(file.fileno()).st_size, False
+    file.seek(_vint(file), os.SEEK_CUR)  # the rest of the header
+    if file.read(4) != _SEGMENT:
+        return False
+    _vint(file)  # unknown until the file is finished
+    while len(kind := file.read(1)) == 1:
+        kind += file.read(_vint_bytes(kind[0]) - 1)
+        end = _vint(file) + file.tell()
+        if end > size:
+            return False
+        has_tracks |= kind == _TRACKS
+        if kind == _CLUSTER:
+            return has_tracks
+        file.seek(end)
+    return False
+
+
+def _vint(file: BinaryIO) -> int:
+    """Read a number of variable length (RFC 8794, 4); one that is cut is larger than any file."""
+    first = file.read(1)
+    rest = file.read(_vint_bytes(first[0]) - 1) if first else b""
+    if not first or len(rest) < _vint_bytes(first[0]) - 1:
+        return 1 << 62
+    return int.from_bytes(bytes([first[0] & (0xFF >> _vint_bytes(first[0]))]) + rest, "big")
+
+
+def _vint_bytes(first: int) -> int:
+    return 9 - first.bit_length() if first else 8
 
 
 def _taken(path: Path) -> OutputError:

@@ -10,7 +10,7 @@ import functools
 import logging
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class H264Encoder:
     chip: str  # hardware it runs on, as shown to users
     options: dict[str, str]
     pixels: str = "yuv420p"  # input pixel format
+    container: ClassVar[str] = "mp4"  # a format of FFmpeg that holds its packets
 
     @property
     def facts(self) -> str:

@@ -1,32 +1,32 @@
-"""Recording of the session: an MP4 that is available while it grows and can be played however it ends."""
+"""Recording of the session: an MP4, or a WebM with transparency, that can be played however it ends."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import logging
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from avatar.errors import AvatarError, OutputError, UsageError
+from avatar.errors import AvatarError, OutputError
 from avatar.frames import Frame
 from avatar.outputs.files.sound_lane import SoundLane
-from avatar.outputs.files.target import check_folder, refuse_special
-from avatar.outputs.live.encoder import EncodedFrame, EncoderPool
-from avatar.outputs.live.growing_file import GrowingFile, can_be_played, check_not_recorded
+from avatar.outputs.files.target import OutputKind
+from avatar.outputs.live.alpha_codecs import VP9
+from avatar.outputs.live.encoder import RATE, EncodedFrame, EncoderPool
+from avatar.outputs.live.growing_file import GrowingFile, can_be_played
 from avatar.outputs.live.live_file import LiveFile
+from avatar.outputs.live.png_recorder import PngRecorder
+from avatar.outputs.live.recording_target import check_recording, recording_kind, recording_stopped
 from avatar.provenance.credentials import get_ready_to_sign, sign_or_remember
 from avatar.provenance.unsigned import BegunRecording, remember
 from avatar.sources.microphone import SoundSource
 from avatar.system.foreign_text import shown, typed
 from avatar.system.installation import COMMAND
 from avatar.system.media import load_av
-from avatar.system.message import Message, together
+from avatar.system.message import Message
 
 logger = logging.getLogger(__name__)
 
-RATE = 30  # frames per second, unless asked otherwise
 _KEYS = 2  # number of initial key frames: the second one completes the first fragment, so that the file can be played
 _SIGNED_AT_ONCE = 150_000_000  # bytes, signed in less than a second; about 15 minutes of an avatar
 
@@ -46,7 +46,7 @@ class Recorder:
         """Check the path and claim it; the file is created with the first frame.
 
         Args:
-            path: ends in .mp4.
+            path: ends in .mp4 or .webm.
             size: (width, height) of every frame in pixels, for the whole recording.
             rate: frames per second.
             microphone: opens a microphone to record; None: no sound. If that fails, `problem` says why.
@@ -55,9 +55,10 @@ class Recorder:
             UsageError: another ending.
             OutputError: the path cannot be written, or is being recorded to.
         """
-        check_recording(path)
+        self.transparent = check_recording(path) is OutputKind.WEBM
         load_av()  # loaded now, because the first frames would wait for it,
-        get_ready_to_sign()  # and stopping would wait for this
+        if not self.transparent:
+            get_ready_to_sign()  # and stopping would wait for this
         self.size, self._rate = size, rate
         self._video: LiveFile | None = None
         self._file = GrowingFile(path)
@@ -70,7 +71,8 @@ class Recorder:
         except BaseException:
             self._file.close()
             raise
-        self._feed = (encoders or EncoderPool()).join(size, rate, keys=_KEYS)
+        codec = VP9 if self.transparent else None
+        self._feed = (encoders or EncoderPool()).join(size, rate, keys=_KEYS, codec=codec)
         self._ended = False
         self._composite = self._sound is not None  # contains real sound or camera images
         self._begun: BegunRecording | None = None
@@ -112,11 +114,18 @@ class Recorder:
         self._end()
 
     def _write(self, encoded: EncodedFrame) -> None:
-        if self._video is None or self._begun is None:
-            self._begun = BegunRecording(composite=self._composite)
-            sound, mark = self._sound is not None, self._begun.mark
-            self._video = LiveFile(self._file.path, self._feed.template, self._rate, sound=sound, mark=mark)
-        if encoded.shows_camera:
+        if self._video is None:
+            if not self.transparent:  # WebM has no place for a signature
+                self._begun = BegunRecording(composite=self._composite)
+            self._video = LiveFile(
+                self._file.path,
+                self._feed.template,
+                self._rate,
+                sound=self._sound is not None,
+                mark="" if self._begun is None else self._begun.mark,
+                webm=self.transparent,
+            )
+        if encoded.shows_camera and self._begun is not None:
             self._begun.add_recorded()
         self._composite |= encoded.shows_camera
         self._video.add(encoded)
@@ -124,15 +133,16 @@ class Recorder:
             self._video.add_sound(self._sound.until(self._feed.time_ns(encoded.place)))
 
     def _sign(self) -> None:
-        """Sign the file at once, or later if it is so long that signing would exceed the two seconds of a stop."""
+        """Sign an MP4 at once, or later if it is so long that signing would exceed the two seconds of a stop."""
+        if self._begun is None:
+            return
         if self._path.stat().st_size <= _SIGNED_AT_ONCE:
             known = sign_or_remember(self._path, composite=self._composite)
         else:
             known = remember(self._path, composite=self._composite)
             command = f"{COMMAND} verify --sign {typed(self._path)}"
             logger.warning("%s is not signed yet: %s", shown(self._path.name), command)
-        if self._begun is not None:
-            self._begun.end(known_otherwise=known)
+        self._begun.end(known_otherwise=known)
 
     def _end(self) -> None:
         self._ended = True
@@ -156,54 +166,24 @@ class Recorder:
                 with contextlib.suppress(OSError):
                     self._file.take_name(finished=can_be_played(self._file.path))
             self._end()
-            raise _explained(self._file, error.errno, error.strerror or str(error)) from error
+            raise recording_stopped(self._file.target, self._kept(), error) from error
+
+    def _kept(self) -> Message | str:
+        """Say what there is after an error."""
+        name = self._file.target.name
+        if self._file.has_name and can_be_played(self._file.target):
+            return Message("{name} ends there and can be played.", name=name)
+        return Message("{name} is as it was before.", name=name) if self._file.replaces else ""
 
 
-def check_recording(path: Path) -> None:
-    """Refuse a path that cannot be recorded to, before anything is opened.
-
-    Raises:
-        UsageError: another ending than .mp4, also of what a link points to.
-        OutputError: no such folder, not writable, or the name is that of a folder, a device or a protected
-            file, or is being recorded to.
-    """
-    if path.suffix.lower() != ".mp4":
-        raise UsageError(
-            Message("{name} does not end in .mp4.", name=path.name),
-            remedy="Recordings are MP4: give a name like show.mp4.",
-        )
-    if path.is_dir():
-        raise OutputError(
-            Message("{path} is a folder, not a file.", path=path),
-            remedy=Message("Name a file in it: {path}.", path=path / "show.mp4"),
-        )
-    if path.resolve().suffix.lower() != ".mp4":  # signing and other programs rely on the ending
-        remedy = "Remove the link, or choose another name for the recording."
-        raise UsageError(
-            Message("{path} is a link to {name}, which does not end in .mp4.", path=path, name=path.resolve().name),
-            remedy=remedy,
-        )
-    refuse_special(path)
-    if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(
-            Message("{path} is write-protected.", path=path), remedy="Choose another name for the recording."
-        )
-    check_folder(path.resolve().parent)
-    check_not_recorded(path)
-
-
-def _explained(file: GrowingFile, number: int | None, reason: str) -> OutputError:
-    kept = Message("{name} is as it was before.", name=file.target.name) if file.replaces else ""
-    if file.has_name and can_be_played(file.target):
-        kept = Message("{name} ends there and can be played.", name=file.target.name)
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        what, remedy = "The disk is full, so the recording stopped.", "Make room and start a new one."
-    elif number == errno.EFBIG:
-        what = "The recording grew as large as its file system or your limits allow, so it stopped."
-        remedy = "Start a new one."
-    else:
-        what = Message(
-            "The recording stopped: {name} cannot be written ({reason}).", name=file.target.name, reason=reason
-        )
-        remedy = "Choose another folder and start a new one."
-    return OutputError(what, remedy=together(kept, remedy))
+def open_recording(
+    path: Path,
+    size: tuple[int, int] = (1280, 720),
+    *,
+    microphone: Callable[[], SoundSource] | None = None,
+    encoders: EncoderPool | None = None,
+) -> Recorder | PngRecorder:
+    """Open a recording of the kind that its name determines; arguments and errors as those of `Recorder`."""
+    if recording_kind(path) is OutputKind.PNG_FOLDER:
+        return PngRecorder(path, size, sound=microphone is not None, encoders=encoders)
+    return Recorder(path, size, microphone=microphone, encoders=encoders)

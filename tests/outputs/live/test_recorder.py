@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from fakes import plain
 from hypothesis import given
 from hypothesis import strategies as st
 from places import ROOT
+from recordings import PERIOD_NS, START_NS, FakeMicrophone, clap_time_s, playable, small_disk, sound
 
 from avatar.errors import OutputError, UsageError
 from avatar.frames import Frame
@@ -30,12 +30,9 @@ from avatar.outputs.live.recorder import Recorder
 from avatar.outputs.live.replay import ReplayRing
 from avatar.outputs.live.snapshot import save_snapshot
 from avatar.outputs.live.steady import SteadyRate
-from avatar.sources.microphone import RATE_HZ, SoundBlock
-from avatar.sources.video import open_driving
+from avatar.sources.microphone import RATE_HZ
 
 SMALL = (160, 90)
-START_NS = 7_000_000_000_123  # a monotonic clock has been running for long
-PERIOD_NS = 1_000_000_000 / 30
 
 
 def frame_at(time_s: float, level: int) -> Frame:
@@ -54,17 +51,6 @@ def pictures(path: Path) -> list[tuple[float, float]]:
             (float(frame.pts * frame.time_base), float(frame.to_ndarray(format="rgb24").mean()))
             for frame in file.decode(video=0)
         ]
-
-
-def playable(path: Path) -> int:
-    """How many frames a reader finds that passes over a packet cut in two, as players do."""
-    with open_driving(path) as clip:
-        return sum(1 for _ in clip)
-
-
-def sound(path: Path) -> np.ndarray:
-    with av.open(str(path)) as file:
-        return np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
 
 
 @given(st.lists(st.floats(-0.24, 0.24), min_size=1, max_size=80))
@@ -401,25 +387,10 @@ def test_a_pipe_is_not_replaced_by_a_recording(tmp_path: Path) -> None:
 def test_a_write_protected_recording_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = older(tmp_path / "show.mp4")
     # Root may write to anything.
-    monkeypatch.setattr("avatar.outputs.live.recorder.os.access", lambda path, mode: False)
+    monkeypatch.setattr("avatar.outputs.live.recording_target.os.access", lambda path, mode: False)
     with pytest.raises(OutputError, match="write-protected"):
         Recorder(tmp_path / "show.mp4", SMALL)
     assert (tmp_path / "show.mp4").read_bytes() == before
-
-
-@contextlib.contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Path]:
-    """A disk of its own that fills up; skipped where none may be mounted."""
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip("a tmpfs may not be mounted here (only root may)")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tmpfs is Linux's")
@@ -486,34 +457,6 @@ def test_impossible_places_are_refused_before_anything_is_opened(tmp_path: Path)
     with pytest.raises(OutputError, match="is a folder") as folder:
         Recorder(tmp_path / "folder.mp4")
     assert all(caught.value.remedy for caught in (wrong, missing, folder))
-
-
-class FakeMicrophone:
-    """Hears a clap: silence but for a tenth of a second of noise, `clap_s` after START_NS."""
-
-    def __init__(self, clap_s: float = 1.0, *, begins_s: float = -0.5, dies_s: float = 1e9, drift: float = 1.0) -> None:
-        self._clap_s, self._at_s, self._dies_s, self._drift = clap_s, begins_s, dies_s, drift
-        self.heard_until_s, self.closed = 1e9, False
-
-    def take(self) -> list[SoundBlock]:
-        """Blocks of 20 ms, up to half a second at a call: sound is here before its picture."""
-        blocks = []
-        for _ in range(25):
-            if self._at_s > min(self.heard_until_s, self._dies_s):
-                break
-            times = self._at_s + np.arange(960) / RATE_HZ
-            clap = (times >= self._clap_s) & (times < self._clap_s + 0.1)
-            samples = np.where(clap, 0.8 * np.sin(np.arange(960)), 0).astype(np.float32)
-            blocks.append(SoundBlock(samples, START_NS + round(self._at_s * self._drift * 1e9)))
-            self._at_s += 0.02
-        return blocks
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def clap_time_s(samples: np.ndarray) -> float:
-    return float(np.argmax(np.abs(samples) > 0.3)) / RATE_HZ
 
 
 @pytest.mark.parametrize("begins_s", [-0.5, -0.013, 0.3])
