@@ -198,7 +198,7 @@ class _Session:
         pipeline, thread = self._pipeline, self._thread
         stage = thread.manager
         stage.helper.ask = lambda job: job()  # type: ignore[method-assign]
-        thread._tracker = thread._tools.open_tracker(True)
+        thread.tracking._tracker = thread.tracking._tools.open_tracker(True)
         stage._prepare()
         told = [*self._follow(12)]
         for act in self._acts():
@@ -208,7 +208,7 @@ class _Session:
         self._change(source="idle")
         told += [*self._follow(10, blind=True)]
         stage.close()
-        thread._tracker.close()
+        thread.tracking._tracker.close()
         return [_digest_text(told), told[:3], self._events, _shape(pipeline.statistics().as_json())]
 
     def _acts(self) -> list[Callable[[], object]]:
@@ -245,7 +245,7 @@ class _Session:
             frame = Frame(rgb * 0 + 90 if blind else rgb, self._sent, self._clock.monotonic_ns())
             self._sent += 1
             self._thread._catch_up()
-            self._thread._step(frame, self._clock.now_s)
+            self._thread._step(self._thread.tracking._tracked(frame), self._clock.now_s)
             self._thread._catch_up()
             published = self._inbox.take(timeout_s=0)
             yield "none" if published is None else _digest(published.rgb) + " camera" * published.passed_through

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import re
 import sys
 import time
@@ -244,11 +243,12 @@ def _crew(args: argparse.Namespace, jobs: int, journal: Journal) -> Crew:
     """Open what does the work. Raises: SetupError, UsageError: there is no Ray, or no such cluster."""
     from avatar.offline.batch.crew import Terms
     from avatar.offline.batch.pool import ProcessPool
+    from avatar.system.devices import usable_cores
 
     run = _run_name(journal)
     if args.ray is not None:
         return _ray_crew(args.ray, Terms(run))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     workers = args.workers or min(cores, max(jobs, 1))
     return ProcessPool(workers, Terms(run, threads=max(1, cores // workers)))
 

@@ -325,7 +325,7 @@ def _conclude(result: SessionResult) -> int:
     if statistics.drawn:
         latency = statistics.latency
         late = f", {latency.p50_ms:.0f} ms from capture to send (95 %: {latency.p95_ms:.0f})" if latency else ""
-        print(f"{statistics.drawn} frames in {result.seconds:.1f} s{late}.")
+        print(f"{statistics.drawn} frames in {result.seconds:.1f} s{late}, {statistics.cores:.1f} cores busy.")
     elif not result.problems:
         print("Stopped before there was an avatar.", file=sys.stderr)
     code = FAILED if result.problems or not statistics.drawn else DONE

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from avatar.doctor.check import AGAIN, BROKEN, LACKING, OK, WARNING, Check
 from avatar.doctor.packages import CLASHES
+from avatar.system.devices import usable_cores
 from avatar.system.foreign_text import first_line
 from avatar.system.message import Message, together
 from avatar.system.program import how_to_install, installed_version
@@ -24,7 +24,7 @@ _WARP_ALONE = "Only the warp engine can draw."
 
 def look_at_processor() -> Iterator[Check]:
     """Check cores and relevant instruction sets, which torch reports if it is installed."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     level = _instructions()
     if _has_amx():
         what = Message("Cores: {cores}, {level}, bfloat16 on matrices (AMX).", cores=cores, level=level)

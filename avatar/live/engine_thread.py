@@ -1,19 +1,19 @@
-"""The engine thread: takes the newest camera frame, tracks the face in it and draws the avatar."""
+"""The engine thread: takes the newest camera frame with its face, and draws the avatar."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-
-import numpy as np
+from typing import Any
 
 from avatar.cv import cv2
 from avatar.errors import AvatarError, EngineError
-from avatar.frames import Frame, LatestFrame
+from avatar.frames import Frame, Latest, LatestFrame
 from avatar.live.broadcast import Broadcast, Preview
 from avatar.live.calibration import Calibration
 from avatar.live.changes import Change, Need
@@ -28,15 +28,13 @@ from avatar.live.motion_source import MotionSource
 from avatar.live.observation import Observation
 from avatar.live.statistics import Window
 from avatar.live.tools import LiveTools
-from avatar.live.turn_watch import TurnWatch
+from avatar.live.tracking_thread import TrackedFrame, TrackingSettings, TrackingThread
 from avatar.live.voice_source import FaceFrame
 from avatar.live.worker import Worker
-from avatar.motion.cuts import CutWatch
 from avatar.motion.idle import SIDE_PX, load_idle
 from avatar.motion.reference import neutral_frame
 from avatar.motion.track import scale_between
 from avatar.system.message import Message
-from avatar.tracking import Face, FaceTracker
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +44,7 @@ _CUT = "The picture jumped to another view, as at a cut: the head's position and
 
 
 class EngineThread(Worker):
-    """Thread that owns the tracker, the calibration and the engine manager; others reach them through `do`."""
+    """Thread that owns the calibration and the engine manager; others reach them through `do`."""
 
     def __init__(
         self,
@@ -62,25 +60,27 @@ class EngineThread(Worker):
         Args:
             options: the initial configuration.
             tools: functions that open the dependencies.
-            inbox: camera frames; closed when this thread is asked to stop.
+            inbox: camera frames; closed when the tracking thread is asked to stop.
             gate: receives the avatar frames.
             camera_frames: receives the frames of the user's own preview.
             report: receives events.
         """
         super().__init__("masque-engine")
-        self._tools, self._inbox, self._gate = tools, inbox, gate
+        self._gate = gate
         self._camera_frames, self._report = camera_frames, report
         self._todo: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._tracker: FaceTracker | None = None
-        self._smoothing, self._threads = options.motion.smoothing, options.threads
-        self._source, self._mirror = options.source, options.mirror_driving
+        self._found: Latest[TrackedFrame] = Latest()  # closed when this thread is asked to stop
+        settings = TrackingSettings(0, options.mirror_driving, options.crop, options.motion.smoothing)
+        self.tracking = TrackingThread(settings, tools, inbox, self._found, report, self._fail)
+        self._threads, self._source = options.threads, options.source
         self._camera_width_px = SIDE_PX
         self._since_ns = 0
         self._period_s = 1 / options.camera_rate
+        self._engine_ms: collections.deque[float] = collections.deque(maxlen=5)  # of the last frames
         self._camera_s = 0.0  # when the last camera frame was taken
         self._crop = DrivingCrop(options.crop)
-        self._cuts, self._told_cut = CutWatch(), False
-        self._turn = TurnWatch()
+        self._cuts: int | None = None  # of the frames so far; None: of another source
+        self._told_cut = False
         self._crossfade = Crossfade(options.crossfade_ms)
         self._camera_size = (0, 0)
         self.calibration = Calibration(
@@ -97,6 +97,11 @@ class EngineThread(Worker):
         self.first_frame_s: float | None = None
         self.following = False  # a face is followed
         self._source_told = True  # the face in this source was reported
+
+    @property
+    def replaced(self) -> int:
+        """Number of tracked frames that were overwritten before they were drawn."""
+        return self._found.replaced
 
     def express(self, expression: Mapping[str, float], now_s: float) -> None:
         """Fade to an expression over the driver's own; on this thread."""
@@ -121,9 +126,13 @@ class EngineThread(Worker):
         if Need.SOURCE in change.needs:
             self._use_source(config.source, since_ns)
         self._period_s = 1 / config.camera_rate
-        self._use_mirror(config.mirror_driving)
+        if config.mirror_driving != self.tracking.settings.mirror:
+            self.calibration.mirror(self._camera_width_px)
+            self._cuts = None
         self._crop.change(config.crop)
-        self._use_smoothing(config.motion.smoothing)
+        self._track_with(
+            since_ns=self._since_ns, mirror=config.mirror_driving, crop=config.crop, smoothing=config.motion.smoothing
+        )
         self.calibration.search, self.calibration.drift_hint = config.calibration.search, config.calibration.drift_hint
         self._use_threads(config.threads)
         self._crossfade.length_ms = config.crossfade_ms
@@ -132,19 +141,17 @@ class EngineThread(Worker):
     def _use_source(self, spec: str, since_ns: int) -> None:
         """Start again with a source, and drop frames captured before `since_ns`."""
         self._source, self._since_ns = spec, since_ns
-        self._cuts.reset()
-        self._told_cut = False
+        self._cuts, self._told_cut = None, False
         self._camera_size = (0, 0)
-        self._turn.reset()
         self._camera_s = time.monotonic()
         self._source_told = False
         self.calibration.forget()
 
-    def _use_smoothing(self, on: bool) -> None:
-        if on != self._smoothing and self._tracker is not None:
-            self._smoothing = on
-            self._tracker.close()
-            self._tracker = self._tools.open_tracker(on)
+    def _track_with(self, **changes: Any) -> None:
+        """Let the tracking thread go on with other settings; frames that it tracked before are not used any more."""
+        settings = replace(self.tracking.settings, **changes)
+        if settings != self.tracking.settings:
+            self.tracking.settings = settings
 
     def _use_threads(self, count: int) -> None:
         """Limit OpenCV's thread pool, of which the process has one."""
@@ -152,31 +159,24 @@ class EngineThread(Worker):
             self._threads = count
             cv2.setNumThreads(count)
 
-    def _use_mirror(self, on: bool) -> None:
-        """Mirror the driving signal, or stop mirroring it."""
-        if on != self._mirror:
-            self._mirror = on
-            self._cuts.reset()
-            self.calibration.mirror(self._camera_width_px)
-            if self._tracker is not None:
-                self._tracker.reset()
-
     def _wake(self) -> None:
-        self._inbox.close()
+        self._found.close()
 
     def _run(self) -> None:
         try:
             cv2.setNumThreads(self._threads)
-            self._tracker = self._tools.open_tracker(self._smoothing)
+            self.tracking.start()
             with contextlib.closing(self.manager):
                 self.manager.start()
                 self._camera_s = next_s = time.monotonic()
                 while not self._stopping.is_set():
-                    frame = self._inbox.take(timeout_s=max(0.0, next_s - time.monotonic()))
+                    tracked = self._found.take(timeout_s=max(0.0, next_s - time.monotonic()))
                     self._catch_up()
                     now_s = time.monotonic()
                     next_s = max(next_s, now_s - IDLE_S) + IDLE_S
-                    self._step(frame, now_s)
+                    self._step(tracked, now_s)
+                    if tracked is not None:
+                        self.tracking.take_turn()
         except Exception as error:  # outermost frame of the thread: nothing above would see it
             logger.exception("Animation stopped")
             failure = (
@@ -187,8 +187,15 @@ class EngineThread(Worker):
             self._gate.cover()
             self._report(EngineFailed(failure, ""))
         finally:
-            if self._tracker is not None:
-                self._tracker.close()
+            self.tracking.ask_to_stop()
+
+    def _fail(self, error: Exception) -> None:
+        """End this thread with what ended the tracking thread; any thread."""
+
+        def fail() -> None:
+            raise error
+
+        self.do(fail)
 
     def _catch_up(self) -> None:
         """Run the scheduled actions."""
@@ -198,10 +205,12 @@ class EngineThread(Worker):
             except queue.Empty:
                 return
 
-    def _step(self, frame: Frame | None, now_s: float) -> None:
-        if frame is not None and self._source != IDLE and frame.captured_ns >= self._since_ns:
+    def _step(self, tracked: TrackedFrame | None, now_s: float) -> None:
+        self._track_with(follows_faces=self.manager.follows_faces)
+        self.tracking.watches_turn = self.manager.ready and self.manager.needs_face
+        if tracked is not None and self._source != IDLE and tracked.settings == self.tracking.settings:
             self._camera_s = now_s
-            self._follow(frame, now_s)
+            self._follow(tracked, now_s)
         elif self._source == IDLE or now_s - self._camera_s > GAP_S:
             self._gate.cover()  # hides the last frame of a lost camera when the engine draws nothing
             self._animate(None, time.monotonic_ns(), now_s)
@@ -209,22 +218,18 @@ class EngineThread(Worker):
             self.calibration.pass_time(now_s)
         self.manager.look_after(now_s)
 
-    def _follow(self, frame: Frame, now_s: float) -> None:
+    def _follow(self, tracked: TrackedFrame, now_s: float) -> None:
         """Process one camera frame."""
-        self.stages["wait"].add(1000 * now_s - frame.captured_ns * 1e-6)
-        made = frame.face if isinstance(frame, FaceFrame) else None
-        if self._mirror and made is None:
-            frame = Frame(np.asarray(cv2.flip(frame.rgb, 1)), frame.sequence, frame.captured_ns)
+        frame, face = tracked.frame, tracked.face
+        self.stages["wait"].add(1000 * now_s - frame.captured_ns * 1e-6 - tracked.track_ms)
+        self.stages["track"].add(tracked.track_ms)
         self._note_size(frame)
-        with self._timed("track"):
-            face = made or (self._track(frame) if self.manager.follows_faces else None)
-        if made is None:
-            self._watch_turn(frame, face, now_s)
+        self._note_cut(tracked)
         box = self._crop.box(face, frame.width_px, frame.height_px, now_s, self.manager.framing)
         self._camera_frames.put(Preview(frame, None if face is None else face.landmarks, box))
         seen = face if self.manager.needs_face else face or self._stand_in
-        if made is not None:
-            observation: Observation | None = Observation(made, None)
+        if face is not None and isinstance(frame, FaceFrame):
+            observation: Observation | None = Observation(face, None)
         else:
             observation = None if seen is None else Observation.of(seen, frame.rgb, box)
         if self._gate.passes(frame.captured_ns):
@@ -232,33 +237,21 @@ class EngineThread(Worker):
             self._publish(as_passed_through(frame, self.manager.wanted.canvas))
             self.calibration.observe(observation, now_s)
         else:
-            self._animate(observation, frame.captured_ns, now_s)
+            self._animate(observation, frame.captured_ns, now_s, tracked.track_ms)
 
-    def _track(self, frame: Frame) -> Face | None:
-        assert self._tracker is not None
-        time_s = frame.captured_ns * 1e-9
-        if self._cuts.scene_changed(frame.rgb):
-            self._tracker.reset()
-        if self._crop.settings.auto:
-            face = self._tracker.track(frame.rgb, time_s)
-        else:
-            box = self._crop.box(None, frame.width_px, frame.height_px, time_s, self.manager.framing)
-            face = self._tracker.track(np.ascontiguousarray(box.of(frame.rgb)), time_s)
-            face = None if face is None else face.shifted(box.left, box.top)
-        if face is not None and self._cuts.is_cut(face, time_s):
-            self.calibration.rebase(face)
-            self._crop.start_afresh()
-            if not self._told_cut:  # a film has hundreds of cuts
-                self._told_cut = True
-                self._report(SourceNote(_CUT))
-        return face
-
-    def _watch_turn(self, frame: Frame, face: Face | None, now_s: float) -> None:
-        """Report, once, a camera that is mounted upside down."""
-        if self._tracker is None or not (self.manager.ready and self.manager.needs_face):
+    def _note_cut(self, tracked: TrackedFrame) -> None:
+        """Measure the head's position and size again at the first face after a cut."""
+        cuts, self._cuts = self._cuts, tracked.cuts
+        if cuts in (None, tracked.cuts):
             return
-        if (note := self._turn.note(frame.rgb, face, self._tracker, now_s)) is not None:
-            self._report(SourceNote(note))
+        if tracked.face is None:  # the frame of the cut itself was replaced by this one
+            self._cuts = cuts
+            return
+        self.calibration.rebase(tracked.face)
+        self._crop.start_afresh()
+        if not self._told_cut:  # a film has hundreds of cuts
+            self._told_cut = True
+            self._report(SourceNote(_CUT))
 
     def _note_size(self, frame: Frame) -> None:
         """Rescale the reference frame if the source changes its frame size, as calls and browsers do."""
@@ -267,7 +260,6 @@ class EngineThread(Worker):
             times = 1 / scale_between(size, self._camera_size)
             if times != 1:
                 self.calibration.rescale(times)
-                self._cuts.rescale(times)
         self._camera_size, self._camera_width_px = size, frame.width_px
 
     def _tell_face(self, *, following: bool, seen: bool) -> None:
@@ -277,15 +269,17 @@ class EngineThread(Worker):
             self._report(FaceFound() if following else FaceLost())
         self._source_told |= seen
 
-    def _animate(self, observation: Observation | None, captured_ns: int, now_s: float) -> None:
-        """Draw and publish one avatar frame, if an engine is ready."""
+    def _animate(self, observation: Observation | None, captured_ns: int, now_s: float, track_ms: float = 0.0) -> None:
+        """Draw and publish one avatar frame, if an engine is ready; its face took `track_ms` to find."""
         self.calibration.observe(observation, now_s)
         drive = replace(self._driver.drive(observation, now_s), captured_ns=captured_ns)
         self._tell_face(following=drive.following, seen=observation is not None)
         if not self.manager.ready:
             return
-        with self._timed("draw"):
-            rgb = self.manager.draw(drive, self._camera_width_px, now_s)
+        began_s = time.monotonic()
+        self.tracking.rest_until_s = now_s + 1e-3 * (min(self._engine_ms, default=0.0) - track_ms)
+        rgb = self.manager.draw(drive, self._camera_width_px, now_s)
+        self.stages["draw"].add(1000 * (time.monotonic() - began_s))
         if rgb is None:
             return
         if (arrival := self.manager.arrival) is not None:
@@ -300,18 +294,14 @@ class EngineThread(Worker):
         self.drawn += 1
         self.frames.add()
         done_s = time.monotonic()
-        self.stages["engine"].add(1000 * (done_s - now_s))
+        engine_ms = 1000 * (done_s - now_s)
+        self._engine_ms.append(engine_ms)
+        self.stages["engine"].add(track_ms + engine_ms)
         self.latency.add(1000 * done_s - captured_ns * 1e-6)
         self.first_frame_s = self.first_frame_s or done_s
-        self.lagged += done_s - now_s > self._period_s
+        self.lagged += max(engine_ms, track_ms) > 1000 * self._period_s  # the next face is tracked meanwhile
 
     def _publish(self, frame: Frame) -> None:
         """Publish a frame with the next number."""
         self._gate.publish(replace(frame, sequence=self._published))
         self._published += 1
-
-    @contextlib.contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        began_s = time.perf_counter()
-        yield
-        self.stages[stage].add(1000 * (time.perf_counter() - began_s))

@@ -1,10 +1,10 @@
 """The live pipeline: capture -> engine -> outputs, each on its own threads, and the newest frame wins.
 
-    capture thread -> LatestFrame -> engine thread -> gate -> Broadcast -> one LatestFrame and thread per output
+    capture thread -> tracking thread -> engine thread -> gate -> Broadcast -> one thread per output
 
-Output threads share a composer, which composes each frame once. Windows take frames as the engine drew them. No queue
-holds frames: an old one is replaced, never waited for. Each device is opened, used and closed on one thread. All
-methods are thread-safe and return at once.
+Between two threads stands a mailbox for one frame: a newer one replaces it, and no queue holds any. Output threads
+share a composer, which composes each frame once. Windows take frames as the engine drew them. Each device is opened,
+used and closed on one thread. All methods are thread-safe and return at once.
 """
 
 from __future__ import annotations
@@ -67,13 +67,13 @@ class Pipeline:
         self._leaving: list[Worker] = []  # asked to stop; may still be closing their devices
         self._engine = EngineThread(config, self._tools, self._inbox, self._gate, self.camera_frames, self._tell)
         self._calibration = self._engine.calibration  # used on the engine thread
-        self._started_s = 0.0
+        self._started_s = self._used_s = 0.0  # monotonic time and processor time at the start
         self._stopped = False
 
     def start(self) -> None:
         """Start the threads; returns before anything is open."""
         with self._lock:
-            self._started_s = time.monotonic()
+            self._started_s, self._used_s = time.monotonic(), time.process_time()
             self._engine.start()
             self._capture_from(self.config, None)
 
@@ -86,7 +86,13 @@ class Pipeline:
         deadline_s = time.monotonic() + timeout_s
         with self._lock:
             self._stopped = True
-            workers: list[Worker] = [self._engine, self._engine.manager.helper, *self._outputs.values(), *self._leaving]
+            workers: list[Worker] = [
+                self._engine,
+                self._engine.tracking,
+                self._engine.manager.helper,
+                *self._outputs.values(),
+                *self._leaving,
+            ]
             if self._capture is not None:
                 workers.append(self._capture)
         for worker in workers:
@@ -202,12 +208,14 @@ class Pipeline:
             threads, capture = list(self._outputs.values()), self._capture
         outputs = {thread.name: thread.statistics() for thread in threads}
         engine = self._engine
+        running_s = time.monotonic() - self._started_s if self._started_s else 0.0
         shown, runs_on = engine.manager.shown or engine.manager.wanted, engine.manager.runs_on
         latencies = [value for thread in threads for value in thread.latency.values()] or engine.latency.values()
         sending = [value for thread in threads for value in thread.send_ms.values()]
         stages = {name: window.timing() for name, window in engine.stages.items()} | {"send": Timing.of(sending)}
         return LiveStatistics(
-            running_s=time.monotonic() - self._started_s if self._started_s else 0.0,
+            running_s=running_s,
+            cores=(time.process_time() - self._used_s) / running_s if running_s else 0.0,
             source=self.config.source,
             avatar=shown.avatar,
             engine=shown.engine,
@@ -224,7 +232,7 @@ class Pipeline:
             captured=capture.captured if capture else 0,
             drawn=engine.drawn,
             first_frame_s=None if engine.first_frame_s is None else engine.first_frame_s - self._started_s,
-            replaced=self._inbox.replaced,
+            replaced=self._inbox.replaced + engine.replaced,
             lagged=engine.lagged,
             oldest_sent_ms=max((thread.oldest_ms for thread in threads), default=0.0),
             skipped=sum(each.skipped for each in outputs.values()),

@@ -50,6 +50,7 @@ class LiveStatistics:
     """A snapshot of a running pipeline."""
 
     running_s: float = 0.0
+    cores: float = 0.0  # that this process kept busy on average
     first_frame_s: float | None = None  # from the start to the first avatar frame
     source: str = ""
     avatar: str = ""

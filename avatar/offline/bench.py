@@ -25,7 +25,7 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.errors import FaceError, LibraryError
 from avatar.frames import RgbImage
-from avatar.system.devices import processor_name
+from avatar.system.devices import processor_name, usable_cores
 from avatar.system.installation import INSTALL_AGAIN
 from avatar.tracking.face import Face
 
@@ -195,7 +195,7 @@ def describe_machine() -> dict[str, Any]:
     for package in PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     load = round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
     facts = {"cpu": processor_name(), "cores": cores, "threads": cv2.getNumThreads(), "system": platform.platform()}
     return facts | {"load_before": load, "versions": versions}

@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,7 +176,7 @@ PROBES: dict[str, Callable[[Show], Any]] = {
     "remote": lambda show: show.painter().opened,
     "size": lambda show: show.painter().portrait[1],
     "sharpness": lambda show: show.painter().portrait[1],
-    "mirror_driving": lambda show: show.engine._mirror,
+    "mirror_driving": lambda show: show.engine.tracking.settings.mirror,
     "motion.relative": motion("relative"),
     "motion.adapt_scale": motion("adapt_scale"),
     "motion.strength_head": motion("strength_head"),
@@ -188,7 +188,7 @@ PROBES: dict[str, Callable[[Show], Any]] = {
     "motion.retarget_eyes": motion("retarget_eyes"),
     "motion.retarget_lips": motion("retarget_lips"),
     "motion.close_mouth": motion("close_mouth"),
-    "motion.smoothing": lambda show: (cast(Any, show.engine._tracker).smoothing, motion("smoothing")(show)),
+    "motion.smoothing": lambda show: (show.engine.tracking.settings.smoothing, motion("smoothing")(show)),
     "crop.auto": crop("auto"),
     "crop.frozen": crop("frozen"),
     "crop.zoom": crop("zoom"),

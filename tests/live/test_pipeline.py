@@ -131,7 +131,7 @@ def test_a_lost_face_goes_over_to_the_idle_motion_and_comes_back(rig: Rig) -> No
 
 
 def test_cuts_are_told_once_for_each_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatar.live.engine_thread.CutWatch.is_cut", lambda self, face, time_s: True)
+    monkeypatch.setattr("avatar.live.tracking_thread.CutWatch.is_cut", lambda self, face, time_s: True)
     with Rig(tmp_path, sources={"camera": FakeSource(), "other": FakeSource("other")}) as rig:
         rig.output.wait_for(10)
         assert "another view" in rig.wait_for(SourceNote).text and len(rig.of(SourceNote)) == 1
