@@ -32,6 +32,7 @@ from avatar.offline.batch.work import Draw, Outcome
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install -r requirements-dev.txt")
 
+# In an order in which a test begins with the nodes that the one before left alive: each start takes seconds.
 pytestmark = [pytest.mark.usefixtures("face_model"), pytest.mark.timeout(600)]
 
 
@@ -89,6 +90,31 @@ def test_a_node_that_is_killed_costs_nothing_but_time(
     check(studio, jobs, drawn)
 
 
+def test_a_node_with_a_full_disk_costs_nothing_but_tries(
+    studio: Studio, cluster: Any, one_node: list[Any], tmp_path: Path, drawn: dict[bytes, list[bytes]]
+) -> None:
+    """What cannot be written there, the other node writes; results lie at addresses, as where nothing is shared."""
+    with contextlib.ExitStack() as undo:
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        undo.enter_context(small_disk(scratch))
+        bad = cluster.add_node(
+            num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"TMPDIR": str(scratch), "RAY_TMPDIR": "/tmp"}
+        )
+        undo.callback(cluster.remove_node, bad)
+        cluster.wait_for_nodes()
+        place = studio.folder.as_uri()
+        rows = {"source": f"{place}/*.png", "driving": f"{place}/*.mp4"}
+        jobs = studio.jobs({**rows, "output": f"{place}/out/{{source}}-{{driving}}.mp4"})
+        crew = RayCrew(cluster.address, Terms(f"full{os.getpid()}"))
+        undo.callback(crew.close)
+        assert crew.slots == 2
+        summary = studio.run(jobs, crew)
+        assert (summary.done, summary.failed) == (4, 0) and summary.tries
+        assert {entry["where"] for entry in studio.entries} == {one_node[0].node_id}
+        check(studio, studio.all_pairs(), drawn)
+
+
 def test_a_worker_that_is_killed_costs_nothing_but_time(
     studio: Studio, crew: RayCrew, drawn: dict[bytes, list[bytes]]
 ) -> None:
@@ -125,30 +151,12 @@ def test_a_driver_that_is_killed_goes_on_where_it_was(
     check(studio, jobs, drawn)
 
 
-def test_a_node_with_a_full_disk_costs_nothing_but_tries(
-    studio: Studio, cluster: Any, nodes: list[Any], tmp_path: Path, drawn: dict[bytes, list[bytes]]
-) -> None:
-    """What cannot be written there, the other node writes; results lie at addresses, as where nothing is shared."""
-    cluster.remove_node(nodes.pop())
-    with contextlib.ExitStack() as undo:
-        scratch = tmp_path / "scratch"
-        scratch.mkdir()
-        undo.enter_context(small_disk(scratch))
-        bad = cluster.add_node(
-            num_cpus=1, object_store_memory=STORE_BYTES, env_vars={"TMPDIR": str(scratch), "RAY_TMPDIR": "/tmp"}
-        )
-        undo.callback(cluster.remove_node, bad)
-        cluster.wait_for_nodes()
-        place = studio.folder.as_uri()
-        rows = {"source": f"{place}/*.png", "driving": f"{place}/*.mp4"}
-        jobs = studio.jobs({**rows, "output": f"{place}/out/{{source}}-{{driving}}.mp4"})
-        crew = RayCrew(cluster.address, Terms(f"full{os.getpid()}"))
-        undo.callback(crew.close)
-        assert crew.slots == 2
-        summary = studio.run(jobs, crew)
-        assert (summary.done, summary.failed) == (4, 0) and summary.tries
-        assert {entry["where"] for entry in studio.entries} == {nodes[0].node_id}
-        check(studio, studio.all_pairs(), drawn)
+def test_auto_joins_the_cluster_that_is_there(cluster: Any, nodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+    said: list[str] = []
+    crew = RayCrew("auto", Terms("joined"), said.append)
+    assert crew.slots == 2 and not said
+    crew.close()
 
 
 def test_segments_on_two_nodes_are_the_frames_of_one_machine(
@@ -172,11 +180,13 @@ def test_segments_on_two_nodes_are_the_frames_of_one_machine(
     check(studio, jobs, drawn)
 
 
-def test_neural_engines_share_a_card_and_do_without(tmp_path: Path, head: Any, cluster: Any, nodes: list[Any]) -> None:
+def test_neural_engines_share_a_card_and_do_without(
+    tmp_path: Path, head: Any, cluster: Any, one_node: list[Any]
+) -> None:
     """The card is only declared, so the engines find none and draw on the processor."""
     pytest.importorskip("torch", reason="the fomm engine needs torch")
     studio = Studio(tmp_path, head, frames=3)
-    nodes.append(cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE_BYTES))
+    one_node.append(cluster.add_node(num_cpus=2, num_gpus=1, object_store_memory=STORE_BYTES))
     cluster.wait_for_nodes()
     crew = RayCrew(cluster.address, Terms(f"card{os.getpid()}"))
     row = {"source": "ada.png", "driving": "nod.mp4"}
@@ -188,12 +198,12 @@ def test_neural_engines_share_a_card_and_do_without(tmp_path: Path, head: Any, c
         until(lambda: ray.available_resources().get("GPU", 0) <= 1 - 2 * CARD_SHARE)
         outcomes = answers(crew, 2)
         assert [outcome.failure for outcome in outcomes] == [None, None]
-        assert {outcome.where for outcome in outcomes} == {nodes[-1].node_id}
-        cluster.remove_node(nodes.pop(), allow_graceful=False)
+        assert {outcome.where for outcome in outcomes} == {one_node[-1].node_id}
+        cluster.remove_node(one_node.pop(), allow_graceful=False)
         crew.submit(2, tasks[2], frozenset())  # as if the card were still there: Ray notices later
         (outcome,) = answers(crew, 1)
         assert outcome.failure is None or "lost" in outcome.failure.what
-        assert outcome.where in {node.node_id for node in nodes} | {""}
+        assert outcome.where in {node.node_id for node in one_node} | {""}
     finally:
         crew.close()
 
@@ -215,14 +225,6 @@ def test_auto_starts_a_cluster_where_there_is_none(studio: Studio, monkeypatch: 
     finally:
         crew.close()
     assert not ray.is_initialized()
-
-
-def test_auto_joins_the_cluster_that_is_there(cluster: Any, nodes: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    said: list[str] = []
-    crew = RayCrew("auto", Terms("joined"), said.append)
-    assert crew.slots == 2 and not said
-    crew.close()
 
 
 def test_no_cluster_is_told_in_a_sentence() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import two_nodes, until
+from clusters import until, with_nodes
 from remote_studio import TOKEN, driven, portrait, psnr
 
 from avatar.engines.base import Arrival, EngineConfig
@@ -38,7 +38,7 @@ COSTS_MS = 20.0  # of a frame: one session in a process
 
 @pytest.fixture(scope="module")
 def front(cluster: Any) -> Iterator[Front]:
-    two_nodes(cluster)
+    with_nodes(cluster, 2)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RaySeats, "_measured", lambda *_: (COSTS_MS, 0.0, Drawing()))
         patch.setattr(ray_seats, "DRAIN_S", 3.0)
@@ -69,7 +69,8 @@ class Client:
     """Somebody who moves, 30 times a second, and what is seen of it."""
 
     def __init__(self, known: KnownHost) -> None:
-        self.engine = RemoteEngine(Link(known))
+        self.link = Link(known)
+        self.engine = RemoteEngine(self.link)
         self.engine.show(self.engine.prepare(portrait()))
         self.arrivals: list[tuple[float, Arrival]] = []
         self._stop = threading.Event()
@@ -113,6 +114,7 @@ def replicas() -> set[int]:
 def test_one_too_many_is_refused_and_a_replica_that_dies_is_replaced(front: Front) -> None:
     until(lambda: front.seats.count() == 2)
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in replicas()} == {os.getpriority(os.PRIO_PROCESS, 0)}
+    before = len(front.lines)
     with front.client() as one, front.client() as other:
         here = WarpEngine()
         here.show(here.prepare(portrait()))
@@ -123,18 +125,20 @@ def test_one_too_many_is_refused_and_a_replica_that_dies_is_replaced(front: Fron
             ask_host(front.known)
         third = Link(front.known)
         third.start()
-        assert until(lambda: third.problem).refusal is Refusal.FULL
+        assert until(lambda: isinstance(third.problem, RefusedError) and third.problem).refusal is Refusal.FULL
         third.close()
 
         killed_s = time.monotonic()
         os.kill(replicas().pop(), signal.SIGKILL)
-        lost = until(lambda: next((each for each in (one, other) if each.since(killed_s, here=True)), None))
-        until(lambda: any("drawing failed" in line for line in front.lines))
-        kept = other if lost is one else one
+        # Whoever is cut off has a problem for seconds; on a busy machine the other one may idle for a moment too.
+        lost, kept = until(lambda: next((each for each in ((one, other), (other, one)) if each[0].link.problem), None))
+        until(lambda: lost.since(killed_s, here=True))
+        until(lambda: any("drawing failed" in line for line in front.lines[before:]))
         assert until(lambda: kept.since(time.monotonic() - 0.5, here=False)), "the other one goes on"
         idled_s = time.monotonic()
         until(lambda: lost.since(idled_s, here=False))
-        assert not kept.since(killed_s, here=True)
+        assert kept.link.problem is None
+        assert sum("begins" in line for line in front.lines[before:]) == 3, "only the one that was cut off began again"
     until(lambda: front.host.sessions == 0)
 
 
@@ -160,7 +164,7 @@ def test_a_host_that_drains_takes_no_more(front: Front) -> None:
         moment_s = time.monotonic()
         until(lambda: client.since(moment_s, here=False))
         front.host.close()
-        until(lambda: isinstance(client.engine._link.problem, RefusedError))
+        until(lambda: isinstance(client.link.problem, RefusedError))
     front.seats.close()
     until(lambda: not replicas())
 

@@ -18,10 +18,12 @@ def until(true: Callable[[], Any], timeout_s: float = 120.0) -> Any:
     return found
 
 
-def two_nodes(cluster: Any) -> list[Any]:
-    """Two nodes with one core each; those that an earlier test left alive serve again."""
+def with_nodes(cluster: Any, count: int) -> list[Any]:
+    """Return just as many nodes, with one core each; those that an earlier test left alive serve again."""
     there = list(cluster.worker_nodes)
-    while len(there) < 2:
+    while len(there) > count:
+        cluster.remove_node(there.pop())
+    while len(there) < count:
         there.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
     cluster.wait_for_nodes()
     return there
