@@ -1,7 +1,8 @@
 """The person continued beyond the edges of a portrait that cut her off, so that something can move in from there.
 
-A head that an edge cuts off beside or above the face is mirrored there; above, the mirror image is cut to a crown that
-closes its outline. Neck and shoulders give way to the motion, so their edges are held instead; see `Relief`.
+A head that an edge cuts off beside or above the face is mirrored there; the mirror image is cut so that the outline
+closes: above to a crown, beside along a line from where the edge begins to cut. Neck and shoulders give way to the
+motion, so their edges are held instead; see `Relief`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from avatar.motion.head import soft_limit
 ROOM = 0.8  # of the distance between edge and face is mirrored: hair, and no forehead
 LEAST, MOST = 0.03, 0.35  # limits of what is mirrored, as a fraction of the image's shorter side
 CUT = 128  # of 255: a matte above it at the edge means that the edge cuts the person off
+WIDENS = 1.0  # beside the portrait, what an edge cuts ends along a line with this slope: never as a second outline
+_OUTLINE_PX = 3  # softness of that line
 STRANDS = 0.12  # height over which hair beside the crown ends, as a fraction of its radius
 SOFT = 0.05  # width of the crown's edge, as a fraction of its radius
 FLATTER = 1.1  # radius of the crown over half the width of the head below it
 LEAST_CONTRAST = 30.0  # levels between skin and what is at the edge, below which that is skin
 CLEAR = 0.8  # of the height at which skin begins is taken for hair
 _SAMPLED_PX = 3  # height at the edge of which the hair's colour is taken
+_CLOSED_PX = 5  # gaps between strands up to this width are no outline
 _WHOLE_PX = 8  # margins are multiples of this: `MovingParts` works in blocks of it
 
 _Layer = npt.NDArray[np.uint8]
@@ -115,6 +119,10 @@ class Beyond:
         if 0 < self.hair_px < top:
             up = np.arange(top)[::-1] % (2 * self.hair_px)
             wider[:top] = wider[top + np.minimum(up, 2 * self.hair_px - 1 - up)]
+        if left:
+            _end(wider[:, left - 1 :: -1], wider[:, left])
+        if right:
+            _end(wider[:, -right:], wider[:, -right - 1])
         grown = Box(box.left - left, -top if top else box.top, box.right + right, box.bottom)
         if top and self.crown is not None:
             kept = self._kept(grown, wider[top] if layer.ndim == 2 else wider[top, :, -1])
@@ -140,6 +148,27 @@ class Beyond:
 
 
 NOTHING_CUT = Beyond(0, 0, 0)
+
+
+def _end(beside: _Layer, edge: _Layer) -> None:
+    """Close the outline of what is mirrored beside an edge of the portrait, in place.
+
+    Args:
+        beside: (h, w, ...), from the edge outwards.
+        edge: (h, ...), the portrait's last column.
+    """
+    alpha, at_edge = (beside[..., -1], edge[..., -1]) if beside.ndim == 3 else (beside, edge)
+    column, reach = np.ascontiguousarray(at_edge[:, None]), alpha.shape[1]
+    cut = np.repeat(cv2.medianBlur(column, _CLOSED_PX) > CUT, 3, axis=1).astype(np.uint8)
+    # The portrait's own upper and lower edge end nothing: it is not known how she goes on there.
+    inside = cv2.distanceTransform(cut, cv2.DIST_L2, 5)[:, 1:2]
+    outline = 255 * np.clip((WIDENS * inside - np.arange(reach, dtype=np.float32)) / _OUTLINE_PX, 0, 1)
+    haze = cv2.erode(column, np.ones((2 * reach + 1, 1), np.uint8))  # of the background, which a soft matte takes along
+    closed = cv2.morphologyEx(np.ascontiguousarray(alpha), cv2.MORPH_CLOSE, np.ones((_CLOSED_PX, _CLOSED_PX), np.uint8))
+    most = np.minimum(np.maximum(outline, haze), np.minimum.accumulate(closed, axis=1))
+    share = np.round(np.minimum(255 * most / np.maximum(alpha, 1), 255)).astype(np.uint8)
+    weight = cv2.merge([share] * beside.shape[2]) if beside.ndim == 3 else share
+    beside[:] = cv2.multiply(np.ascontiguousarray(beside), weight, scale=1 / 255)
 
 
 def _span(values: FloatArray, size: int) -> slice:

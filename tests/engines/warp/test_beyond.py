@@ -87,6 +87,23 @@ def test_loose_strands_above_end_softly() -> None:
     assert np.abs(np.diff(strand)).max() < 40
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_beside_a_cut_no_second_outline_appears(side: str) -> None:
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+    matte = np.asarray(np.hypot(x - 150, y - 160) < 155, np.float32)  # its edge cuts off a few rows, and others nearly
+    outline = oval(160, 60)
+    if side == "right":
+        matte, outline = matte[:, ::-1].copy(), outline * (-1, 1) + (SIDE - 1, 0)
+    beyond = Beyond.of(Edges.of(matte), outline.astype(np.float32))
+    layer, box = beyond.continued((255 * matte).astype(np.uint8), IMAGE, SIDE)
+    outwards = layer[:, : -box.left][:, ::-1] if side == "left" else layer[:, SIDE - box.left :]
+    assert outwards.shape[1] > 20 and (outwards[155:165, 0] > 128).all(), "it is continued"
+    cut = np.flatnonzero(matte[:, 0 if side == "left" else -1])
+    within, above = slice(cut[0] + 3, cut[-1] - 2), slice(0, cut[0] - 2)  # but for a few rows at the end of the cut
+    assert (np.diff(outwards[within].astype(int), axis=1) <= 0).all()
+    assert not outwards[above].any()
+
+
 def test_only_motion_away_from_the_cut_is_eased() -> None:
     beyond = beyond_of(head(70, 100), oval(110, 60))
     assert beyond.top > 20
