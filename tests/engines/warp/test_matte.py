@@ -178,6 +178,19 @@ def test_filled_places_are_as_grainy_as_the_rest() -> None:
     assert 0.7 < grain(filled, covered) / grain(np.round(background), covered) < 1.4
 
 
+def test_a_smooth_background_shows_no_rings_between_levels() -> None:
+    _, truth, landmarks, _ = scene(0.0)
+    background = np.repeat(100 + np.linspace(0, 6, 280, dtype=np.float32)[None, :, None], 3, axis=2)
+    rgb = np.round(truth[..., None] * HAIR + (1 - truth[..., None]) * background).astype(np.uint8)
+    filled = fill_background(rgb, truth, landmarks)[..., 0]
+    inside = distance_to(truth < 0.02) > 10
+    together = (filled[:, 1:] == filled[:, :-1]) & (
+        filled[:, 1:] == cv2.erode(filled, np.ones((3, 3), np.uint8))[:, 1:]
+    )
+    assert together[inside[:, 1:]].mean() < 0.6, "flat bands with steps between them"
+    assert np.abs(cv2.blur(filled.astype(np.float32), (13, 13)) - background[..., 0])[inside].mean() < 0.5
+
+
 def test_the_background_is_the_picture_where_nobody_is() -> None:
     rgb, truth, landmarks, _ = scene(25.0)
     matte = np.where(truth < 0.05, 0, truth).astype(np.float32)

@@ -259,9 +259,11 @@ def _filled_strip(rgb: RgbImage, plan: _Plan, strip: slice, columns: slice, rand
     made += large(plan.smooth)
     noise = random.standard_normal(grain.shape, np.float32) * grain * (1 - mirrored)
     made += cv2.merge([noise] * 3)
-    np.clip(made, 0, 255, out=made)
     made += times(cv2.subtract(rgb[strip, columns], made, dtype=cv2.CV_32F), known)
-    return np.asarray(np.rint(made), np.uint8)
+    # Dithered, because a smooth gradient without grain shows the steps between levels as rings.
+    dither = (random.random(grain.shape, np.float32) - np.float32(0.5)) * (1 - known)
+    made += cv2.merge([dither] * 3)
+    return np.asarray(np.rint(np.clip(made, 0, 255, out=made)), np.uint8)
 
 
 def _sampled(image: RgbImage | FloatArray, x: FloatArray, y: FloatArray) -> Any:
