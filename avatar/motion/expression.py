@@ -217,11 +217,14 @@ def _place_lids(shape: FloatArray, source: FloatArray, eye: EyeRegion, lower_lid
     meet = np.float32(0.12) * closed * gap  # a closing lower lid rises slightly to meet the upper one
     before = shape[eye.upper].copy()
     shape[eye.lower], shape[eye.upper] = lower - meet, upper - meet
-    follow = np.clip(shape[eye.upper] - before, -0.3, 0.3)
-    # The lid of a cartoon's large eye travels far: its skin must follow, or the lash line would be stretched.
+    travelled = shape[eye.upper] - source[eye.upper]
+    # The lid of a cartoon's large eye travels far: its skin must follow all of it, or the lash line would be stretched.
     large = max(lid_opening(source, eye) / USUAL_EYE, 1.0)
-    for lag, ring in zip((0.45 / large**2, 0.8 / large), eye.upper_rings, strict=True):
-        shape[ring] += np.float32(1 - lag) * follow
+    whole, limit = np.float32(min(large - 1, 1.0)), np.float32(0.3 * large)
+    for lag, ring in zip((0.45 / large, 0.8 / large**0.5), eye.upper_rings, strict=True):
+        behind = travelled - (shape[ring] - source[ring])
+        follow = shape[eye.upper] - before
+        shape[ring] += np.float32(1 - lag) * np.clip(follow + whole * (behind - follow), -limit, limit)
 
 
 def _openness_of_both(reference: Expression, driving: Expression) -> tuple[float, float]:

@@ -165,6 +165,16 @@ def test_closed_means_closed_whatever_the_size_of_the_eyes(own: float, driver: f
         assert apertures(shape, eye).min() > -0.3  # but the lid does not hang over the cheek
 
 
+@pytest.mark.parametrize("own", [2.0, 2.7])
+def test_the_skin_goes_along_with_the_lid_of_a_large_eye(own: float) -> None:
+    source = with_eyes(own)
+    shape = transfer(source, NEUTRAL, blinking())  # a driver whose lids alone are moved
+    for eye in EYES:
+        lid, skin = (shape[points, 1] - source.shape[points, 1] for points in (eye.upper, eye.upper_rings[0]))
+        assert (skin[1:-1] > 0.7 * lid[1:-1]).all(), "a thick lash line would be stretched"
+        assert (shape[eye.brow] == source.shape[eye.brow]).all()
+
+
 @pytest.mark.parametrize("own", [0.45, 1.0, 1.4])
 def test_the_eye_closes_steadily(own: float) -> None:
     source = with_eyes(own)

@@ -16,8 +16,18 @@ from avatar.cv import cv2
 from avatar.engines.warp.eye.ball import EyeBall
 from avatar.engines.warp.eye.eyes import EyeLayer
 from avatar.engines.warp.eye.iris import find_irises
-from avatar.engines.warp.eye.lids import IRIS_CENTRE, IRIS_RIM, LOWER_LID, SIDES, UPPER_LID, Side, read_lids
-from avatar.engines.warp.eye.seam import REACH
+from avatar.engines.warp.eye.lids import (
+    IRIS_CENTRE,
+    IRIS_RIM,
+    LOWER_LID,
+    SIDES,
+    TABLE,
+    UPPER_LID,
+    Lids,
+    Side,
+    read_lids,
+)
+from avatar.engines.warp.eye.seam import REACH, Seam
 from avatar.frames import FloatArray, RgbImage
 from avatar.images.load import load_image
 from avatar.tracking import FaceTracker
@@ -416,3 +426,19 @@ def test_a_tracker_sees_the_iris_where_it_was_put(shared_data: Path, face_model:
     finally:
         tracker.close()
     assert right - left > 0.5 * 0.3
+
+
+def test_the_skin_above_a_closed_lid_covers_the_stretched_lash_line() -> None:
+    image = np.full((80, 120, 3), 180, np.float32)
+    steps = np.linspace(0, np.pi, TABLE, dtype=np.float32)
+    arch = np.asarray(20 * np.sin(steps), np.float32)
+    origin, axis = np.array([20, 40], np.float32), np.array([1, 0], np.float32)
+    seam = Seam(image, Lids(origin, axis, 80, -arch, arch))
+    closed = Lids(origin, axis, 80, arch * 0.9, arch * 0.9).places(
+        np.arange(120, dtype=np.float32), np.arange(80, dtype=np.float32)
+    )
+    drawn = np.full((80, 120, 3), 30, np.float32)  # of the warp beneath
+    seam.draw(drawn, np.zeros((80, 120, 2), np.float32), closed, 1.0)
+    above = np.abs(closed.outside_px() / closed.width_px - 0.55 * REACH) < 0.02
+    above &= (closed.below_px < 0) & (np.abs(closed.along - 0.5) < 0.1)
+    assert above.sum() > 10 and drawn[above].min() > 150

@@ -52,7 +52,7 @@ class Seam:
         reach_px = (_REACH_AT_CORNERS + middle * (REACH - _REACH_AT_CORNERS)) * places.width_px
         edge_px = max(1.0, EDGE * places.width_px)
         skin = cv2.remap(self._image, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        weight = closing * smoothstep(outside_px / reach_px, 1.0, 0.4) * np.clip(outside_px / edge_px + 1, 0, 1)
+        weight = closing * smoothstep(outside_px / reach_px, 1.0, 0.65) * np.clip(outside_px / edge_px + 1, 0, 1)
         drawn += weight[..., None] * (skin - drawn)
         place = np.clip(places.along, 0, 1) * np.float32(TABLE - 1)
         lashes = cv2.remap(self._lashes, place, np.zeros_like(place), cv2.INTER_LINEAR)
