@@ -8,7 +8,7 @@ proportions; the openings of lids and lips are transferred as ratios, so that cl
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,7 @@ PRESS = (0.0, 0.3, 0.7, 1.0)  # shares of the overlap of each row of a lip, from
 OPEN_LIPS = 0.1  # lip gap over mouth width from which the full overlap is needed
 LID_OVERLAP = 0.13  # overlap of a closed upper lid over the lower one in eye widths, which hides the wet rim
 LID_GAIN = 1.1  # gain of lid closing: a half-closed eye must look half closed, also with a dark iris and little white
+BROW_GAIN = 1.4  # a drawn brow looks raised or knit by seven tenths as much: the skin around it gets no folds
 USUAL_EYE = 0.25  # lid gap over eye width from which the full overlap is needed
 WIDEST_EYE = 1.45  # limit of the eye opening, relative to the portrait's own
 FURTHEST_GAZE = 0.5  # limit of the iris shift in eye widths: from one corner to the other
@@ -104,8 +105,7 @@ def transfer(
     """
     moved = (driving.shape - reference.shape) * np.float32(strength)
     moved = moved * _region_scale(source.shape, reference.shape)
-    if parts != EVEN:
-        moved *= parts.over(reference.shape)
+    moved *= replace(parts, brows=BROW_GAIN * parts.brows).over(reference.shape)
     of_mouth, of_eyes = strength * parts.mouth, strength * parts.eyes
     moved[_LOWER_FACE, 0] *= np.float32(_room_to_smile(source, reference, driving, of_mouth))
     shape = source.shape + _plausible(moved)

@@ -149,6 +149,14 @@ def test_each_part_has_a_strength_of_its_own() -> None:
             assert abs(travelled) < 0.25 if each == part else abs(travelled - 1) < 0.25, (part, each, travelled)
 
 
+@pytest.mark.parametrize("driving", [expressing(browInnerUp=0.8, browOuterUp=0.8), expressing(browDown=0.8)])
+def test_brows_travel_further_than_the_drivers_to_be_seen_as_far(driving: Expression) -> None:
+    moved, drivers = (shape - NEUTRAL.shape for shape in (transfer(NEUTRAL, NEUTRAL, driving), driving.shape))
+    for eye in EYES:
+        travelled = np.linalg.norm(moved[eye.brow], axis=1) / np.linalg.norm(drivers[eye.brow], axis=1)
+        assert 1.2 < float(np.median(travelled)) < 1.6
+
+
 def test_strengths_of_parts_change_evenly_over_the_face() -> None:
     heights = NEUTRAL.shape[:, 1]
     over = PartStrengths(mouth=2.0, eyes=0.5, brows=0.0).over(NEUTRAL.shape)[:, 0][np.argsort(heights)]
