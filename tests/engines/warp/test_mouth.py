@@ -156,6 +156,27 @@ def test_a_wide_open_mouth_has_a_dropped_jaw_whatever_the_chin_says(shut: tuple[
     assert tongue_px(mouth, picture, face(0.6, rise=0.2), 0.0) > 0.25 * 20 * (0.6 * MOUTH_PX - 7)
 
 
+def test_the_upper_row_fills_most_of_a_grin(shut: tuple[MouthInterior, RgbImage]) -> None:
+    mouth, picture = shut
+    grin = face(0.27, rise=0.12)
+    x, top, bottom = int(grin[13, 0]), int(grin[13, 1]) + 4, int(grin[14, 1]) - 4
+    luma = drawn(mouth, picture, grin)[top:bottom, x - 4 : x + 5].astype(float).mean(axis=1) @ LUMA
+    half = len(luma) // 2
+    assert np.argmin(luma[half:]) + half > 0.7 * len(luma)  # the line between the rows
+    assert luma[-1] < 0.9 * luma[:half].max()  # the lower row is behind
+
+
+def test_teeth_that_a_wide_smile_bares_catch_more_light() -> None:
+    picture = paint(face(), light=0.7)
+    picture[:20] = 235  # a wall: the light is not dim
+    mouth = MouthInterior(picture, face())
+    narrow, wide = (
+        float(np.percentile(drawn(mouth, picture, landmarks)[between_lips(landmarks, 6)] @ LUMA, 90))
+        for landmarks in (face(0.13, rise=0.09), face(0.35, rise=0.17))
+    )
+    assert 1.07 * narrow < wide < 225
+
+
 def test_a_raised_upper_lip_bares_teeth_that_a_low_one_hides(shut: tuple[MouthInterior, RgbImage]) -> None:
     mouth, picture = shut
     bright = 0.6 * float(np.array(SKIN) @ LUMA)

@@ -30,7 +30,7 @@ def drawn(px_per_mm: float, gap_mm: FloatArray = GAP_MM, open_px: float = 0.0) -
     )
     across = np.linspace(-0.5 * width, 0.5 * width, 51, dtype=np.float32)
     level = np.zeros(51, np.float32)
-    light = MouthLight(LIP, LIP, LIP, LIP, 150.0, 0.0, 1.0)
+    light = MouthLight(LIP, LIP, LIP, LIP, 150.0, 200.0, 0.0, 1.0)
     before = canvas.copy()
     close_lips(
         canvas, frame, Opening(across, level - open_px / 2, level + open_px / 2), gap_mm, line_between_lips(light)

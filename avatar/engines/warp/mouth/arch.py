@@ -15,6 +15,7 @@ from avatar.frames import FloatArray
 EYE_SPAN_MM = 90.0  # distance between the outer corners of the eyes
 MOUTH_SPAN_MM = 50.0  # distance between the corners of a resting mouth
 HINGE = np.array([0.0, -40.0, 85.0], np.float32)  # position of the jaw's hinge
+RISE = 0.1  # of the plane in which the rows meet, towards the back
 OVERBITE_MM, OVERJET_MM = 1.5, 2.5  # position of the lower incisors above and behind the upper edge, jaw closed
 
 
@@ -39,9 +40,9 @@ UPPER = ArchShape(
     half_width=27.0,
     depth=36.0,
     setback=0.0,
-    widths=(8.6, 6.7, 7.6, 7.0, 6.7, 9.5),
-    heights=(10.2, 8.7, 9.6, 8.2, 7.4, 6.8),
-    edges=(0.0, 0.7, 0.3, 1.4, 2.2, 3.0),
+    widths=(9.3, 7.2, 8.2, 7.6, 7.2, 10.3),
+    heights=(11.4, 9.9, 10.8, 9.4, 8.6, 8.0),
+    edges=(0.0, 0.5, 0.1, 0.6, 1.0, 1.4),
 )
 LOWER = ArchShape(
     half_width=25.0,
@@ -56,7 +57,7 @@ _ANGLES = np.radians(np.linspace(-78, 78, 157)).astype(np.float32)
 
 
 def arch_points(shape: ArchShape) -> tuple[FloatArray, FloatArray]:
-    """Sample points along the front of a row, at the height of its incisors' edge.
+    """Sample points along the front of a row, in the plane of its incisors' edge.
 
     Returns:
         (N,) length along the row from its middle, negative at the left of the image, and (N, 3) positions, in mm.
@@ -64,7 +65,8 @@ def arch_points(shape: ArchShape) -> tuple[FloatArray, FloatArray]:
     x = shape.half_width * np.sin(_ANGLES)
     z = shape.depth * (1 - np.cos(_ANGLES)) + shape.setback
     along = np.concatenate([[0.0], np.cumsum(np.hypot(np.diff(x), np.diff(z)))])
-    return (along - along[len(along) // 2]).astype(np.float32), np.stack([x, np.zeros_like(x), z], axis=1)
+    y = -RISE * (z - shape.setback)
+    return (along - along[len(along) // 2]).astype(np.float32), np.stack([x, y, z], axis=1)
 
 
 def about_hinge(points: FloatArray, drop_mm: float) -> FloatArray:

@@ -23,6 +23,7 @@ FULL_COLOUR = 0.22  # saturation of skin in an ordinary photograph; a lower one 
 TOOTH_WARMTH = np.array([1.035, 0.985, 0.94], np.float32)  # colour of enamel relative to a neutral white
 WHITER, WHITER_THAN_SKIN = 1.22, 2.4  # luma of teeth in smiles relative to eye whites, and at most to skin
 BRIGHTEST_TOOTH = 205.0  # luma beside eye whites that are darker than this
+WHITER_THAN_ALL = 1.15  # luma of such teeth, at most, relative to what is bright in the picture
 FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # colour of tongue and gums relative to skin
 # Colours of a cartoon's mouth, independent of its skin or fur, which may be grey or green.
 CARTOON_TOOTH, CARTOON_FLESH, CARTOON_DARK = (
@@ -45,6 +46,7 @@ class MouthLight:
     lip: FloatArray  # (3,), the lips as in the portrait
     dark: FloatArray  # (3,), where hardly any light reaches
     skin_luma: float  # luma of the skin around the mouth, [0, 255]
+    bright_luma: float  # luma that, but for eye whites, only a hundredth of the picture exceeds
     sideways: float  # relative gain of light at the right of the mouth in the image, about [-0.3, 0.3]
     colour: float  # [0, 1]: 0 for a grey image
 
@@ -132,10 +134,12 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
 
     sclera = _sclera(rgb, landmarks)
     white = sclera if sclera is not None else skin
+    bright = max(float(np.percentile(_luma(rgb[::4, ::4].astype(np.float32)), 99)), float(_luma(white)))
     level = max(0.5 * float(_luma(white)) + 0.7 * skin_luma, 1.25 * skin_luma)
     level = min(level, max(float(_luma(white)), top), 1.6 * skin_luma)
     if sclera is not None:
-        level = max(level, min(WHITER * float(_luma(sclera)), WHITER_THAN_SKIN * skin_luma, BRIGHTEST_TOOTH))
+        most = min(WHITER_THAN_SKIN * skin_luma, WHITER_THAN_ALL * bright, BRIGHTEST_TOOTH)
+        level = max(level, min(WHITER * float(_luma(sclera)), most))
     level = min(level, 240.0)
     tint = (0.4 * _tint(white) + 0.2 * _tint(skin) + 0.4) * (1 + (TOOTH_WARMTH - 1) * colour)
     strength = min(1.0, 0.42 * _saturation(skin) / max(_saturation(tint), 1e-3))  # the rims of small eyes add red
@@ -147,7 +151,7 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
     # Strong lipstick tints the estimate of the image's reds, but not the tongue.
     flesh = _muted(0.8 * lit_skin * FLESH + 0.2 * 0.8 * lip, colour)
     balance = float(_luma(left.mean(axis=0)) - _luma(right.mean(axis=0))) / max(2 * skin_luma, 1.0)
-    return MouthLight(tooth, flesh, lip, dark, skin_luma, float(np.clip(balance, -0.3, 0.3)), colour)
+    return MouthLight(tooth, flesh, lip, dark, skin_luma, bright, float(np.clip(balance, -0.3, 0.3)), colour)
 
 
 def line_between_lips(light: MouthLight) -> FloatArray:

@@ -29,7 +29,7 @@ from avatar.engines.warp.mouth.frame import (
     smooth,
 )
 from avatar.engines.warp.mouth.jaw import Jaw, RestingMouth
-from avatar.engines.warp.mouth.light import cartoon_light, flatness, line_between_lips, read_light
+from avatar.engines.warp.mouth.light import LUMA, cartoon_light, flatness, line_between_lips, read_light
 from avatar.engines.warp.mouth.own import find_own_teeth, lay_in
 from avatar.engines.warp.mouth.seam import close_lips
 from avatar.engines.warp.mouth.texture import (
@@ -46,9 +46,15 @@ from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.regions import EYES, EyeRegion
 
 MOST_BARED_MM = 11.0  # maximum height of upper teeth and gums shown above the incisors' edge, in the widest smile
-TEETH_SHOWN_MM = 2.1  # height of upper teeth below the lip of a mouth at rest
-LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.5, 16.0, 33.0  # depths behind the lips
-BARED_MM, LAID_BARE = (2.1, 4.5), 0.85  # height bared by a smile over which the teeth's depth falls, by what fraction
+TEETH_SHOWN_MM, CARTOON_SHOWN_MM = 4.0, 2.1  # height of upper teeth below the lip of a mouth at rest
+OWN_UNBARED_MM = 2.1  # the same where the portrait shows its teeth: height from which a smile bares them
+UPPER_DEPTH_MM, LOWER_DEPTH_MM, TONGUE_DEPTH_MM, BACK_DEPTH_MM = 5.0, 5.5, 16.0, 33.0  # depths behind the lips
+BARED_MM, LAID_BARE = 2.4, 0.85  # height bared beyond that over which the teeth's depth falls, by what fraction
+# Teeth that a wide smile bares catch more light than eye whites under their lids do: over which height of the opening,
+# and how much, up to what luma and multiple of the skin's, and of what is bright in the picture. The lower row stands
+# behind the upper one.
+WIDE_SMILE_MM, FULL_LIGHT, FULL_LUMA, FULL_OVER_SKIN = (6.0, 16.0), 1.3, 222.0, 2.6
+NEVER_WHITE, LOWER_LIGHT = 0.94, 0.8
 FORGIVEN = 0.022  # gap between landmarks, in mouth widths, that counts as a closed mouth
 SHADOW_MM = 1.0  # distance below the upper teeth's edge at which their shadow has faded to 1/e
 LARGEST_EYE, ROUND_EYE = 0.46, 0.56  # height of the opening over the eye's width: a person's maximum, and a cartoon's
@@ -71,7 +77,9 @@ class MouthInterior:
         mm_px = min(eyes_px / EYE_SPAN_MM, self._mouth_px / MOUTH_SPAN_MM)
         light = read_light(rgb, landmarks)
 
-        self._skull = Skull.of(landmarks, _resting_edge(landmarks, mm_px), mm_px)
+        self.drawn = max(_cartoonness(landmarks), flatness(rgb, landmarks))  # [0, 1], 1 for a flat drawing
+        shown_mm = TEETH_SHOWN_MM + self.drawn * (CARTOON_SHOWN_MM - TEETH_SHOWN_MM)
+        self._skull = Skull.of(landmarks, _resting_edge(landmarks, shown_mm, mm_px), mm_px)
         frame = self._skull.on(landmarks, STRAIGHT)
         self._own_gap = _gaps(frame, landmarks) / frame.px_per_mm  # mm
         widest_mm = float(self._own_gap.max())
@@ -88,11 +96,13 @@ class MouthInterior:
         self._light, self._shows_teeth = light, own is not None
         self._shows_lower = own is not None and own.lower is not None
         self._own_reach = reach(TOOTH_DEPTH_MM, _open_mm(Opening.of(frame, landmarks), frame))
-        self.drawn = max(_cartoonness(landmarks), flatness(rgb, landmarks))  # [0, 1], 1 for a flat drawing
         self.colour = light.colour  # [0, 1], 0 for a grey image
         self._plain = 0.0 if own else self.drawn
         light = self._light = cartoon_light(light, rgb, landmarks, self._plain)
-        own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - TEETH_SHOWN_MM)
+        most_luma = min(FULL_LUMA, NEVER_WHITE * light.bright_luma, FULL_OVER_SKIN * light.skin_luma)
+        self._full_light = min(FULL_LIGHT, max(most_luma / max(float(light.tooth @ LUMA), 1.0), 1.0))
+        self._unbared_mm = OWN_UNBARED_MM if own else shown_mm
+        own_drop = 0.0 if own else (1 - self._closed) * max(0.0, 0.8 * widest_mm - shown_mm)
         hides_lower = own is not None and own.lower is None
         self._rest = RestingMouth.of(self._opening(frame, landmarks), frame, own_drop, hides_lower=hides_lower)
 
@@ -166,12 +176,14 @@ class MouthInterior:
         else:
             edge_down, lower_view = jaw.lower_row(*self._lower_points, frame)
         bared_mm = -float(opening.upper[len(opening.upper) // 2]) / max(float(frame.to_mouth[1, 1]), 1e-3)
-        before = 1 - LAID_BARE * smooth((bared_mm - BARED_MM[0]) / (BARED_MM[1] - BARED_MM[0]))
+        bared = smooth((bared_mm - self._unbared_mm) / BARED_MM)
+        before = 1 - LAID_BARE * bared
         self._draw_tongue(rgb, raster, frame, edge_down, open_mm)
-        self._draw_row(rgb, raster, self._lower, lower_view, 1.0, self._lit(before * LOWER_DEPTH_MM, open_mm))
+        lower_light = self._lit(LOWER_DEPTH_MM, open_mm, bared, LOWER_LIGHT)
+        self._draw_row(rgb, raster, self._lower, lower_view, 1.0, lower_light)
         upper_view = self._upper_row(frame, opening)
         self._shade_below(rgb, raster, upper_view, before)
-        self._draw_row(rgb, raster, self._upper, upper_view, -1.0, self._lit(before * TOOTH_DEPTH_MM, open_mm))
+        self._draw_row(rgb, raster, self._upper, upper_view, -1.0, self._lit(UPPER_DEPTH_MM, open_mm, bared))
 
         if self._shows_teeth:
             shadow = lip_shadow(raster, opening, mm, SHOWN_SHADOW)
@@ -194,14 +206,23 @@ class MouthInterior:
         lift = float(np.logaddexp(0.0, bared - MOST_BARED_MM)) * view.px_per_mm
         return replace(view, down=view.down - np.float32(lift))
 
-    def _lit(self, depth_mm: float, open_mm: float) -> float:
-        """Return the fraction of light that reaches a row of teeth; in a cartoon most of it, however narrow the gap.
+    def _lit(self, depth_mm: float, open_mm: float, bared: float, most: float = 1.0) -> float:
+        """Return the light on a row of teeth; in a cartoon most of it reaches them, however narrow the gap.
 
         For the portrait's own teeth it is relative to the light that they have in the portrait.
+
+        Args:
+            depth_mm: distance behind the lips at rest.
+            open_mm: height of the opening.
+            bared: [0, 1], how far a smile has bared the teeth.
+            most: fraction of the light that they get once they are bared.
         """
-        share = reach(depth_mm, open_mm)
         if self._shows_teeth:
             return min(max(reach(TOOTH_DEPTH_MM, open_mm) / self._own_reach, LEAST_LIGHT), MOST_LIGHT)
+        share = reach((1 - LAID_BARE * bared) * depth_mm, open_mm)
+        wide = smooth((open_mm - WIDE_SMILE_MM[0]) / (WIDE_SMILE_MM[1] - WIDE_SMILE_MM[0]))
+        gain = most * (1 + wide * (self._full_light - 1))
+        share *= 1 + (1 - self._plain) * bared * (gain - 1)
         return share + 0.75 * self._plain * (1 - share)
 
     def _draw_row(
@@ -266,13 +287,13 @@ def _mix(rgb: FloatArray, colour: FloatArray, weight: FloatArray) -> None:
     rgb += weight.astype(np.float32) * (colour.astype(np.float32)[:, None, None] - rgb)
 
 
-def _resting_edge(landmarks: FloatArray, mm_px: float) -> FloatArray:
-    """Estimate the (3,) upper incisors' edge from a portrait's (478, 3) landmarks, pixels: below and behind the lip."""
+def _resting_edge(landmarks: FloatArray, shown_mm: float, mm_px: float) -> FloatArray:
+    """Estimate the (3,) upper incisors' edge from (478, 3) landmarks: behind the lip, `shown_mm` below it; pixels."""
     axes = head_axes(landmarks)
     lip = landmarks[13]
     middle = 0.5 * landmarks[[13, 14, 0, 17]].mean(axis=0) + 0.5 * landmarks[[2, 164]].mean(axis=0)
     sideways = axes[:, 0] * float(axes[:, 0] @ (middle - lip))
-    return np.asarray(lip + sideways + (TEETH_SHOWN_MM * axes[:, 1] + 2.0 * axes[:, 2]) * mm_px, np.float32)
+    return np.asarray(lip + sideways + (shown_mm * axes[:, 1] + 2.0 * axes[:, 2]) * mm_px, np.float32)
 
 
 def _cartoonness(landmarks: FloatArray) -> float:
