@@ -2,7 +2,8 @@
 
 FOLDER holds pairs of photographs as `tools.evaluate.pairs` takes them. Each photograph is drawn as the other without
 any shading; what is left between the result and the truth, as log gains over the mean face, is regressed on the amount
-of smile, through the origin and with a ridge, for smiles that come and that go. Both sides of the face count as one.
+of smile and its product with the portrait's own contrast, through the origin and with ridges, for smiles that come and
+that go. Both sides of the face count as one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ import numpy as np
 from avatar.cv import cv2
 from avatar.engines.warp.portrait import WarpPortrait
 from avatar.engines.warp.scene import Scene
-from avatar.engines.warp.shading import COLUMNS, LEFT, ROWS, STEP, TOP, mean_face_positions
+from avatar.engines.warp.shading import (
+    COLUMNS,
+    DARKEST,
+    LEFT,
+    ROWS,
+    STEP,
+    TOP,
+    face_grid,
+    mean_face_positions,
+    own_contrast,
+)
 from avatar.frames import FloatArray, RgbImage
 from avatar.images.load import load_image
 from avatar.motion.expression import Expression, transfer
@@ -29,8 +40,8 @@ from tools.evaluate.pairs import STATES, people_in
 
 POINTS = np.unique(np.concatenate([MOUTH_CORNERS[[0, 4]], CHEEKS, [205, 425, 50, 280]]))  # corners and cheeks
 RIDGE = 4.0  # people whose change is none
+CONTRAST_RIDGE = 0.03  # the same, times their squared contrast
 MOST = 0.35  # log gain: more is something that has moved, not light
-OFFSET = 10.0  # levels added before the logarithm, against noise in the dark
 BLUR, SMOOTH = 0.012, 1.0  # of the images, in units of the mean face; of the field, in its points
 GRID_PX = 8  # of the portrait, in which the mapping to the mean face is exact
 
@@ -75,6 +86,7 @@ class Change:
     displacement: FloatArray  # (N, 3) of POINTS, canonical frame
     gains: FloatArray  # (ROWS, COLUMNS, 3) mean log gains
     seen: FloatArray  # (ROWS, COLUMNS) bool as float
+    contrast: FloatArray  # (ROWS, COLUMNS) of the first photograph
 
 
 def pairs(folder: Path, people: Sequence[str]) -> Iterator[Pair]:
@@ -95,31 +107,56 @@ def change(pair: Pair) -> Change:
     scene, drawn = pair.drawn()
     sigma = BLUR * pair.face.pose.scale_px
     before, after = (
-        np.log(cv2.GaussianBlur(each.astype(np.float32), (0, 0), sigma) + OFFSET) for each in (drawn, pair.truth_rgb)
+        np.log(cv2.GaussianBlur(each.astype(np.float32), (0, 0), sigma) + DARKEST) for each in (drawn, pair.truth_rgb)
     )
     counts = _skin(scene.target, pair.truth.landmarks, drawn.shape)
-    at = _on_mean_face(pair.face.landmarks, scene.look_up.pixels(1))
+    positions, grid = scene.look_up.pixels(1), face_grid(pair.face)
+    at = _on_mean_face(pair.face.landmarks, positions)
     gains, seen = _gathered(np.clip(after - before, -MOST, MOST), at, counts)
-    return Change(pair.towards, pair.displacement[POINTS], gains, seen)
+    contrast = grid.sample(own_contrast(pair.rgb, pair.face, grid), positions)
+    return Change(
+        pair.towards, pair.displacement[POINTS], gains, seen, _gathered(contrast[..., None], at, counts)[0][..., 0]
+    )
 
 
 def fit(found: Sequence[Change]) -> dict[str, np.ndarray]:
-    """Return what `SmileFields` reads: points, direction, smiling, relaxing."""
+    """Return what `SmileFields` reads: points, direction, and the fields smiling, relaxing, and of contrast."""
     direction = np.mean([each.displacement * (1 if each.towards == "smiling" else -1) for each in found], axis=0)
     mirror = canonical_face().mirror
     across = np.searchsorted(POINTS, mirror[POINTS])
     direction = 0.5 * (direction + direction[across] * [-1, 1, 1])
     fields = {}
     for name, towards in (("smiling", "smiling"), ("relaxing", "neutral")):
-        weighted, mass = np.zeros((ROWS, COLUMNS, 3)), np.zeros((ROWS, COLUMNS))
-        for each in found:
-            if each.towards == towards:
-                amount = abs(float(np.sum(each.displacement * direction) / np.sum(direction**2)))
-                weighted += amount * (each.gains + each.gains[:, ::-1])
-                mass += amount**2 * (each.seen + each.seen[:, ::-1])
-        weighted, mass = (cv2.GaussianBlur(sums, (0, 0), SMOOTH) for sums in (weighted, mass))
-        fields[name] = (weighted / (mass + 2 * RIDGE)[..., None]).astype(np.float16)
+        chosen = [each for each in found if each.towards == towards]
+        plain, contrast = _regressed(chosen, [abs(_amount(each, direction)) for each in chosen])
+        fields[name], fields[f"{name}_contrast"] = plain, contrast
     return {"points": POINTS.astype(np.int32), "direction": direction.astype(np.float32), **fields}
+
+
+def _amount(change: Change, direction: np.ndarray) -> float:
+    """Return the units of smile of a change; `direction` (N, 3): one unit's displacement of POINTS."""
+    return float(np.sum(change.displacement * direction) / np.sum(direction**2))
+
+
+def _regressed(found: Sequence[Change], amounts: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Regress gains on amounts of smile: (ROWS, COLUMNS, 3) per unit, and (ROWS, COLUMNS, 1) per unit of contrast."""
+    squares, products = np.zeros((ROWS, COLUMNS, 3)), np.zeros((ROWS, COLUMNS, 6))
+    for each, amount in zip(found, amounts, strict=True):
+        for side in (slice(None), slice(None, None, -1)):
+            seen, contrast = each.seen[:, side, None], each.contrast[:, side, None]
+            gains = amount * each.gains[:, side] * seen
+            squares += amount**2 * seen * np.concatenate([np.ones_like(contrast), contrast, contrast**2], axis=2)
+            products += np.concatenate([gains, contrast * gains], axis=2)
+    squares, products = (
+        np.dstack([cv2.GaussianBlur(plane, (0, 0), SMOOTH) for plane in np.moveaxis(sums, 2, 0)])
+        for sums in (squares, products)
+    )
+    mass, mixed, own = np.moveaxis(squares + 2 * np.array([RIDGE, 0, CONTRAST_RIDGE]), 2, 0)[..., None]
+    first, second = products[..., :3], products[..., 3:]
+    determinant = mass * own - mixed**2
+    plain = (own * first - mixed * second) / determinant
+    contrast = (mass * second - mixed * first) / determinant
+    return plain.astype(np.float16), contrast.mean(axis=2, keepdims=True).astype(np.float16)
 
 
 def _skin(target: FloatArray, truth: FloatArray, shape: tuple[int, ...]) -> np.ndarray:
@@ -151,15 +188,15 @@ def _on_mean_face(landmarks: FloatArray, positions: FloatArray) -> FloatArray:
 
 
 def _gathered(values: FloatArray, at: FloatArray, counts: np.ndarray) -> tuple[FloatArray, FloatArray]:
-    """Average (H, W, 3) values over the pixels that fall on each point of a field, where (H, W) `counts` is true."""
+    """Average (H, W, C) values over the pixels that fall on each point of a field, where (H, W) `counts` is true."""
     column, row = np.rint((at - np.array([LEFT, TOP], np.float32)) / STEP).astype(np.intp).transpose(2, 0, 1)
     used = counts & (column >= 0) & (column < COLUMNS) & (row >= 0) & (row < ROWS)
     index = (row * COLUMNS + column)[used]
     size = ROWS * COLUMNS
     count = np.bincount(index, minlength=size)
-    sums = [np.bincount(index, values[..., channel][used], size) for channel in range(3)]
+    sums = [np.bincount(index, values[..., channel][used], size) for channel in range(values.shape[2])]
     means = np.stack(sums, axis=1) / np.maximum(count, 1)[:, None]
-    return means.reshape(ROWS, COLUMNS, 3).astype(np.float32), (count > 0).reshape(ROWS, COLUMNS).astype(np.float32)
+    return means.reshape(ROWS, COLUMNS, -1).astype(np.float32), (count > 0).reshape(ROWS, COLUMNS).astype(np.float32)
 
 
 def run(fitted: Callable[[Iterable[Pair]], dict[str, np.ndarray]], out: str, arguments: Sequence[str] | None) -> None:

@@ -16,21 +16,19 @@ def smile(amount: float) -> FloatArray:
     return np.stack([0.04 * amount * side, np.full(len(POINTS), -0.05 * amount), 0 * side], axis=1).astype(np.float32)
 
 
-def changes(towards: str, gains: FloatArray, noise: float = 0.0) -> list[Change]:
-    """Build forty people who smile by 0.5 to 1.5."""
+def changes(towards: str, gains: FloatArray, noise: float = 0.0, own: float = 0.0) -> list[Change]:
+    """Build forty people who smile by 0.5 to 1.5; of a fold that each has more or less, `own` is added per unit."""
     rng = np.random.default_rng(3)
     sign = 1 if towards == "smiling" else -1
     seen = np.ones((ROWS, COLUMNS), np.float32)
     seen[:20] = 0
-    return [
-        Change(
-            towards,
-            smile(sign * amount),
-            np.where(seen[..., None] > 0, amount * gains + rng.normal(0, noise, gains.shape), 0).astype(np.float32),
-            seen,
-        )
-        for amount in np.linspace(0.5, 1.5, 40)
-    ]
+    people = []
+    for number, amount in enumerate(np.linspace(0.5, 1.5, 40)):
+        contrast = np.full((ROWS, COLUMNS), 0.1 * (number % 3 - 1), np.float32)
+        changed = amount * (gains + own * contrast[..., None]) + rng.normal(0, noise, gains.shape)
+        known = np.where(seen[..., None] > 0, changed, 0).astype(np.float32)
+        people.append(Change(towards, smile(sign * amount), known, seen, contrast * seen))
+    return people
 
 
 def test_the_fit_finds_the_change_of_light_under_noise() -> None:
@@ -46,6 +44,15 @@ def test_the_fit_finds_the_change_of_light_under_noise() -> None:
         np.testing.assert_allclose(field, field[:, ::-1], atol=1e-6)
         assert np.abs(field[100:]).max() < 0.03
         np.testing.assert_array_equal(field[:15], 0)  # where nobody was seen, nothing is claimed
+
+
+def test_the_fit_finds_how_much_of_its_own_contrast_a_face_loses() -> None:
+    even = np.full((ROWS, COLUMNS, 3), 0.05, np.float32)
+    found = fit([*changes("smiling", even, 0.02, own=0.5), *changes("neutral", even, 0.02, own=-0.5)])
+    for name, truth in (("smiling", 0.5), ("relaxing", -0.5)):
+        np.testing.assert_allclose(found[f"{name}_contrast"][30:100].mean(), truth, atol=0.1)
+        np.testing.assert_allclose(found[name][30:100].astype(np.float32).mean(), 0.05, atol=0.01)
+        np.testing.assert_array_equal(found[f"{name}_contrast"][:15], 0)
 
 
 def test_the_direction_is_a_smile_of_one_unit() -> None:

@@ -27,7 +27,7 @@ class Openings:
         right, left = (EyeLayer(rgb, face.landmarks, side, irises) for side in SIDES)
         self._eyes = ((RIGHT_EYE, right), (LEFT_EYE, left))
         self._mouth = MouthInterior(rgb, face.landmarks)
-        self._shading = SmileShading(face, colour=self._mouth.colour, weight=1 - self._mouth.drawn)
+        self._shading = SmileShading(rgb, face, colour=self._mouth.colour, weight=1 - self._mouth.drawn)
         corners = face.landmarks[[RIGHT_MOUTH_CORNER, LEFT_MOUTH_CORNER]]
         self._mouth_width_px = float(np.linalg.norm(corners[0] - corners[1]))
 

@@ -1,7 +1,8 @@
 """Shading of a smile: folds beside the nose, paler lips, brighter cheeks; and its reverse as a smile relaxes.
 
 A warp takes along the light that the skin has in the portrait. How light changes with a smile was measured on pairs of
-photographs (`tools.fit_shading`): one field of log gains over the mean face per unit of smile, one for the reverse.
+photographs (`tools.fit_shading`): one field of log gains over the mean face per unit of smile, one for the reverse; and
+how the portrait's own contrast changes there, for a face that smiles has its own folds, which go with the smile.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from avatar.engines.warp.scene import Scene
 from avatar.frames import FloatArray, RgbImage
 from avatar.tracking.canonical import canonical_face
 from avatar.tracking.face import BLENDSHAPES, Face
-from avatar.tracking.regions import FACE_OVAL, Indices
+from avatar.tracking.regions import EYES, FACE_OVAL, LOWER_LIP, UPPER_LIP, Indices
 
 STEP = 1 / 64  # spacing of the fields, canonical units
 LEFT, TOP = -50 * STEP, -42 * STEP  # their first column and row
@@ -28,6 +29,9 @@ COLUMNS, ROWS = 101, 113
 LEAST, MOST = 0.02, 1.8  # of a smile, as a multiple of the average one: less is not seen, more is not trusted
 OWN_SMILE = 0.54  # blendshape of a portrait that smiles by one unit
 ACROSS = 0.08  # width over which the two sides of the face blend, canonical units
+FINE, WIDE = 0.016, 0.094  # standard deviations of what counts as detail and as surroundings, canonical units
+MOST_CONTRAST = 0.6  # log gain: more is a feature, not a fold
+DARKEST = 10.0  # levels added before the logarithm, against noise in the dark
 _COARSE = 3  # every n-th point of the texture is mapped to the mean face exactly
 _COARSER = 1.5  # the gains are smooth: at points that many steps apart, frames agree to 63 dB with those at one
 _SMILES = [BLENDSHAPES.index(name) for name in ("mouthSmileRight", "mouthSmileLeft")]
@@ -41,6 +45,8 @@ class SmileFields:
     directions: tuple[FloatArray, FloatArray]  # (N, 3) their displacement by one unit, canonical frame
     smiling: FloatArray  # (ROWS, COLUMNS, 3) log gains of R, G, B per unit
     relaxing: FloatArray  # the same per unit of a smile that goes
+    smiling_contrast: FloatArray  # (ROWS, COLUMNS, 1) further log gain per unit, and per unit of `own_contrast`
+    relaxing_contrast: FloatArray  # the same for a smile that goes
 
     def amounts(self, expression: FloatArray) -> FloatArray:
         """Return (2,) units of smile on the right and the left, of (478, 3) displacements in the canonical frame."""
@@ -81,8 +87,7 @@ def smile_fields() -> SmileFields:
     return SmileFields(
         (points[right], points[~right]),
         (direction[right], direction[~right]),
-        held["smiling"].astype(np.float32),
-        held["relaxing"].astype(np.float32),
+        *(held[name].astype(np.float32) for name in ("smiling", "relaxing", "smiling_contrast", "relaxing_contrast")),
     )
 
 
@@ -98,40 +103,93 @@ def smile_sides(across: FloatArray) -> tuple[FloatArray, FloatArray]:
     return 1 - left, left
 
 
+def face_grid(face: Face) -> Grid:
+    """Return the points of a portrait, `STEP` of its face apart, over the oval of its face."""
+    step = max(1.0, float(face.pose.scale_px) * STEP)  # pixels
+    oval = face.landmarks[FACE_OVAL, :2]
+    (left, top), (columns, rows) = (oval.min(axis=0) - step).tolist(), np.ceil(np.ptp(oval, axis=0) / step).astype(int)
+    return Grid(left, top, step, int(columns) + 3, int(rows) + 3)
+
+
+def own_contrast(rgb: RgbImage, face: Face, grid: Grid) -> FloatArray:
+    """Compute how much lighter than its surroundings the skin of a portrait is, without eyes and the open mouth.
+
+    Args:
+        rgb: (H, W, 3) uint8, the portrait.
+        face: its face.
+        grid: the points of interest, see `face_grid`.
+    Returns:
+        (rows, columns, 1), differences of logarithms, 0 outside of the face.
+    """
+    low = np.array([grid.left, grid.top], np.float32)
+    size = grid.step * np.array([grid.columns, grid.rows])
+    first = np.maximum(np.floor(low - grid.step).astype(int), 0)
+    last = np.minimum(np.ceil(low + size + grid.step).astype(int), rgb.shape[1::-1])
+    if np.any(last - first < 1):  # the face is outside of the picture
+        return np.zeros((grid.rows, grid.columns, 1), np.float32)
+    grey = cv2.cvtColor(np.ascontiguousarray(rgb[first[1] : last[1], first[0] : last[0]]), cv2.COLOR_RGB2GRAY)
+    smaller = 1 / max(int(grid.step), 1)
+    grey = cv2.resize(grey, None, fx=smaller, fy=smaller, interpolation=cv2.INTER_AREA)
+    scale = np.array(grey.shape[::-1]) / (last - first)
+    at = ((grid.points() - first + 0.5) * scale - 0.5).astype(np.float32)
+    luma = np.log(cv2.remap(grey, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) + np.float32(DARKEST))
+
+    on_grid = np.rint((face.landmarks[:, :2] - low) / grid.step).astype(np.int32)
+    skin = np.zeros(luma.shape, np.uint8)
+    cv2.fillConvexPoly(skin, cv2.convexHull(on_grid[FACE_OVAL]), 1)
+    lips = np.concatenate([UPPER_LIP[3], LOWER_LIP[3][::-1]])
+    for outline in (*(eye.contour for eye in EYES), lips):
+        cv2.fillPoly(skin, [on_grid[outline]], 0)
+    known = skin.astype(np.float32)
+    units = float(face.pose.scale_px) / grid.step
+    detail, surroundings = (_averaged(luma, known, sigma * units) for sigma in (FINE, WIDE))
+    contrast = np.where(skin > 0, np.clip(detail - surroundings, -MOST_CONTRAST, MOST_CONTRAST), 0)
+    return np.asarray(contrast[..., None], np.float32)
+
+
+def _averaged(values: FloatArray, known: FloatArray, sigma: float) -> FloatArray:
+    """Blur (h, w) values where they are known, by weights (h, w)."""
+    sums = cv2.GaussianBlur(cv2.merge([values * known, known]), (0, 0), sigma, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(sums[..., 0] / np.maximum(sums[..., 1], 1e-3), np.float32)
+
+
 class SmileShading:
     """The shading of one portrait's smile."""
 
-    def __init__(self, face: Face, *, colour: float = 1.0, weight: float = 1.0) -> None:
+    def __init__(self, rgb: RgbImage, face: Face, *, colour: float = 1.0, weight: float = 1.0) -> None:
         """Carry the fields over to a portrait.
 
         Args:
+            rgb: (H, W, 3) uint8, the portrait.
             face: of the portrait.
             colour: [0, 1], 0 for a grey image, which takes no colour.
             weight: [0, 1], of the shading: 0 for a drawing in flat colours.
         """
         fields, self._face = smile_fields(), face
-        self._step = max(1.0, float(face.pose.scale_px) * STEP)  # pixels of the portrait
-        oval = face.landmarks[FACE_OVAL, :2]
-        self._origin = oval.min(axis=0) - self._step
-        columns, rows = (np.ceil(np.ptp(oval, axis=0) / self._step).astype(int) + 3).tolist()
-        at = self._on_mean_face(face.landmarks, columns, rows)
+        self._grid = grid = face_grid(face)
+        at = self._on_mean_face(face.landmarks)
         sides = [weight * side for side in smile_sides(at[..., :1])]
+        contrast = own_contrast(rgb, face, grid)
         self._smiling, self._relaxing = (
-            tuple(_muted(_sampled(field, at), colour) * side for side in sides)
-            for field in (fields.smiling, fields.relaxing)
+            tuple((_muted(_sampled(field, at), colour) + contrast * _sampled(change, at)) * side for side in sides)
+            for field, change in (
+                (fields.smiling, fields.smiling_contrast),
+                (fields.relaxing, fields.relaxing_contrast),
+            )
         )  # each (rows, columns, 3), for the right and the left
 
-    def _on_mean_face(self, landmarks: FloatArray, columns: int, rows: int) -> FloatArray:
-        """Return the (rows, columns, 2) positions of the texture's points on the mean face."""
-        left, top = self._origin.tolist()
-        coarse = Grid(left, top, self._step * _COARSE, -(-columns // _COARSE) + 1, -(-rows // _COARSE) + 1)
+    def _on_mean_face(self, landmarks: FloatArray) -> FloatArray:
+        """Return the (rows, columns, 2) positions of the grid's points on the mean face."""
+        grid = self._grid
+        rows, columns = -(-grid.rows // _COARSE) + 1, -(-grid.columns // _COARSE) + 1
+        coarse = Grid(grid.left, grid.top, grid.step * _COARSE, columns, rows)
         found = mean_face_positions(landmarks, coarse.points().reshape(-1, 2))
         finer = np.array([[1 / _COARSE, 0, 0], [0, 1 / _COARSE, 0]], np.float32)
         return np.asarray(
             cv2.warpAffine(
                 found.reshape(coarse.rows, coarse.columns, 2),
                 finer,
-                (columns, rows),
+                (grid.columns, grid.rows),
                 flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
                 borderMode=cv2.BORDER_REPLICATE,
             ),
@@ -156,8 +214,10 @@ class SmileShading:
             (self._smiling if amount > 0 else self._relaxing)[side] * abs(amount) for side, amount in enumerate(amounts)
         )
         gains = np.exp(sum(sides, np.float32(0)))
-        step = max(1, int(_COARSER * self._step))
-        at = (_positions(scene.look_up, box, step) - self._origin) * np.float32(1 / self._step)
+        grid = self._grid
+        step = max(1, int(_COARSER * grid.step))
+        origin = np.array([grid.left, grid.top], np.float32)
+        at = (_positions(scene.look_up, box, step) - origin) * np.float32(1 / grid.step)
         seen = cv2.remap(gains, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(1, 1, 1))
         if step > 1:
             seen = cv2.resize(seen, (seen.shape[1] * step, seen.shape[0] * step), interpolation=cv2.INTER_LINEAR)
@@ -195,9 +255,10 @@ def _cells(cells: CellMap, first: FloatArray, step: int, size: tuple[int, int]) 
 
 
 def _sampled(field: FloatArray, at: FloatArray) -> FloatArray:
-    """Sample a field (ROWS, COLUMNS, 3) at (h, w, 2) positions on the mean face; 0 outside."""
+    """Sample a field (ROWS, COLUMNS, C) at (h, w, 2) positions on the mean face; (h, w, C), 0 outside."""
     x, y = ((at[..., axis] - np.float32(start)) / np.float32(STEP) for axis, start in ((0, LEFT), (1, TOP)))
-    return np.asarray(cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+    sampled = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+    return np.asarray(sampled, np.float32).reshape(*at.shape[:2], field.shape[2])
 
 
 def _muted(gains: FloatArray, colour: float) -> FloatArray:

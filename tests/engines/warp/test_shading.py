@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 from motion_samples import make_face
 
+from avatar.cv import cv2
 from avatar.engines.warp.beyond import Edges
 from avatar.engines.warp.deformation import Deformation
 from avatar.engines.warp.mouth.light import flatness
 from avatar.engines.warp.scene import Scene
-from avatar.engines.warp.shading import MOST, SmileFields, SmileShading, mean_face_positions, smile_fields
+from avatar.engines.warp.shading import (
+    MOST,
+    SmileFields,
+    SmileShading,
+    face_grid,
+    mean_face_positions,
+    own_contrast,
+    smile_fields,
+)
 from avatar.frames import FloatArray, RgbImage
 from avatar.motion.head import HeadMotion
 from avatar.tracking import canonical_face
@@ -41,7 +50,12 @@ def smile(fields: SmileFields, units: float, sides: FloatArray = RIGHT + LEFT) -
 
 
 def shaded(
-    face: Face, units: float, sides: FloatArray = RIGHT + LEFT, canvas: RgbImage = GREY, **how: float
+    face: Face,
+    units: float,
+    sides: FloatArray = RIGHT + LEFT,
+    canvas: RgbImage = GREY,
+    portrait: RgbImage = GREY,
+    **how: float,
 ) -> RgbImage:
     moved = smile(smile_fields(), units, sides) * np.float32(face.pose.scale_px) @ face.pose.rotation.T
     expression_px = np.asarray(moved, np.float32)
@@ -49,7 +63,7 @@ def shaded(
     target = deformation.landmarks(expression_px, HeadMotion.still())
     look_up = deformation.backward_map(expression_px, HeadMotion.still(), target)
     drawn = canvas.copy()
-    SmileShading(face, **how).draw(drawn, Scene(look_up, target, expression_px, np.eye(3, dtype=np.float32)))
+    SmileShading(portrait, face, **how).draw(drawn, Scene(look_up, target, expression_px, np.eye(3, dtype=np.float32)))
     return drawn
 
 
@@ -89,6 +103,43 @@ def test_only_a_portrait_that_smiles_can_stop_smiling(face: Face) -> None:
     smiling = make_face(scale=110, centre=(192, 170), mouthSmile=0.54)
     drawn = shaded(smiling, -1.0)
     assert at(smiling, drawn, RIGHT_FOLD) > 128 + 2 and at(smiling, drawn, LEFT_FOLD) > 128 + 2
+
+
+def folded(face: Face, picture: RgbImage = GREY) -> RgbImage:
+    """A portrait with a dark fold on either side of the nose."""
+    folds = np.zeros(picture.shape[:2], np.float32)
+    for fold in (RIGHT_FOLD, LEFT_FOLD):
+        x, y = np.rint(fold * face.pose.scale_px + face.pose.centre_px[:2]).astype(int).tolist()
+        cv2.line(folds, (x, y - 12), (x, y + 12), 0.4, 5)
+    return np.rint(picture * (1 - cv2.GaussianBlur(folds, (0, 0), 1.5)[..., None])).astype(np.uint8)
+
+
+def test_the_folds_of_a_portrait_go_with_its_smile() -> None:
+    smiling = make_face(scale=110, centre=(192, 170), mouthSmile=0.54)
+    portrait = folded(smiling)
+    kept, gone = (shaded(smiling, -1.0, canvas=portrait, portrait=rgb) for rgb in (GREY, portrait))
+    for fold in (RIGHT_FOLD, LEFT_FOLD):
+        beside = fold + np.sign(fold) * [0.15, 0]
+        depths = [at(smiling, drawn, beside, 2) - at(smiling, drawn, fold, 2) for drawn in (kept, gone)]
+        assert depths[1] < 0.95 * depths[0]
+
+
+def test_own_contrast_is_that_of_the_skin_at_any_size_and_in_any_light(face: Face) -> None:
+    twice = make_face(scale=220, centre=(384, 340))
+    found = []
+    for each, light in ((face, 1.0), (face, 0.6), (twice, 1.0)):
+        side = 384 if each is face else 768
+        picture = folded(each, np.full((side, side, 3), 200, np.uint8))
+        grid = face_grid(each)
+        fold = (RIGHT_FOLD * each.pose.scale_px + each.pose.centre_px[:2]).astype(np.float32)
+        contrast = own_contrast(np.rint(light * picture).astype(np.uint8), each, grid)
+        found.append(float(grid.sample(contrast, fold[None, None])[0, 0]))
+    assert found[0] < -0.1
+    assert found[1] == pytest.approx(found[0], abs=0.02)
+    even = own_contrast(GREY, face, face_grid(face))
+    np.testing.assert_allclose(even, 0, atol=1e-3)
+    outside = make_face(scale=110, centre=(-400, 170))
+    np.testing.assert_array_equal(own_contrast(GREY, outside, face_grid(outside)), 0)
 
 
 def test_a_grey_image_stays_grey_and_a_flat_drawing_as_it_is(face: Face) -> None:
