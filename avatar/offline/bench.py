@@ -209,7 +209,7 @@ def _run_size(name: str, width_px: int, height_px: int, frames: int, progress: C
 
     portrait, idle, clock = bench_portrait(width_px, height_px), load_idle(), _Clock()
     with (
-        contextlib.closing(open_tracker()) as tracker,
+        contextlib.closing(open_tracker(live=True)) as tracker,
         contextlib.closing(_timed_engine(clock)) as engine,
         _encoder(width_px, height_px) as write,
     ):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from avatar.frames import RgbImage
+from avatar.system.devices import usable_cores
 from avatar.tracking.canonical import canonical_face, pose_of
 from avatar.tracking.face import BLENDSHAPES, Face, HeadPose
 from avatar.tracking.tracker import FaceTracker
 
 __all__ = ["BLENDSHAPES", "Face", "FaceTracker", "HeadPose", "canonical_face", "find_faces", "open_tracker", "pose_of"]
+
+LIVE_THREADS = 2
 
 
 def find_faces(rgb: RgbImage, tracker: FaceTracker) -> list[Face]:
@@ -36,5 +39,6 @@ def open_tracker(*, smoothing: bool = False, live: bool = False) -> FaceTracker:
     """
     from avatar.weights import model_path
 
-    # One thread: rendering, decoding and encoding need the other cores, and synchronising with a second costs more.
-    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, live=live, threads=1)
+    # A live frame waits for its face. Offline, rendering, decoding and encoding need the other cores.
+    threads = min(LIVE_THREADS, usable_cores()) if live else 1
+    return FaceTracker(model_path("face-landmarker"), smoothing=smoothing, live=live, threads=threads)

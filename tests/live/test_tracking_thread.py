@@ -103,9 +103,7 @@ def test_a_slow_engine_costs_no_needless_tracking(tmp_path: Path) -> None:
     assert tracked / drawn < 0.6 * 60, (tracked, drawn)
 
 
-def test_what_was_tracked_before_a_change_is_not_used_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_was_tracked_before_a_change_is_not_used_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames that are not mirrored yet, by a reference frame that is, would turn the avatar's head for a moment."""
 
     class Lopsided(FakeSource):
