@@ -92,7 +92,7 @@ def fetch_text(model: str) -> str:
 
 def offer_copy(button: QPushButton | QToolButton, command: str) -> None:
     """Make a button copy a command."""
-    button.setText(tr("Copy the command"))
+    button.setText(" " + tr("Copy the command"))
     button.setIcon(icons.icon("copy"))
     button.setToolTip(command)
     button.setAccessibleName(tr("Copy the command"))

@@ -418,6 +418,8 @@ class MainWindow(QMainWindow):
     def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
         """Look for cameras and avatars when first shown."""
         super().showEvent(event)
+        if self.focusWidget() is None:  # otherwise Qt gives the focus to the first button
+            self.stage.setFocus()
         if not self.avatars.entries:
             self.avatars.reload()
         self.panel.camera.look_for_cameras()

@@ -79,10 +79,11 @@ def microphone(tmp_path: Path) -> Iterator[dict[str, str]]:
         yield environment
 
 
+@pytest.mark.parametrize("name", ["show.mp4", "show.webm"])
 def test_what_a_microphone_hears_is_recorded_in_step_with_the_frames(
-    microphone: dict[str, str], tmp_path: Path
+    microphone: dict[str, str], tmp_path: Path, name: str
 ) -> None:
-    path = tmp_path / "show.mp4"
+    path = tmp_path / name
     done = subprocess.run(
         [sys.executable, "-c", SESSION, str(path)], env=microphone | {"PYTHONPATH": str(ROOT)}, cwd=ROOT,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,

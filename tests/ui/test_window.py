@@ -437,6 +437,13 @@ def test_the_kind_of_a_recording_is_chosen_or_follows_the_background(
     recorder.close()
 
 
+def test_at_the_start_no_button_has_the_focus(desk: Desk) -> None:
+    """Space or Return would switch the virtual camera on, which is the first one."""
+    desk.window.activateWindow()
+    desk.until(desk.window.isActiveWindow)
+    assert not isinstance(desk.window.focusWidget(), QAbstractButton)
+
+
 def test_a_closed_message_leaves_the_focus_where_nothing_happens(desk: Desk) -> None:
     desk.session.notice(Notice("Something", "to close", action="virtual_camera"))
     banner = desk.window.stage.banners.banners()[-1]

@@ -134,7 +134,7 @@ def test_the_import_offers_the_second_opinion(desk: Desk, tmp_path: Path, monkey
     dialog.model_asked.connect(asked.append)
     dialog.show()
     desk.until(lambda: dialog.report is not None)
-    button = next(each for each in dialog.findChildren(QPushButton) if each.text() == "Download fan")
+    button = next(each for each in dialog.findChildren(QPushButton) if each.text() == " Download fan")
     QTest.mouseClick(button, Qt.LeftButton)
     assert asked == ["fan"] and "Looking" in dialog.verdict.text()
 
@@ -192,7 +192,7 @@ def doctor(desk: Desk) -> DoctorDialog:
 
 def test_the_doctor_lists_what_is_broken_first_with_buttons(doctor: DoctorDialog) -> None:
     buttons = [each.text() for each in doctor.list.findChildren(QPushButton)]
-    assert buttons == ["Download face-landmarker", "Choose a camera", "Copy the command"]
+    assert buttons == [" Download face-landmarker", " Choose a camera", " Copy the command"]
     assert doctor.summary.text() == "3 of 4 checks found something to fix."
     doctor.copy.click()
     copied = QApplication.clipboard().text()

@@ -87,6 +87,18 @@ def test_an_unplugged_microphone_keeps_its_place_in_the_list(desk: Desk) -> None
     assert desk.session.settings.sound.microphone == "Headset"
 
 
+def test_alsa_s_own_default_is_not_offered_beside_the_system_s(desk: Desk) -> None:
+    section = section_of(desk)
+    desk.services.microphones = ("default", "Built-in")
+    section.refresh.click()
+    names = lambda: [section.choice.combo.itemText(row) for row in range(section.choice.combo.count())]  # noqa: E731
+    desk.until(lambda: names() == ["The system’s default", "Built-in"])
+    section.choice.chosen.emit("default")  # by a settings file from before
+    section.refresh.click()
+    desk.until(lambda: names() == ["The system’s default", "default", "Built-in"])
+    assert section.choice.combo.currentText() == "default"
+
+
 def test_without_a_camera_one_click_lets_the_avatar_speak(desk: Desk) -> None:
     desk.services.cameras = ()
     camera = desk.window.panel.camera

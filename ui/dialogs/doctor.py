@@ -62,7 +62,7 @@ class DoctorDialog(QDialog):
         self.list.setAccessibleName(tr("Report"))
         self.busy = QProgressBar()
         self.busy.setRange(0, 0)
-        self.copy = QPushButton(tr("Copy"))
+        self.copy = QPushButton(" " + tr("Copy"))
         self.copy.setIcon(icons.icon("copy"))
         self.copy.setToolTip(
             tr("It contains no names and no serial numbers, so you can put it into a bug report as it is.")
@@ -163,11 +163,11 @@ class DoctorDialog(QDialog):
         if mend.command:
             offer_copy(button, mend.command)
         elif mend.action == "models":
-            button.setText(fetch_text(mend.model))
+            button.setText(" " + fetch_text(mend.model))
             button.setIcon(icons.icon("download"))
             button.clicked.connect(partial(self._fetch, mend.model))
         else:
-            button.setText(tr("Choose a camera"))
+            button.setText(" " + tr("Choose a camera"))
             button.setIcon(icons.icon("camera"))
             button.clicked.connect(partial(self._leave_for, mend.action))
         return button

@@ -83,8 +83,8 @@ class FrameSection(Section):
         if canvas.background == "own":
             return ""
         if canvas.background == "transparent":
-            return tr("For the browser source, snapshots and files. Where there is no transparency, others see the "
-                      "portrait's own background.")  # fmt: skip
+            return tr("For the browser source, recordings in WebM and snapshots. Where there is no transparency, "
+                      "others see the portrait's own background.")  # fmt: skip
         return Path(canvas.background_image).name if canvas.background == "image" else ""
 
     def _choose(self, background: str) -> None:

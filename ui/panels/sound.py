@@ -22,6 +22,7 @@ from ui.widgets.choice import Choice
 
 DEFAULT = ""  # the system's microphone
 METER_MS = 50
+_ALSA_DEFAULT = "default"  # ALSA's own name for what the first entry of the list is already
 _QUIETEST_DB = -50.0  # the left end of the meter
 _FALLS = 6  # percent of the meter's length per METER_MS
 _HEARD = 12  # percent from which somebody is heard
@@ -119,7 +120,8 @@ class SoundSection(Section):
 
     def _offer(self, names: tuple[str, ...]) -> None:
         chosen = self._session.settings.sound.microphone
-        options = [(DEFAULT, tr("The system’s default")), *((name, name) for name in names)]
+        others = [name for name in names if name != _ALSA_DEFAULT or name == chosen]
+        options = [(DEFAULT, tr("The system’s default")), *((name, name) for name in others)]
         if chosen and chosen not in names:
             options.append((chosen, tr("{name} (not found)", name=chosen) if names else chosen))
         self.choice.set_options(options)
