@@ -12,6 +12,7 @@ from avatar.engines.warp.mouth.arch import HINGE, UPPER, about_hinge, arch_point
 from avatar.engines.warp.mouth.frame import LOWER_INNER, NOSE_BASE, UPPER_INNER
 from avatar.engines.warp.mouth.light import LUMA, read_light
 from avatar.engines.warp.mouth.mouth import MouthInterior
+from avatar.engines.warp.mouth.surface import read_surface
 from avatar.engines.warp.openings import Openings
 from avatar.engines.warp.scene import Scene
 from avatar.frames import FloatArray, RgbImage
@@ -208,6 +209,39 @@ def test_a_dark_portrait_has_a_dark_mouth() -> None:
         picture = paint(face(), light=light)
         means.append(float(drawn(MouthInterior(picture, face()), picture, landmarks, jaw_drop=0.3)[inside].mean()))
     assert means[1] == pytest.approx(0.4 * means[0], rel=0.15)
+
+
+def test_teeth_under_an_old_varnish_are_no_whiter_than_anything_in_the_face() -> None:
+    varnish = np.array([1.0, 0.78, 0.42])
+    plain = paint(face())
+    old = np.rint(plain * varnish).astype(np.uint8)
+    white, aged = (read_light(picture, face()).tooth for picture in (plain, old))
+    eyes = np.array(WHITES) * varnish
+    assert aged[2] / aged[0] == pytest.approx(eyes[2] / eyes[0], rel=0.05)
+    assert white[2] / white[0] > 0.85, "a photograph's stay as they were"
+
+
+def test_a_canvas_gives_the_teeth_its_grain_and_the_noise_of_a_photograph_does_not() -> None:
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(size=(SIZE, SIZE)).astype(np.float32), (0, 0), 0.8)
+    noise /= noise.std()
+    rough = []
+    for deviation in (0.0, 0.01, 0.06):
+        picture = np.clip(paint(face()) * (1 + deviation * noise[..., None]), 0, 255).astype(np.uint8)
+        layer = read_surface(picture, face()).on(np.full((60, 60, 4), 200.0, np.float32), 1.0, 2.0)
+        rough.append(float(layer[..., :3].std()) / 200)
+    assert max(rough[:2]) < 1e-3
+    assert 0.03 < rough[2] < 0.07
+
+
+def test_a_soft_picture_gets_soft_teeth() -> None:
+    picture, landmarks = paint(face()), face(0.4, rise=0.1)
+    inside, steepest = between_lips(landmarks, 8), []
+    for each in (picture, cv2.GaussianBlur(picture, (0, 0), 2.0)):
+        luma = drawn(MouthInterior(each, face()), each, landmarks, jaw_drop=0.3).astype(np.float32) @ LUMA
+        slope = np.abs(cv2.Sobel(luma, -1, 1, 0, scale=1 / 8))[inside]
+        steepest.append(float(np.percentile(slope, 99)) / float(luma[inside].mean()))
+    assert read_surface(picture, face()).softness_px == 0
+    assert steepest[1] < 0.8 * steepest[0]
 
 
 def test_a_lifted_nose_does_not_lift_the_teeth(shut: tuple[MouthInterior, RgbImage]) -> None:

@@ -24,6 +24,7 @@ TOOTH_WARMTH = np.array([1.035, 0.985, 0.94], np.float32)  # colour of enamel re
 WHITER, WHITER_THAN_SKIN = 1.22, 2.4  # luma of teeth in smiles relative to eye whites, and at most to skin
 BRIGHTEST_TOOTH = 205.0  # luma beside eye whites that are darker than this
 WHITER_THAN_ALL = 1.15  # luma of such teeth, at most, relative to what is bright in the picture
+LIT = 40  # percentile of luma in a face above which its colours tell that of the light
 FLESH = np.array([1.05, 0.72, 0.78], np.float32)  # colour of tongue and gums relative to skin
 # Colours of a cartoon's mouth, independent of its skin or fur, which may be grey or green.
 CARTOON_TOOTH, CARTOON_FLESH, CARTOON_DARK = (
@@ -143,7 +144,7 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
     level = min(level, 240.0)
     tint = (0.4 * _tint(white) + 0.2 * _tint(skin) + 0.4) * (1 + (TOOTH_WARMTH - 1) * colour)
     strength = min(1.0, 0.42 * _saturation(skin) / max(_saturation(tint), 1e-3))  # the rims of small eyes add red
-    tooth = level * _muted(_tint(255 * tint), strength)
+    tooth = level * _no_whiter(_muted(_tint(255 * tint), strength), rgb, landmarks)
 
     lit_skin = _tint(skin) * skin_luma
     black *= min(0.8, 0.3 * skin_luma / max(float(_luma(black)), 1.0))  # a flat drawing may contain no black
@@ -152,6 +153,25 @@ def read_light(rgb: RgbImage, landmarks: FloatArray) -> MouthLight:
     flesh = _muted(0.8 * lit_skin * FLESH + 0.2 * 0.8 * lip, colour)
     balance = float(_luma(left.mean(axis=0)) - _luma(right.mean(axis=0))) / max(2 * skin_luma, 1.0)
     return MouthLight(tooth, flesh, lip, dark, skin_luma, bright, float(np.clip(balance, -0.3, 0.3)), colour)
+
+
+def _no_whiter(tint: FloatArray, rgb: RgbImage, landmarks: FloatArray) -> FloatArray:
+    """Limit a tint (3,) to the least yellow light in the face: under an old varnish nothing is white; (3,).
+
+    Args:
+        tint: of luma 1.
+        rgb: (H, W, 3) uint8, the portrait.
+        landmarks: (478, 3) pixels.
+    """
+    limit = np.array(rgb.shape[1::-1]) - 1
+    low = np.clip(landmarks[:468, :2].min(axis=0), 0, limit).astype(int)
+    high = np.clip(landmarks[:468, :2].max(axis=0), low + 1, limit + 1).astype(int)
+    face = rgb[low[1] : high[1], low[0] : high[0]].reshape(-1, 3).astype(np.float32)
+    luma = _luma(face)
+    lit = face[luma >= np.percentile(luma, LIT)]
+    blueness = lit[:, 2] / np.maximum(lit[:, 0], 1)
+    most = float(np.percentile(blueness, 99))
+    return tint if most * tint[0] >= tint[2] else _tint(lit[blueness >= most].mean(axis=0))
 
 
 def line_between_lips(light: MouthLight) -> FloatArray:

@@ -32,6 +32,7 @@ from avatar.engines.warp.mouth.jaw import Jaw, RestingMouth
 from avatar.engines.warp.mouth.light import LUMA, cartoon_light, flatness, line_between_lips, read_light
 from avatar.engines.warp.mouth.own import find_own_teeth, lay_in
 from avatar.engines.warp.mouth.seam import close_lips
+from avatar.engines.warp.mouth.surface import read_surface
 from avatar.engines.warp.mouth.texture import (
     EDGE_MARGIN_MM,
     TONGUE_SIZE,
@@ -112,7 +113,8 @@ class MouthInterior:
             (along, points * wide) for along, points in (arch_points(UPPER), arch_points(LOWER))
         )
         painted = [paint_row(shape, light, density, self._plain) for shape in (UPPER, LOWER)]
-        upper, lower = (row.rgba for row in painted)
+        surface = read_surface(rgb, landmarks)
+        upper, lower = (surface.on(row.rgba, density / mm_px, mm_px) for row in painted)
         if own is not None:
             view = ArchView.of(*self._upper_points, frame.to_mouth)
             upper = lay_in(painted[0], own.upper, own.raster, view, UPPER.half_span, density, -1.0)
