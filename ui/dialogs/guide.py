@@ -221,7 +221,7 @@ class Guide(QWidget):
             set_note(self.camera_status, tr("Click the one that shows you."))
         else:
             set_note(
-                self.camera_status, tr("No camera was found. Plug one in and search again, or continue without one.")
+                self.camera_status, tr("No camera was found. Plug one in and press Refresh, or continue without one.")
             )
         if state.preparing:
             text = tr("Preparing {name}…", name=state.preparing.capitalize())

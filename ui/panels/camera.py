@@ -170,7 +170,7 @@ class CameraSection(Section):
         if source == VOICE:
             text = tr("The avatar speaks as you do.") if state.source else tr("Opening the microphone…")
         elif source == IDLE and not self._cameras:
-            text = tr("No camera was found. Plug one in and search again; until then the avatar idles.")
+            text = tr("No camera was found. Plug one in and press Refresh; until then the avatar idles.")
         elif source == IDLE:
             text = tr("The avatar moves by itself. Choose your camera to drive it.")
         elif not state.source:
