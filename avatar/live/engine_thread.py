@@ -241,12 +241,11 @@ class EngineThread(Worker):
 
     def _note_cut(self, tracked: TrackedFrame) -> None:
         """Measure the head's position and size again at the first face after a cut."""
-        cuts, self._cuts = self._cuts, tracked.cuts
-        if cuts in (None, tracked.cuts):
+        if self._cuts is None:
+            self._cuts = tracked.cuts
+        if self._cuts == tracked.cuts or tracked.face is None:  # the frame of the cut itself may have been replaced
             return
-        if tracked.face is None:  # the frame of the cut itself was replaced by this one
-            self._cuts = cuts
-            return
+        self._cuts = tracked.cuts
         self.calibration.rebase(tracked.face)
         self._crop.start_afresh()
         if not self._told_cut:  # a film has hundreds of cuts

@@ -40,10 +40,16 @@ def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking_thread, "usable_cores", lambda: 8)
 
 
-def test_the_next_face_is_tracked_while_a_frame_is_drawn(tmp_path: Path) -> None:
-    rig, tracker, held = Rig(tmp_path), CountingTracker(), threading.Event()
+def held_rig(folder: Path) -> tuple[Rig, CountingTracker, threading.Event]:
+    """A pipeline whose engine draws only once the event is set, and the tracker of all its threads."""
+    rig, tracker, held = Rig(folder), CountingTracker(), threading.Event()
     rig.tracker_of = lambda smoothing: tracker
     rig.on_open = lambda engine: setattr(engine, "draw_gate", held)
+    return rig, tracker, held
+
+
+def test_the_next_face_is_tracked_while_a_frame_is_drawn(tmp_path: Path) -> None:
+    rig, tracker, held = held_rig(tmp_path)
     with rig:
         rig.wait_for(AvatarReady)
         assert rig.engine.drawing.wait(10)
@@ -65,9 +71,7 @@ def test_with_few_cores_the_newest_face_is_tracked_when_the_frame_before_is_done
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking_thread, "usable_cores", lambda: 2)
-    rig, tracker, held = Rig(tmp_path), CountingTracker(), threading.Event()
-    rig.tracker_of = lambda smoothing: tracker
-    rig.on_open = lambda engine: setattr(engine, "draw_gate", held)
+    rig, tracker, held = held_rig(tmp_path)
     with rig:
         rig.wait_for(AvatarReady)
         assert rig.engine.drawing.wait(10)

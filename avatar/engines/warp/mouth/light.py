@@ -90,6 +90,14 @@ def _sclera(rgb: RgbImage, landmarks: FloatArray) -> FloatArray | None:
     return np.asarray(pixels[luma >= np.percentile(luma, 55)].mean(axis=0), np.float32)
 
 
+def _face(rgb: RgbImage, landmarks: FloatArray) -> FloatArray:
+    """Return the part of an (H, W, 3) image that holds the face of (478, 3) landmarks, (h, w, 3) float32."""
+    height, width = rgb.shape[:2]
+    low = np.clip(landmarks[:468, :2].min(axis=0), 0, [width - 1, height - 1]).astype(int)
+    high = np.clip(landmarks[:468, :2].max(axis=0), low + 1, [width, height]).astype(int)
+    return rgb[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+
+
 def _tint(rgb: FloatArray) -> FloatArray:
     """Normalise a colour (3,) to luma 1."""
     return np.asarray(rgb / max(float(_luma(rgb)), 1.0), np.float32)
@@ -163,10 +171,7 @@ def _no_whiter(tint: FloatArray, rgb: RgbImage, landmarks: FloatArray) -> FloatA
         rgb: (H, W, 3) uint8, the portrait.
         landmarks: (478, 3) pixels.
     """
-    limit = np.array(rgb.shape[1::-1]) - 1
-    low = np.clip(landmarks[:468, :2].min(axis=0), 0, limit).astype(int)
-    high = np.clip(landmarks[:468, :2].max(axis=0), low + 1, limit + 1).astype(int)
-    face = rgb[low[1] : high[1], low[0] : high[0]].reshape(-1, 3).astype(np.float32)
+    face = _face(rgb, landmarks).reshape(-1, 3)
     luma = _luma(face)
     lit = face[luma >= np.percentile(luma, LIT)]
     blueness = lit[:, 2] / np.maximum(lit[:, 0], 1)
@@ -209,10 +214,7 @@ def cartoon_light(light: MouthLight, rgb: RgbImage, landmarks: FloatArray, share
     """
     if share <= 0:
         return light
-    height, width = rgb.shape[:2]
-    low = np.clip(landmarks[:468, :2].min(axis=0), 0, [width - 1, height - 1]).astype(int)
-    high = np.clip(landmarks[:468, :2].max(axis=0), low + 1, [width, height]).astype(int)
-    face = rgb[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    face = _face(rgb, landmarks)
     chroma = float(np.percentile(face.max(axis=2) - face.min(axis=2), 97))
     coloured = share * min(max((chroma - GREY) / (COLOURED - GREY), 0.0), 1.0)
     bright = min(light.skin_luma / CARTOON_SKIN, 1.0)
