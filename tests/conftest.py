@@ -19,8 +19,14 @@ import avatar.cv  # first of all: packages that import cv2 themselves would bend
 from avatar import weights
 from avatar.engines.warp.graphics import trial as driver_trial
 from avatar.errors import WeightsError
+from ui import qt_exit
 
 LONGEST_END_S = driver_trial.TIMEOUT_S + 15.0  # an engine that is closed does not wait for the trial of its driver
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Keep PyQt5's clean-up of hundreds of windows from the exit code of the whole run."""
+    qt_exit.leave_with(int(exitstatus))
 
 
 @pytest.fixture(autouse=True)

@@ -111,6 +111,7 @@ def run(seconds: float, seed: int, home: Path) -> int:
     from PyQt5.QtGui import QDesktopServices
     from PyQt5.QtWidgets import QFileDialog
 
+    from ui import qt_exit
     from ui.app import App, make_application
     from ui.window import MainWindow
 
@@ -150,7 +151,9 @@ def run(seconds: float, seed: int, home: Path) -> int:
           f"{memory[-1] >> 10} MB; clean end: {clean}; threads left: {left}")  # fmt: skip
     for error in errors:
         print(*monkey.done, error, sep="\n")
-    return 1 if errors or left or not clean or grew > GROWTH else 0
+    code = 1 if errors or left or not clean or grew > GROWTH else 0
+    qt_exit.leave_with(code)
+    return code
 
 
 def _go_on(monkey: Monkey, errors: list[str]) -> None:

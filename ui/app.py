@@ -20,6 +20,7 @@ from avatar.live.events import Event
 from avatar.live.pipeline import Pipeline
 from avatar.settings import Settings, load_settings, save_settings, settings_path
 from avatar.system import interrupts
+from ui import qt_exit
 from ui.avatars import Avatars
 from ui.background import Lane
 from ui.bridge import PipelineBridge
@@ -182,6 +183,7 @@ def run(application: QApplication) -> int:
     if not is_clean:
         logger.warning("%s", busy)
         interrupts.leave(code)
+    qt_exit.leave_with(code)
     return code
 
 
