@@ -49,9 +49,10 @@ def end_with(code: int) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process now, for one with a thread that hangs in a device.
+    """End the process now, without the rest of Python's exit.
 
-    Python would wait for such a thread, or abort in the C++ code that the thread comes out of meanwhile.
+    Python would wait for a thread that hangs in a device, or abort in the C++ code that it comes out of meanwhile; and
+    what other packages do at exit may crash (see ui/qt_exit.py).
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):  # none, gone or closed
