@@ -143,6 +143,7 @@ def _context_of(path: Path) -> tuple[ssl.SSLContext, str]:
     """Return a host's TLS context and its certificate's fingerprint. Raises: OSError, ValueError: it is damaged."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0  # they arrive while the client writes, which OpenSSL cannot bear from two threads at once
     context.load_cert_chain(path)
     pem = path.read_text("ascii")
     certificate = pem[pem.index("-----BEGIN CERTIFICATE") :]

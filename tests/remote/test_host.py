@@ -208,6 +208,14 @@ def test_encrypted_with_the_right_fingerprint_only() -> None:
             ask_host(one.known())
 
 
+def test_every_encrypted_connection_is_made() -> None:
+    """With session tickets about six of a thousand failed: the client's two threads met in OpenSSL."""
+    context, fingerprint = host_context()
+    with studio(tls=(context, fingerprint)) as one:
+        for _ in range(400):
+            ask_host(one.known(fingerprint=fingerprint))
+
+
 def test_beyond_this_machine_nothing_goes_in_the_clear() -> None:
     with pytest.raises(ValueError, match="certificate"):
         Host(Address("0.0.0.0", 0), TOKEN, OwnSeats(WarpEngine, Load(1.0)))
